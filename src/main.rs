@@ -1,0 +1,4 @@
+//! The `pipkin` program.
+#![deny(unsafe_code)]
+
+fn main() {}

@@ -1,0 +1,11 @@
+//! Raw system calls that rustix lacks, each behind a safe face. The only room with `unsafe`.
+//!
+//! Duty: one thin function per kernel call, arguments typed, result checked and turned into
+//! [`rustix::io::Result`]. It knows nothing of containers, plans or flags of the command line.
+//!
+//! Dangers: after [`process::clone`] the child shares nothing with its parent but runs on a copy of its memory;
+//! it must not allocate or take locks. Every `unsafe` block names the fact that makes it sound.
+#![allow(unsafe_code)]
+
+mod arch;
+pub mod signal;
