@@ -8,4 +8,6 @@
 #![allow(unsafe_code)]
 
 mod arch;
+pub mod mount;
+pub mod process;
 pub mod signal;
