@@ -10,6 +10,7 @@
 //! | [`bpf`] | seccomp programs: assembler, policy, simulator |
 //! | [`cgroup`] | cgroup v2 by directory descriptor |
 //! | [`init`] | the loop and the boot of PID 1 |
+//! | [`spec`] | what a container is: plain data |
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -18,4 +19,5 @@ pub mod cgroup;
 pub mod error;
 pub mod init;
 pub mod netlink;
+pub mod spec;
 pub mod sys;

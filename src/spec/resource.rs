@@ -1,0 +1,63 @@
+//! Resource limits, in cgroup v2's own units (Documentation/admin-guide/cgroup-v2.rst).
+
+/// A number, or no limit at all.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Limit {
+    /// At most so many.
+    At(u64),
+    /// Explicitly without limit, `max`.
+    Max,
+}
+
+/// Share of CPU time: `quota` microseconds of every `period_us`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CpuMax {
+    /// Microseconds of CPU time per period, at least 1 000.
+    pub quota: Limit,
+    /// Length of a period in microseconds, 1 000 to 1 000 000.
+    pub period_us: u32,
+}
+
+/// Bounds on one block device; `None` leaves that bound alone.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeviceLimit {
+    /// Device number, major.
+    pub major: u32,
+    /// Device number, minor.
+    pub minor: u32,
+    /// Bytes read per second.
+    pub read_bps: Option<u64>,
+    /// Bytes written per second.
+    pub write_bps: Option<u64>,
+    /// Read operations per second.
+    pub read_iops: Option<u64>,
+    /// Write operations per second.
+    pub write_iops: Option<u64>,
+}
+
+/// All limits of a container; what is `None` or empty is left to the kernel's default.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Resources<'a> {
+    /// `memory.max` in bytes.
+    pub memory_max: Option<Limit>,
+    /// `memory.swap.max` in bytes: swap alone, not memory and swap together.
+    pub swap_max: Option<Limit>,
+    /// `memory.low` in bytes: the reservation that reclaim spares.
+    pub memory_low: Option<u64>,
+    /// `memory.oom.group`: whether an out-of-memory kill takes the whole container.
+    pub oom_group: Option<bool>,
+    /// `cpu.max`.
+    pub cpu_max: Option<CpuMax>,
+    /// `cpu.weight`, 1 to 10 000.
+    pub cpu_weight: Option<u16>,
+    /// `cpuset.cpus`, a list such as `0-3,8`.
+    pub cpuset_cpus: Option<&'a str>,
+    /// `cpuset.mems`, a list of memory nodes.
+    pub cpuset_mems: Option<&'a str>,
+    /// `pids.max`.
+    pub pids_max: Option<Limit>,
+    /// `io.weight`, 1 to 10 000.
+    pub io_weight: Option<u16>,
+    /// `io.max`, one entry per device.
+    pub devices: &'a [DeviceLimit],
+}
