@@ -1,2 +1,44 @@
-//! x
-fn main() {}
+//! Pipkin's own build, test and measuring commands: `cargo xtask VERB`.
+//!
+//! One file per verb. A verb calls [`setup`] for what it needs, so a fresh machine with rustup and a C
+//! linker runs any of them as its first command. The program is never started through cargo: what is
+//! tested, shown and measured is the file that [`build`] leaves in `target/dist`.
+
+mod build;
+mod command;
+mod elf;
+#[allow(dead_code, reason = "programs are asked for by the virtual machine and the bench")]
+mod setup;
+mod test;
+
+use argh::FromArgs;
+use std::process::ExitCode;
+
+/// Pipkin's own build, test and measuring commands.
+#[derive(FromArgs)]
+struct Xtask {
+    #[argh(subcommand)]
+    verb: Verb,
+}
+
+#[derive(FromArgs)]
+#[argh(subcommand)]
+enum Verb {
+    BuildStatic(build::BuildStatic),
+    Test(test::Test),
+}
+
+fn main() -> ExitCode {
+    let xtask: Xtask = argh::from_env();
+    let outcome = match xtask.verb {
+        Verb::BuildStatic(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+        Verb::Test(verb) => verb.run(),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::from(if error.is::<setup::Missing>() { 125 } else { 1 })
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! End-to-end tests: the shipped program, started as a user starts it, on this machine or in the test VM.
+//!
+//! One file per subject, each with a `cases` function; a case is a function that gives an outcome. A case that
+//! cannot run where it is gives [`libtest_mimic::Completion::ignored_with`] and the reason.
+//!
+//! | variable | what it names |
+//! |---|---|
+//! | `PIPKIN` | the static program; cargo's own build of it when unset |
+//! | `PIPKIN_HOOKS` | the same with the test-only pause points |
+//! | `PIPKIN_ROOTFS` | a folder with an unpacked Alpine root file system |
+
+mod program;
+mod start;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let arguments = libtest_mimic::Arguments::from_args();
+    libtest_mimic::run(&arguments, start::cases()).exit_code()
+}

@@ -1,0 +1,213 @@
+//! `build-static`: the shipped program, as small as the toolchain can make it, and the check that it is static.
+
+use crate::{command, elf, setup};
+use anyhow::{Context, Result, bail};
+use argh::{FromArgValue, FromArgs};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::{fmt, fs};
+
+/// The whole program must fit: a promise of the README, on each architecture.
+const SIZE_BAR: u64 = 300 * 1024;
+
+/// Build the static program for each architecture, check it, and print its size.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "build-static")]
+pub(crate) struct BuildStatic {
+    /// x86_64, aarch64 or all; the machine's own when left out
+    #[argh(option, default = "Targets::One(Arch::HOST)")]
+    target: Targets,
+    /// cargo features to enable, separated by commas
+    #[argh(option, default = "String::new()")]
+    features: String,
+}
+
+impl BuildStatic {
+    pub(crate) fn run(&self) -> Result<()> {
+        let mut over = Vec::new();
+        for arch in self.target.list() {
+            let program = static_binary(*arch, &self.features)?;
+            let size =
+                fs::metadata(&program).with_context(|| format!("reading {}", program.display()))?.len();
+            println!("{}", sentence(*arch, &program, size));
+            if size > SIZE_BAR {
+                over.push(arch.name());
+            }
+        }
+        if over.is_empty() { Ok(()) } else { bail!("over the size bar: {}", over.join(", ")) }
+    }
+}
+
+/// An architecture Pipkin is shipped for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arch {
+    X86_64,
+    Aarch64,
+}
+
+impl Arch {
+    pub(crate) const ALL: [Arch; 2] = [Arch::X86_64, Arch::Aarch64];
+
+    /// The machine's own.
+    pub(crate) const HOST: Arch = if cfg!(target_arch = "aarch64") { Arch::Aarch64 } else { Arch::X86_64 };
+
+    /// The kernel's name for it (`uname -m`).
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x86_64",
+            Arch::Aarch64 => "aarch64",
+        }
+    }
+
+    /// The Rust target of everything that runs as or beside Pipkin.
+    pub(crate) const fn triple(self) -> &'static str {
+        match self {
+            Arch::X86_64 => "x86_64-unknown-linux-musl",
+            Arch::Aarch64 => "aarch64-unknown-linux-musl",
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(self.name())
+    }
+}
+
+impl FromArgValue for Arch {
+    fn from_arg_value(value: &str) -> Result<Arch, String> {
+        let found = Arch::ALL.into_iter().find(|arch| arch.name() == value);
+        found.ok_or_else(|| format!("unknown architecture {value}: use x86_64 or aarch64"))
+    }
+}
+
+/// What `--target` names.
+enum Targets {
+    One(Arch),
+    All,
+}
+
+impl Targets {
+    fn list(&self) -> &[Arch] {
+        match self {
+            Targets::One(arch) => std::slice::from_ref(arch),
+            Targets::All => &Arch::ALL,
+        }
+    }
+}
+
+impl FromArgValue for Targets {
+    fn from_arg_value(value: &str) -> Result<Targets, String> {
+        if value == "all" { Ok(Targets::All) } else { Arch::from_arg_value(value).map(Targets::One) }
+    }
+}
+
+/// Builds and checks the shipped program, and keeps it at `target/dist/ARCH/pipkin`.
+///
+/// `features` is cargo's list, usually empty. Where the standard library's source cannot be had the prebuilt one
+/// is linked, about three times the bytes, and a line says so.
+///
+/// # Errors
+/// The failed build, or the rule of [`elf::check_static`] that the program breaks.
+pub(crate) fn static_binary(arch: Arch, features: &str) -> Result<PathBuf> {
+    setup::rust_target(arch.triple())?;
+    let rebuilt = match setup::rust_source() {
+        Ok(()) => true,
+        Err(error) => {
+            eprintln!("xtask: linking the prebuilt standard library, the program will be larger: {error:#}");
+            false
+        }
+    };
+    let mut cargo = command::cargo();
+    cargo.args(["build", "--package", "pipkin", "--bin", "pipkin", "--profile", "dist", "--quiet"]);
+    cargo.args(["--target", arch.triple(), "--features", features]);
+    if rebuilt {
+        rebuild_std(&mut cargo);
+    }
+    command::run(&mut cargo)?;
+    keep(arch, "dist", "pipkin")
+}
+
+/// Builds the program with the test-only pause points, and keeps it at `target/dist/ARCH/pipkin-hooks`.
+///
+/// It links the prebuilt standard library: tests are about what the program does, and wait for this build.
+///
+/// # Errors
+/// As [`static_binary`].
+pub(crate) fn hooks_binary(arch: Arch) -> Result<PathBuf> {
+    setup::rust_target(arch.triple())?;
+    let mut cargo = command::cargo();
+    cargo.args(["build", "--package", "pipkin", "--bin", "pipkin", "--release", "--quiet"]);
+    cargo.args([
+        "--target",
+        arch.triple(),
+        "--features",
+        "test-hooks",
+        "--config",
+        "profile.release.strip=true",
+    ]);
+    command::run(&mut cargo)?;
+    keep(arch, "release", "pipkin-hooks")
+}
+
+/// Adds what builds the standard library along with the program, for size.
+///
+/// A panic ends the program with an illegal instruction and no text: no formatting of messages, locations or
+/// `{:?}` stays in the file. The library has no panicking path, and the binary's own errors are values.
+pub(crate) fn rebuild_std(cargo: &mut Command) {
+    // Every one of these is a compiler option that stable Rust has but does not promise to keep.
+    cargo.env("RUSTC_BOOTSTRAP", "1");
+    cargo.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);
+    cargo.env_remove("RUSTFLAGS").env("CARGO_ENCODED_RUSTFLAGS", RUSTFLAGS.join("\u{1f}"));
+}
+
+/// Compiler options of the shipped program.
+const RUSTFLAGS: &[&str] = &[
+    "-Zunstable-options",
+    "-Cpanic=immediate-abort",
+    "-Zlocation-detail=none",
+    "-Zfmt-debug=none",
+    "-Ctarget-feature=+crt-static",
+];
+
+/// Checks what cargo built and puts it where tests, the demo and people look for it.
+///
+/// By rename, so that a copy that is being run stays whole and the new one appears at once.
+fn keep(arch: Arch, profile: &str, name: &str) -> Result<PathBuf> {
+    let built = command::target().join(arch.triple()).join(profile).join("pipkin");
+    let bytes = fs::read(&built).with_context(|| format!("reading {}", built.display()))?;
+    elf::check_static(&bytes).with_context(|| format!("checking {}", built.display()))?;
+    let folder = command::target().join("dist").join(arch.name());
+    fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+    let kept = folder.join(name);
+    let fresh = folder.join(format!("{name}.new-{}", std::process::id()));
+    fs::copy(&built, &fresh).with_context(|| format!("writing {}", fresh.display()))?;
+    fs::rename(&fresh, &kept).with_context(|| format!("renaming to {}", kept.display()))?;
+    Ok(kept)
+}
+
+fn sentence(arch: Arch, program: &Path, size: u64) -> String {
+    let (kib, percent) = (size.div_ceil(1024), size * 100 / SIZE_BAR);
+    let bar = SIZE_BAR / 1024;
+    format!("{arch}: {}: {size} bytes, {kib} KiB, {percent} % of the bar of {bar} KiB", program.display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Arch, Targets, sentence};
+    use argh::FromArgValue;
+    use std::path::Path;
+
+    #[test]
+    fn targets_are_spelled_as_uname_does() {
+        assert_eq!(Targets::from_arg_value("all").map(|found| found.list().len()), Ok(2));
+        assert_eq!(Arch::from_arg_value("aarch64"), Ok(Arch::Aarch64));
+        assert!(Arch::from_arg_value("arm64").is_err());
+    }
+
+    #[test]
+    fn a_size_is_rounded_up() {
+        let told = sentence(Arch::X86_64, Path::new("p"), 1025);
+        assert_eq!(told, "x86_64: p: 1025 bytes, 2 KiB, 0 % of the bar of 300 KiB");
+    }
+}

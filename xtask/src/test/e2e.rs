@@ -1,0 +1,69 @@
+//! The end-to-end tests: what they are built from, and their run on this machine.
+
+use super::tally::{self, Tally};
+use crate::build::{self, Arch};
+use crate::command::{self, cargo};
+use anyhow::{Context, Result};
+use std::path::PathBuf;
+use std::process::Command;
+
+/// The static programs of one end-to-end run, of one architecture.
+pub(crate) struct EndToEnd {
+    /// The cases: a test program with libtest's options.
+    pub(crate) test: PathBuf,
+    /// The shipped program, for `PIPKIN`.
+    pub(crate) pipkin: PathBuf,
+    /// The program with pause points, for `PIPKIN_HOOKS`.
+    pub(crate) hooks: PathBuf,
+}
+
+impl EndToEnd {
+    /// Builds all three.
+    pub(crate) fn build(arch: Arch) -> Result<EndToEnd> {
+        let pipkin = build::static_binary(arch, "")?;
+        let hooks = build::hooks_binary(arch)?;
+        Ok(EndToEnd { test: test_program(arch)?, pipkin, hooks })
+    }
+}
+
+/// Runs the cases whose name contains `case` here.
+pub(super) fn on_host(case: Option<&str>) -> Result<Tally> {
+    let built = EndToEnd::build(Arch::HOST)?;
+    let mut test = Command::new(&built.test);
+    test.args(case).current_dir(command::repository());
+    test.env("PIPKIN", &built.pipkin).env("PIPKIN_HOOKS", &built.hooks);
+    tally::of(&mut test)
+}
+
+/// Compiles the cases and asks cargo where the program went: its name holds a hash.
+fn test_program(arch: Arch) -> Result<PathBuf> {
+    let mut cargo = cargo();
+    cargo.args(["test", "--quiet", "--package", "pipkin", "--test", "e2e", "--no-run"]);
+    cargo.args(["--target", arch.triple(), "--message-format", "json"]);
+    executable(&command::output(&mut cargo)?)
+        .context("looking for the end-to-end test program in cargo's messages")
+}
+
+/// The `executable` of the message about the `e2e` target.
+fn executable(messages: &str) -> Option<PathBuf> {
+    let about =
+        |line: &&str| line.contains(r#""reason":"compiler-artifact""#) && line.contains(r#""name":"e2e""#);
+    let message = messages.lines().find(about)?;
+    let (_, rest) = message.split_once(r#""executable":""#)?;
+    let (path, _) = rest.split_once('"')?;
+    Some(PathBuf::from(path))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::executable;
+    use std::path::PathBuf;
+
+    #[test]
+    fn the_test_program_is_found_among_others() {
+        let messages = r#"{"reason":"compiler-artifact","target":{"name":"pipkin"},"executable":"/t/pipkin"}
+{"reason":"compiler-artifact","target":{"kind":["test"],"name":"e2e"},"executable":"/t/deps/e2e-1"}
+{"reason":"build-finished","success":true}"#;
+        assert_eq!(executable(messages), Some(PathBuf::from("/t/deps/e2e-1")));
+    }
+}

@@ -1,0 +1,109 @@
+//! How many tests passed, failed and were skipped, as counted from what test programs print.
+
+use anyhow::{Context, Result, bail};
+use std::fmt;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
+
+/// Counts of one suite or of all.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: u64,
+    pub(crate) failed: u64,
+    pub(crate) skipped: u64,
+}
+
+impl Tally {
+    /// A check that is one test by itself, or a suite that could not start.
+    pub(crate) const FAILURE: Tally = Tally { passed: 0, failed: 1, skipped: 0 };
+    pub(crate) const SUCCESS: Tally = Tally { passed: 1, failed: 0, skipped: 0 };
+
+    /// Reads libtest's summary: `test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; …`.
+    ///
+    /// `None` for any other line.
+    pub(crate) fn from_summary(line: &str) -> Option<Tally> {
+        let (_verdict, counts) = line.trim().strip_prefix("test result: ")?.split_once(". ")?;
+        let mut tally = Tally::default();
+        for count in counts.split("; ") {
+            let Some((number, what)) = count.split_once(' ') else { continue };
+            let place = match what {
+                "passed" => &mut tally.passed,
+                "failed" => &mut tally.failed,
+                "ignored" => &mut tally.skipped,
+                _ => continue,
+            };
+            *place = number.parse().ok()?;
+        }
+        Some(tally)
+    }
+}
+
+impl std::iter::Sum for Tally {
+    fn sum<I: Iterator<Item = Tally>>(tallies: I) -> Tally {
+        tallies.fold(Tally::default(), |sum, one| Tally {
+            passed: sum.passed + one.passed,
+            failed: sum.failed + one.failed,
+            skipped: sum.skipped + one.skipped,
+        })
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(out, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+/// Runs a test command, shows its output as it comes, and sums the summaries in it.
+///
+/// # Errors
+/// When the command cannot start, prints no summary at all, or fails although every summary is good (a test
+/// program that died, or did not compile): such a suite has not been run.
+pub(crate) fn of(command: &mut Command) -> Result<Tally> {
+    let mut child = command.stdout(Stdio::piped()).spawn().context("starting the tests")?;
+    let output = child.stdout.take().context("taking the output of the tests")?;
+    let mut tallies = Vec::new();
+    for line in BufReader::new(output).split(b'\n') {
+        let line = line.context("reading the output of the tests")?;
+        let line = String::from_utf8_lossy(&line);
+        println!("{line}");
+        tallies.extend(Tally::from_summary(&line));
+    }
+    let status = child.wait().context("waiting for the tests")?;
+    let found = !tallies.is_empty();
+    let sum: Tally = tallies.into_iter().sum();
+    if !found || (!status.success() && sum.failed == 0) {
+        bail!("the tests ended early: {status}");
+    }
+    Ok(sum)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Tally, of};
+    use std::process::Command;
+
+    fn shell(script: &str) -> anyhow::Result<Tally> {
+        of(Command::new("sh").args(["-c", script]))
+    }
+
+    #[test]
+    fn a_summary_is_read() {
+        let line = "test result: FAILED. 12 passed; 1 failed; 2 ignored; 0 measured; 4 filtered out; finished in 0.00s";
+        assert_eq!(Tally::from_summary(line), Some(Tally { passed: 12, failed: 1, skipped: 2 }));
+        assert_eq!(Tally::from_summary("test result of mine"), None);
+    }
+
+    #[test]
+    fn several_summaries_add_up() {
+        let line = "echo 'test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out'";
+        let sum = shell(&format!("{line}; {line}")).unwrap();
+        assert_eq!(sum, Tally { passed: 4, failed: 0, skipped: 2 });
+    }
+
+    #[test]
+    fn silence_and_death_are_failures() {
+        assert!(shell("true").is_err());
+        assert!(shell("echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; kill -9 $$").is_err());
+    }
+}
