@@ -9,5 +9,6 @@
 
 mod arch;
 pub mod mount;
+pub mod netlink;
 pub mod process;
 pub mod signal;
