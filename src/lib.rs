@@ -11,6 +11,7 @@
 //! | [`cgroup`] | cgroup v2 by directory descriptor |
 //! | [`init`] | the loop and the boot of PID 1 |
 //! | [`spec`] | what a container is: plain data |
+//! | [`plan`] | from a Spec and the facts of the host to an exact list of steps |
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -19,5 +20,6 @@ pub mod cgroup;
 pub mod error;
 pub mod init;
 pub mod netlink;
+pub mod plan;
 pub mod spec;
 pub mod sys;

@@ -1,0 +1,430 @@
+//! Every step in words and as data, from one description.
+
+use super::step::{HostStep, Step};
+use crate::spec::{Account, CapabilitySet, Device, DeviceKind, MountOption, Propagation, Upper};
+use linux_raw_sys::general as raw;
+use ufmt::{uWrite, uwrite};
+
+/// One value inside a description.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// Text from outside or of ours.
+    Bytes(&'a [u8]),
+    /// A number.
+    Number(u64),
+    /// A number that may be below zero.
+    Signed(i64),
+    /// Permission bits.
+    Mode(u32),
+    /// `MOUNT_ATTR_*` bits.
+    Attributes(u32),
+    /// `CLONE_NEW*` bits.
+    Namespaces(u64),
+    /// Capabilities by name.
+    Capabilities(CapabilitySet),
+    /// Paths.
+    Paths(&'a [&'a core::ffi::CStr]),
+    /// Options of a file system.
+    Options(&'a [MountOption<'a>]),
+    /// Lines of an id map.
+    IdMaps(&'a [crate::spec::IdMap]),
+    /// A limit that may be missing.
+    Unlimited,
+    /// Yes or no.
+    Yes(bool),
+}
+
+/// A named value.
+pub type Field<'a> = (&'static str, Value<'a>);
+
+/// What a step does: a name, a sentence with `{field}` where the fields go, and the fields.
+#[derive(Clone, Debug)]
+pub struct Description<'a> {
+    /// The step's name, stable for scripts: `mount`.
+    pub name: &'static str,
+    /// The sentence; a part in `[…]` is left out when a field in it has nothing to say.
+    pub sentence: &'static str,
+    /// The fields in order.
+    pub fields: heapless::Vec<Field<'a>, 7>,
+}
+
+impl<'a> Description<'a> {
+    fn new<const N: usize>(name: &'static str, sentence: &'static str, fields: [Field<'a>; N]) -> Self {
+        const { assert!(N <= 7, "more fields than a description holds") };
+        Self { name, sentence, fields: fields.into_iter().collect() }
+    }
+
+    /// Writes the sentence with its fields filled in.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write<W: uWrite + ?Sized>(&self, out: &mut W) -> Result<(), W::Error> {
+        let mut rest = self.sentence;
+        while let Some(open) = rest.find(['{', '[']) {
+            let (before, tail) = rest.split_at(open);
+            out.write_str(before)?;
+            let close = if tail.starts_with('{') { '}' } else { ']' };
+            let (inside, after) = tail.get(1..).and_then(|tail| tail.split_once(close)).unwrap_or((tail, ""));
+            if close == '}' {
+                self.write_field(inside, out)?;
+            } else if self.is_told(inside) {
+                Self { sentence: inside, ..self.clone() }.write(out)?;
+            }
+            rest = after;
+        }
+        out.write_str(rest)
+    }
+
+    fn field(&self, name: &str) -> Option<Value<'a>> {
+        self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| *value)
+    }
+
+    fn write_field<W: uWrite + ?Sized>(&self, name: &str, out: &mut W) -> Result<(), W::Error> {
+        self.field(name).map_or(Ok(()), |value| value.write(out))
+    }
+
+    /// Whether every field of an optional part has something to say.
+    fn is_told(&self, part: &str) -> bool {
+        part.split('{')
+            .skip(1)
+            .filter_map(|tail| tail.split_once('}'))
+            .all(|(name, _)| self.field(name.trim_end_matches('?')).is_some_and(|value| !value.is_nothing()))
+    }
+}
+
+const ATTRIBUTE_NAMES: [(u32, &str); 8] = [
+    (raw::MOUNT_ATTR_RDONLY, "ro"),
+    (raw::MOUNT_ATTR_NOSUID, "nosuid"),
+    (raw::MOUNT_ATTR_NODEV, "nodev"),
+    (raw::MOUNT_ATTR_NOEXEC, "noexec"),
+    (raw::MOUNT_ATTR_NOATIME, "noatime"),
+    (raw::MOUNT_ATTR_STRICTATIME, "strictatime"),
+    (raw::MOUNT_ATTR_NODIRATIME, "nodiratime"),
+    (raw::MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow"),
+];
+
+const NAMESPACE_NAMES: [(u32, &str); 8] = [
+    (raw::CLONE_NEWUSER, "user"),
+    (raw::CLONE_NEWPID, "pid"),
+    (raw::CLONE_NEWNS, "mount"),
+    (raw::CLONE_NEWNET, "network"),
+    (raw::CLONE_NEWIPC, "ipc"),
+    (raw::CLONE_NEWUTS, "uts"),
+    (raw::CLONE_NEWCGROUP, "cgroup"),
+    (raw::CLONE_NEWTIME, "time"),
+];
+
+impl Value<'_> {
+    fn is_nothing(&self) -> bool {
+        match self {
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Attributes(bits) => *bits == 0,
+            Self::Options(options) => options.is_empty(),
+            Self::Yes(yes) => !yes,
+            _ => false,
+        }
+    }
+
+    /// Writes the value for a person. Bytes that are not UTF-8 are shown as `?`.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write<W: uWrite + ?Sized>(&self, out: &mut W) -> Result<(), W::Error> {
+        match *self {
+            Self::Bytes(bytes) => write_bytes(bytes, out),
+            Self::Number(number) => uwrite!(out, "{}", number),
+            Self::Signed(number) => uwrite!(out, "{}", number),
+            Self::Mode(mode) => {
+                uwrite!(out, "{}{}{}{}", mode >> 9 & 7, mode >> 6 & 7, mode >> 3 & 7, mode & 7)
+            }
+            Self::Attributes(bits) => {
+                let names = ATTRIBUTE_NAMES.iter().filter(|(bit, _)| bits & bit != 0);
+                write_list(names.map(|(_, name)| name.as_bytes()), b",", out)
+            }
+            Self::Namespaces(bits) => {
+                let names = NAMESPACE_NAMES.iter().filter(|(bit, _)| bits & u64::from(*bit) != 0);
+                write_list(names.map(|(_, name)| name.as_bytes()), b", ", out)
+            }
+            Self::Capabilities(set) if set == CapabilitySet::EMPTY => out.write_str("none"),
+            Self::Capabilities(set) => write_list(set.names().map(str::as_bytes), b" ", out),
+            Self::Paths(paths) => write_list(paths.iter().map(|path| path.to_bytes()), b" over ", out),
+            Self::Options(options) => write_options(options, out),
+            Self::IdMaps(maps) => maps.iter().enumerate().try_for_each(|(place, map)| {
+                let comma = if place == 0 { "" } else { ", " };
+                uwrite!(out, "{}{}+{} as {}", comma, map.outside, map.count, map.inside)
+            }),
+            Self::Unlimited => out.write_str("unlimited"),
+            Self::Yes(yes) => out.write_str(if yes { "yes" } else { "no" }),
+        }
+    }
+}
+
+fn write_bytes<W: uWrite + ?Sized>(bytes: &[u8], out: &mut W) -> Result<(), W::Error> {
+    bytes.utf8_chunks().try_for_each(|chunk| {
+        out.write_str(chunk.valid())?;
+        out.write_str(if chunk.invalid().is_empty() { "" } else { "?" })
+    })
+}
+
+fn write_list<'b, W: uWrite + ?Sized>(
+    items: impl Iterator<Item = &'b [u8]>,
+    separator: &[u8],
+    out: &mut W,
+) -> Result<(), W::Error> {
+    for (place, item) in items.enumerate() {
+        if place > 0 {
+            write_bytes(separator, out)?;
+        }
+        write_bytes(item, out)?;
+    }
+    Ok(())
+}
+
+fn write_options<W: uWrite + ?Sized>(options: &[MountOption<'_>], out: &mut W) -> Result<(), W::Error> {
+    for (place, option) in options.iter().enumerate() {
+        out.write_str(if place > 0 { "," } else { "" })?;
+        match option {
+            MountOption::Flag(word) => write_bytes(word.to_bytes(), out)?,
+            MountOption::Value(key, value) => {
+                write_list([key.to_bytes(), value.to_bytes()].into_iter(), b"=", out)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn propagation_name(propagation: Option<Propagation>) -> Value<'static> {
+    Value::Bytes(match propagation {
+        None => b"",
+        Some(Propagation::Private) => b"private",
+        Some(Propagation::Slave) => b"slave",
+        Some(Propagation::Shared) => b"shared",
+        Some(Propagation::Unbindable) => b"unbindable",
+    })
+}
+
+fn account<'a>(account: Option<Account<'a>>) -> Value<'a> {
+    match account {
+        Some(Account::Id(id)) => Value::Number(id.into()),
+        Some(Account::Name(name)) => Value::Bytes(name),
+        None => Value::Bytes(b""),
+    }
+}
+
+impl<'a> HostStep<'a> {
+    /// The step in words and as data.
+    #[must_use]
+    pub fn describe(&'a self) -> Description<'a> {
+        let text = |text: &'static str| Value::Bytes(text.as_bytes());
+        match self {
+            Self::CreateCgroup => Description::new("create-cgroup", "create the container's cgroup", []),
+            Self::EnableController(name) => {
+                let sentence = "make the {controller} controller usable in it";
+                Description::new("enable-controller", sentence, [("controller", text(name))])
+            }
+            Self::SetLimit { file, value } => Description::new(
+                "set-limit",
+                "write {value} to {file}",
+                [("file", text(file)), ("value", Value::Bytes(value.as_bytes()))],
+            ),
+            Self::OpenNamespace { kind, path } => Description::new(
+                "open-namespace",
+                "open the {kind} namespace {path}",
+                [("kind", text(kind)), ("path", Value::Bytes(path.to_bytes()))],
+            ),
+            Self::Clone { namespaces, cgroup } => Description::new(
+                "clone",
+                "make the child in new namespaces: {namespaces}[, born inside the cgroup{cgroup}]",
+                [("namespaces", Value::Namespaces(*namespaces)), ("cgroup", Value::Yes(*cgroup))],
+            ),
+            Self::WriteIdMaps { uids, gids } => Description::new(
+                "write-id-maps",
+                "map user ids {uids} and group ids {gids}",
+                [("uids", Value::IdMaps(uids)), ("gids", Value::IdMaps(gids))],
+            ),
+            Self::Release => Description::new("release", "let the waiting child go on", []),
+            Self::Supervise => Description::new("supervise", "forward signals and wait for the end", []),
+        }
+    }
+}
+
+impl<'a> Step<'a> {
+    /// The step in words and as data.
+    #[must_use]
+    pub fn describe(&self) -> Description<'a> {
+        match *self {
+            Self::AwaitIdMaps => Description::new("await-id-maps", "wait for the id maps", []),
+            Self::DieWithParent => Description::new("die-with-parent", "die when Pipkin dies", []),
+            Self::OomScoreAdj(score) => {
+                let fields = [("score", Value::Signed(score.into()))];
+                Description::new("oom-score-adj", "set the out-of-memory score adjustment to {score}", fields)
+            }
+            Self::JoinNamespace { kind, .. } => {
+                let fields = [("kind", Value::Bytes(kind.as_bytes()))];
+                Description::new("join-namespace", "enter the opened {kind} namespace", fields)
+            }
+            Self::UnshareCgroup => {
+                Description::new("unshare-cgroup", "see the container's own cgroup as the root of all", [])
+            }
+            Self::IsolateMounts => {
+                Description::new("isolate-mounts", "keep every mount made from here on off the host", [])
+            }
+            Self::OpenNull => {
+                Description::new("open-null", "take hold of the verified null device, for masks", [])
+            }
+            _ => self.describe_mount(),
+        }
+    }
+
+    fn describe_mount(&self) -> Description<'a> {
+        let path = |path: &'a core::ffi::CStr| Value::Bytes(path.to_bytes());
+        match *self {
+            Self::OpenSource { path: from, recursive, .. } => Description::new(
+                "open-source",
+                "take hold of the host's {path}[ with all that is mounted below{recursive}]",
+                [("path", path(from)), ("recursive", Value::Yes(recursive))],
+            ),
+            Self::MountOverlay { lower, upper, volatile, .. } => {
+                let upper = match upper {
+                    Upper::Directory(directory) => path(directory),
+                    Upper::Tmpfs => Value::Bytes(b"memory"),
+                };
+                Description::new(
+                    "mount-overlay",
+                    "build the root from {lower}, changes kept in {upper}[ without syncing{volatile}]",
+                    [("lower", Value::Paths(lower)), ("upper", upper), ("volatile", Value::Yes(volatile))],
+                )
+            }
+            Self::MountScratch { .. } => {
+                Description::new("mount-scratch", "build an empty root in memory that holds only /pipkin", [])
+            }
+            Self::PivotRoot => {
+                Description::new("pivot-root", "make it the root and let go of the host's", [])
+            }
+            Self::MountFileSystem { kind, options, target, attributes, propagation } => Description::new(
+                "mount",
+                "mount {type} on {target}[ ({attributes})][ with {options}][, propagation {propagation}]",
+                [
+                    ("type", path(kind)),
+                    ("target", path(target)),
+                    ("attributes", Value::Attributes(attributes.set | attributes.set_recursive)),
+                    ("options", Value::Options(options)),
+                    ("propagation", propagation_name(propagation)),
+                ],
+            ),
+            Self::Attach { slot, target, attributes, propagation } => Description::new(
+                "attach",
+                "attach held source {source} at {target}[ ({attributes})][, and below it ({recursive})][, propagation {propagation}]",
+                [
+                    ("source", Value::Number(slot.into())),
+                    ("target", path(target)),
+                    ("attributes", Value::Attributes(attributes.set)),
+                    ("recursive", Value::Attributes(attributes.set_recursive)),
+                    ("propagation", propagation_name(propagation)),
+                ],
+            ),
+            Self::MakeDevice(device) => describe_device(&device),
+            Self::Link { target, path: at } => Description::new(
+                "link",
+                "link {path} to {target}",
+                [("path", path(at)), ("target", path(target))],
+            ),
+            Self::Mask(hidden) => Description::new("mask", "mask {path}", [("path", path(hidden))]),
+            Self::MakeReadOnly(closed) => {
+                Description::new("read-only", "make {path} read-only", [("path", path(closed))])
+            }
+            Self::MakeRootReadOnly => Description::new("root-read-only", "make the root read-only", []),
+            _ => self.describe_process(),
+        }
+    }
+
+    fn describe_process(&self) -> Description<'a> {
+        let text = |text: &'a core::ffi::CStr| Value::Bytes(text.to_bytes());
+        match *self {
+            Self::OpenTerminal(size) => Description::new(
+                "open-terminal",
+                "open a pseudo-terminal of {rows} lines by {columns} characters",
+                [("rows", Value::Number(size.rows.into())), ("columns", Value::Number(size.columns.into()))],
+            ),
+            Self::SetSysctl { name, value } => Description::new(
+                "set-sysctl",
+                "set {name} to {value}",
+                [("name", text(name)), ("value", text(value))],
+            ),
+            Self::SetHostname(name) => {
+                Description::new("set-hostname", "set the host name to {name}", [("name", text(name))])
+            }
+            Self::SetDomainname(name) => Description::new(
+                "set-domainname",
+                "set the NIS domain name to {name}",
+                [("name", text(name))],
+            ),
+            Self::RaiseLoopback => Description::new("raise-loopback", "bring up the loopback interface", []),
+            Self::AwaitHost => Description::new("await-host", "wait until the host's part is done", []),
+            Self::NewSession => {
+                Description::new("new-session", "start a session and a keyring of its own", [])
+            }
+            Self::CloseStdin => {
+                Description::new("close-stdin", "read nothing: standard input is /dev/null", [])
+            }
+            Self::ChangeDirectory(path) => {
+                Description::new("change-directory", "go to {path}", [("path", text(path))])
+            }
+            Self::SetRlimit(limit) => {
+                let value = |limit: Option<u64>| limit.map_or(Value::Unlimited, Value::Number);
+                let fields = [
+                    ("limit", Value::Bytes(limit.kind.name().as_bytes())),
+                    ("soft", value(limit.soft)),
+                    ("hard", value(limit.hard)),
+                ];
+                Description::new("set-rlimit", "limit {limit} to {soft} (at most {hard})", fields)
+            }
+            Self::SetUmask(mask) => {
+                Description::new("set-umask", "set the umask to {mask}", [("mask", Value::Mode(mask))])
+            }
+            Self::BecomeUser { user, capabilities } => Description::new(
+                "become-user",
+                "become user {user}[ in group {group}] with capabilities {capabilities}, nothing more to be gained than {bounding}",
+                [
+                    ("user", account(Some(user.user))),
+                    ("group", account(user.group)),
+                    ("capabilities", Value::Capabilities(capabilities.effective)),
+                    ("permitted", Value::Capabilities(capabilities.permitted)),
+                    ("inheritable", Value::Capabilities(capabilities.inheritable)),
+                    ("ambient", Value::Capabilities(capabilities.ambient)),
+                    ("bounding", Value::Capabilities(capabilities.bounding)),
+                ],
+            ),
+            Self::ForbidNewPrivileges => {
+                Description::new("forbid-new-privileges", "let no exec raise privileges", [])
+            }
+            Self::Execute { command, init } => Description::new(
+                "execute",
+                "run {command}[ under Pipkin as PID 1{init}]",
+                [("command", text(command)), ("init", Value::Yes(init))],
+            ),
+            _ => Description::new("step", "", []),
+        }
+    }
+}
+
+fn describe_device<'a>(device: &Device<'a>) -> Description<'a> {
+    let kind: &[u8] = match device.kind {
+        DeviceKind::Character => b"character device",
+        DeviceKind::Block => b"block device",
+        DeviceKind::Fifo => b"pipe",
+    };
+    Description::new(
+        "make-device",
+        "make {path}, {kind} {major}:{minor}, mode {mode}",
+        [
+            ("path", Value::Bytes(device.path.to_bytes())),
+            ("kind", Value::Bytes(kind)),
+            ("major", Value::Number(device.major.into())),
+            ("minor", Value::Number(device.minor.into())),
+            ("mode", Value::Mode(device.mode)),
+            ("uid", Value::Number(device.uid.into())),
+            ("gid", Value::Number(device.gid.into())),
+        ],
+    )
+}

@@ -1,0 +1,56 @@
+//! What the plan must know of the host, gathered once by `host::probe`.
+
+/// Whether one cgroup v2 controller can be used, and if not, why.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Availability {
+    /// It can be enabled for our groups.
+    Ready,
+    /// No cgroup v2 hierarchy is mounted.
+    NoHierarchy,
+    /// A cgroup v1 hierarchy holds it.
+    HeldByV1,
+    /// The kernel was built or booted without it.
+    Absent,
+    /// The cgroup that Pipkin may use was not given it.
+    NotDelegated,
+}
+
+/// The controllers that limits need.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Controllers {
+    /// `memory`
+    pub memory: Availability,
+    /// `cpu`
+    pub cpu: Availability,
+    /// `cpuset`
+    pub cpuset: Availability,
+    /// `io`
+    pub io: Availability,
+    /// `pids`
+    pub pids: Availability,
+}
+
+impl Controllers {
+    /// Every controller in the same state.
+    #[must_use]
+    pub const fn all(state: Availability) -> Self {
+        Self { memory: state, cpu: state, cpuset: state, io: state, pids: state }
+    }
+}
+
+/// The host as far as plans depend on it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct HostFacts {
+    /// Whether we have the privileges of root here (effective uid 0).
+    pub root: bool,
+    /// Whether a cgroup v2 hierarchy is mounted in which a group can be made.
+    pub cgroup: bool,
+    /// State of each controller.
+    pub controllers: Controllers,
+}
+
+impl HostFacts {
+    /// Root on a machine where everything works; the ground of golden tests.
+    pub const IDEAL: Self =
+        Self { root: true, cgroup: true, controllers: Controllers::all(Availability::Ready) };
+}

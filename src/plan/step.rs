@@ -1,0 +1,186 @@
+//! The two lists of a plan: what the host does and what the child does.
+
+use crate::spec::{
+    Attributes, Capabilities, Device, IdMap, MountOption, Propagation, Rlimit, Upper, User, WindowSize,
+};
+use core::ffi::CStr;
+
+/// Longest value written to a cgroup file: an `io.max` line with four 20-digit numbers.
+const LIMIT_CAPACITY: usize = 144;
+
+/// The value of a limit, as its file takes it.
+pub type LimitValue = heapless::String<LIMIT_CAPACITY>;
+
+/// One action of the side that stays.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum HostStep<'a> {
+    /// Make the container's cgroup.
+    CreateCgroup,
+    /// Make this controller usable in it.
+    EnableController(&'static str),
+    /// Write a limit.
+    SetLimit {
+        /// The cgroup file.
+        file: &'static str,
+        /// What to write.
+        value: LimitValue,
+    },
+    /// Open the file of a namespace to join; the child enters it.
+    OpenNamespace {
+        /// Which: `network`, …
+        kind: &'static str,
+        /// Its file.
+        path: &'a CStr,
+    },
+    /// Make the child, with these `CLONE_NEW*` flags, inside the cgroup when there is one.
+    Clone {
+        /// `CLONE_NEW*` bits.
+        namespaces: u64,
+        /// Whether it is born inside the container's cgroup.
+        cgroup: bool,
+    },
+    /// Write the maps of its user namespace.
+    WriteIdMaps {
+        /// Map of user ids.
+        uids: &'a [IdMap],
+        /// Map of group ids.
+        gids: &'a [IdMap],
+    },
+    /// Let the child pass [`Step::AwaitIdMaps`] or [`Step::AwaitHost`].
+    Release,
+    /// Wait for the end, forwarding signals and terminal data.
+    Supervise,
+}
+
+/// One action of the side that becomes the container, in a process that is already in its namespaces.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Step<'a> {
+    /// Wait until the host has written the id maps.
+    AwaitIdMaps,
+    /// Die when Pipkin dies.
+    DieWithParent,
+    /// Set `oom_score_adj`.
+    OomScoreAdj(i16),
+    /// Enter the namespace whose file the host opened as number `slot`.
+    JoinNamespace {
+        /// Which: `network`, …
+        kind: &'static str,
+        /// Index among the opened namespace files.
+        slot: u8,
+    },
+    /// Root the cgroup view at the container's own group.
+    UnshareCgroup,
+    /// Let no mount made from here on show on the host.
+    IsolateMounts,
+    /// Take hold of the host's null device, for masks.
+    OpenNull,
+    /// Take a detached copy of a host path's mount.
+    OpenSource {
+        /// Where to keep it.
+        slot: u8,
+        /// The host path.
+        path: &'a CStr,
+        /// With everything mounted below.
+        recursive: bool,
+    },
+    /// Mount the layers as the new root.
+    MountOverlay {
+        /// Read-only directories, topmost first.
+        lower: &'a [&'a CStr],
+        /// The writable layer.
+        upper: Upper<'a>,
+        /// Without syncing.
+        volatile: bool,
+        /// The host directory to mount it on.
+        staging: &'a CStr,
+    },
+    /// Mount an empty root in memory.
+    MountScratch {
+        /// The host directory to mount it on.
+        staging: &'a CStr,
+    },
+    /// Make it the root and let go of the host's.
+    PivotRoot,
+    /// Mount a new instance of a file system.
+    MountFileSystem {
+        /// Its type.
+        kind: &'a CStr,
+        /// Its options.
+        options: &'a [MountOption<'a>],
+        /// Where.
+        target: &'a CStr,
+        /// How.
+        attributes: Attributes,
+        /// Propagation.
+        propagation: Option<Propagation>,
+    },
+    /// Attach what `OpenSource` took.
+    Attach {
+        /// Where it was kept.
+        slot: u8,
+        /// Where.
+        target: &'a CStr,
+        /// How.
+        attributes: Attributes,
+        /// Propagation.
+        propagation: Option<Propagation>,
+    },
+    /// Make a device node.
+    MakeDevice(Device<'a>),
+    /// Make a symbolic link unless something is there.
+    Link {
+        /// What it says.
+        target: &'a CStr,
+        /// Where it is.
+        path: &'a CStr,
+    },
+    /// Open a pseudo-terminal and hand its master to the host.
+    OpenTerminal(WindowSize),
+    /// Set a kernel parameter.
+    SetSysctl {
+        /// Dotted name.
+        name: &'a CStr,
+        /// Value.
+        value: &'a CStr,
+    },
+    /// Hide a path.
+    Mask(&'a CStr),
+    /// Make a path read-only.
+    MakeReadOnly(&'a CStr),
+    /// Set the host name.
+    SetHostname(&'a CStr),
+    /// Set the NIS domain name.
+    SetDomainname(&'a CStr),
+    /// Raise `lo`.
+    RaiseLoopback,
+    /// Make the root read-only.
+    MakeRootReadOnly,
+    /// Wait until the host has done its part.
+    AwaitHost,
+    /// Leave the host's session and its keys behind.
+    NewSession,
+    /// Point standard input at the null device.
+    CloseStdin,
+    /// Go to the working directory, making it when it is missing.
+    ChangeDirectory(&'a CStr),
+    /// Set a limit of setrlimit(2).
+    SetRlimit(Rlimit),
+    /// Set the file mode creation mask.
+    SetUmask(u32),
+    /// Become this user, with its groups.
+    BecomeUser {
+        /// Who.
+        user: User<'a>,
+        /// The capabilities to keep while changing.
+        capabilities: Capabilities,
+    },
+    /// Let no exec raise privileges.
+    ForbidNewPrivileges,
+    /// Become the process.
+    Execute {
+        /// The command.
+        command: &'a CStr,
+        /// Whether Pipkin stays in front of it as PID 1.
+        init: bool,
+    },
+}
