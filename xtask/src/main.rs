@@ -10,6 +10,7 @@ mod elf;
 #[allow(dead_code, reason = "programs are asked for by the virtual machine and the bench")]
 mod setup;
 mod test;
+mod tidy;
 
 use argh::FromArgs;
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ struct Xtask {
 enum Verb {
     BuildStatic(build::BuildStatic),
     Test(test::Test),
+    Tidy(tidy::Tidy),
 }
 
 fn main() -> ExitCode {
@@ -33,6 +35,7 @@ fn main() -> ExitCode {
     let outcome = match xtask.verb {
         Verb::BuildStatic(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Test(verb) => verb.run(),
+        Verb::Tidy(verb) => verb.run().map(|()| ExitCode::SUCCESS),
     };
     match outcome {
         Ok(code) => code,

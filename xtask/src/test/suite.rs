@@ -4,6 +4,7 @@ use super::e2e;
 use super::tally::{self, Tally};
 use crate::build::Arch;
 use crate::command::{self, cargo};
+use crate::tidy;
 use anyhow::Result;
 
 /// A group of checks with a name of its own.
@@ -11,6 +12,7 @@ use anyhow::Result;
 pub(super) enum Suite {
     Format,
     Clippy,
+    Tidy,
     Unit,
     RootfsBuilder,
     Host,
@@ -18,7 +20,7 @@ pub(super) enum Suite {
 
 impl Suite {
     pub(super) fn all() -> Vec<Suite> {
-        vec![Suite::Format, Suite::Clippy, Suite::Unit, Suite::RootfsBuilder, Suite::Host]
+        vec![Suite::Format, Suite::Clippy, Suite::Tidy, Suite::Unit, Suite::RootfsBuilder, Suite::Host]
     }
 
     /// What `--only` takes.
@@ -26,6 +28,7 @@ impl Suite {
         match self {
             Suite::Format => "format",
             Suite::Clippy => "clippy",
+            Suite::Tidy => "tidy",
             Suite::Unit => "unit",
             Suite::RootfsBuilder => "rootfs-builder",
             Suite::Host => "host",
@@ -37,6 +40,7 @@ impl Suite {
         match self {
             Suite::Format => "every file as rustfmt writes it",
             Suite::Clippy => "no warning, on each architecture",
+            Suite::Tidy => "the rules of the house",
             Suite::Unit => "unit tests and the examples in the documentation",
             Suite::RootfsBuilder => "making root file systems",
             Suite::Host => "end to end on this machine",
@@ -56,6 +60,7 @@ impl Suite {
         match self {
             Suite::Format => check(&["fmt", "--all", "--check"]),
             Suite::Clippy => clippy(),
+            Suite::Tidy => tidy::Tidy {}.run().map(|()| Tally::SUCCESS),
             Suite::Unit => unit(),
             Suite::RootfsBuilder => {
                 tally::of(cargo().args(["test", "--quiet", "--package", "rootfs-builder"]))
