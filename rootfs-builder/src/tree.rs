@@ -16,34 +16,8 @@ use rustix::fs::{Dir, FileType};
 
 use crate::beneath::Root;
 use crate::error::{Doing, Error, Result};
+pub use crate::meta::{Device, Meta};
 use crate::name::Name;
-
-/// Permission bits and owner.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Meta {
-    /// The twelve permission bits, `0o7777`.
-    pub mode: u32,
-    /// Numeric user.
-    pub uid: u32,
-    /// Numeric group.
-    pub gid: u32,
-}
-
-impl Meta {
-    /// Root's, with these permission bits.
-    pub const fn root(mode: u32) -> Meta {
-        Meta { mode: mode & 0o7777, uid: 0, gid: 0 }
-    }
-}
-
-/// Major and minor number of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Device {
-    /// The driver.
-    pub major: u32,
-    /// The driver's instance.
-    pub minor: u32,
-}
 
 /// What stands at a name.
 #[derive(Clone, Debug)]
