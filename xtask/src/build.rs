@@ -81,14 +81,14 @@ impl FromArgValue for Arch {
     }
 }
 
-/// What `--target` names.
-enum Targets {
+/// What `--target` names in a verb that builds.
+pub(crate) enum Targets {
     One(Arch),
     All,
 }
 
 impl Targets {
-    fn list(&self) -> &[Arch] {
+    pub(crate) fn list(&self) -> &[Arch] {
         match self {
             Targets::One(arch) => std::slice::from_ref(arch),
             Targets::All => &Arch::ALL,
@@ -128,6 +128,27 @@ pub(crate) fn static_binary(arch: Arch, features: &str) -> Result<PathBuf> {
     keep(arch, "dist", "pipkin")
 }
 
+/// Builds the shipped program once more, but with its symbol names left in; not kept in `target/dist`.
+///
+/// It has a build folder of its own: cargo takes the same profile with other settings for another build, and
+/// would compile the standard library anew each time the two take turns.
+///
+/// # Errors
+/// A failed build, or no source of the standard library.
+pub(crate) fn with_symbols(arch: Arch) -> Result<PathBuf> {
+    setup::rust_target(arch.triple())?;
+    setup::rust_source()?;
+    let folder = command::target().join("size");
+    let mut cargo = command::cargo();
+    cargo.args(["build", "--package", "pipkin", "--bin", "pipkin", "--profile", "dist", "--quiet"]);
+    cargo
+        .args(["--target", arch.triple(), "--config", "profile.dist.strip=false", "--target-dir"])
+        .arg(&folder);
+    rebuild_std(&mut cargo);
+    command::run(&mut cargo)?;
+    Ok(folder.join(arch.triple()).join("dist/pipkin"))
+}
+
 /// Builds the program with the test-only pause points, and keeps it at `target/dist/ARCH/pipkin-hooks`.
 ///
 /// It links the prebuilt standard library: tests are about what the program does, and wait for this build.
@@ -154,7 +175,7 @@ pub(crate) fn hooks_binary(arch: Arch) -> Result<PathBuf> {
 ///
 /// A panic ends the program with an illegal instruction and no text: no formatting of messages, locations or
 /// `{:?}` stays in the file. The library has no panicking path, and the binary's own errors are values.
-pub(crate) fn rebuild_std(cargo: &mut Command) {
+fn rebuild_std(cargo: &mut Command) {
     // Every one of these is a compiler option that stable Rust has but does not promise to keep.
     cargo.env("RUSTC_BOOTSTRAP", "1");
     cargo.args(["-Zbuild-std=std,panic_abort", "-Zbuild-std-features=optimize_for_size"]);

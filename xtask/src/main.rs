@@ -9,6 +9,7 @@ mod command;
 mod elf;
 #[allow(dead_code, reason = "programs are asked for by the virtual machine and the bench")]
 mod setup;
+mod size;
 mod test;
 mod tidy;
 
@@ -26,6 +27,7 @@ struct Xtask {
 #[argh(subcommand)]
 enum Verb {
     BuildStatic(build::BuildStatic),
+    Size(size::Size),
     Test(test::Test),
     Tidy(tidy::Tidy),
 }
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let xtask: Xtask = argh::from_env();
     let outcome = match xtask.verb {
         Verb::BuildStatic(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+        Verb::Size(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Test(verb) => verb.run(),
         Verb::Tidy(verb) => verb.run().map(|()| ExitCode::SUCCESS),
     };
