@@ -12,7 +12,7 @@ use std::io::{self, Read};
 use tar::{EntryType, Header};
 
 use crate::error::{Doing, Error, Result};
-use crate::meta::{Attributes, Device, Meta, Timestamp};
+use crate::meta::{Attributes, Device, Meta, Special, Timestamp};
 use crate::name::printable;
 use pax::Pax;
 
@@ -33,12 +33,8 @@ pub enum EntryKind {
     Symlink(Vec<u8>),
     /// A further name for an earlier entry: this one.
     HardLink(Vec<u8>),
-    /// A character device.
-    CharDevice(Device),
-    /// A block device.
-    BlockDevice(Device),
-    /// A named pipe.
-    Fifo,
+    /// A device or a named pipe.
+    Special(Special),
 }
 
 /// One entry, as the archive alleges it.
@@ -196,9 +192,13 @@ impl<R: Read> Archive<R> {
             EntryType::Regular | EntryType::Continuous => EntryKind::File,
             EntryType::Symlink => EntryKind::Symlink(link()),
             EntryType::Link => EntryKind::HardLink(link()),
-            EntryType::Char => EntryKind::CharDevice(device(header).doing(READ, || &subject)?),
-            EntryType::Block => EntryKind::BlockDevice(device(header).doing(READ, || &subject)?),
-            EntryType::Fifo => EntryKind::Fifo,
+            EntryType::Char => {
+                EntryKind::Special(Special::CharDevice(device(header).doing(READ, || &subject)?))
+            }
+            EntryType::Block => {
+                EntryKind::Special(Special::BlockDevice(device(header).doing(READ, || &subject)?))
+            }
+            EntryType::Fifo => EntryKind::Special(Special::Fifo),
             EntryType::GNUSparse => return refused("sparse files are not supported".into()),
             other => {
                 let letter = printable(&[other.as_byte()]);

@@ -5,11 +5,16 @@
 //! directory must belong to this build alone until [`Directory::finish`]; directories get their modes and times
 //! only there, so that a read-only one can be filled.
 //!
+//! Deletions by a layer are carried out ([`Directory::open`]) or, where layers are kept apart, written down in
+//! overlayfs's own way ([`Directory::open_layer`]; Documentation/filesystems/overlayfs.rst, "whiteouts and opaque
+//! directories"): as root with `trusted.` attributes, otherwise with `user.` ones, which need the mount option
+//! `userxattr`.
+//!
 //! As root, owners, modes, times and extended attributes are kept. Otherwise files are the caller's own, without the
 //! set-user-id and set-group-id bits that would lend the caller's rights to others, and only `user.`
 //! attributes are kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
@@ -17,26 +22,17 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::beneath::Root;
 use crate::error::{Doing, Error, Reason, Result};
-use crate::meta::{Attributes, Device, Timestamp};
+use crate::meta::{Attributes, Device, Special, Timestamp, Travel, travel};
 use crate::name::{Name, PATH_MAX};
+use crate::remove::remove_below;
+use crate::sink::Sink;
 
 const MAKE: &str = "make";
-
-/// Something that is neither a directory nor a regular file nor a link.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Special {
-    /// A character device.
-    CharDevice(Device),
-    /// A block device.
-    BlockDevice(Device),
-    /// A named pipe.
-    Fifo,
-}
 
 /// A directory being filled.
 #[derive(Debug)]
@@ -44,106 +40,35 @@ pub struct Directory {
     root: Root,
     /// Attributes that directories get at the end.
     directories: BTreeMap<Name, Attributes>,
+    deletions: Deletions,
     privileged: bool,
     dropped_xattrs: u64,
 }
 
+/// What becomes of a layer's deletions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Deletions {
+    CarriedOut,
+    WrittenDown,
+}
+
 impl Directory {
-    /// Fills the existing directory `path`.
+    /// Fills the existing directory `path`, into which several layers may be merged.
     pub fn open(path: &Path) -> Result<Directory> {
+        Directory::with(path, Deletions::CarriedOut)
+    }
+
+    /// Fills the existing directory `path` with one layer of an overlay mount.
+    pub fn open_layer(path: &Path) -> Result<Directory> {
+        Directory::with(path, Deletions::WrittenDown)
+    }
+
+    fn with(path: &Path, deletions: Deletions) -> Result<Directory> {
         let root = Root::open(path).doing(MAKE, || path.display())?;
         refuse_case_folding(&root, path)?;
         let directories = BTreeMap::from([(Name::ROOT, Attributes::DIRECTORY)]);
         let privileged = rustix::process::geteuid().is_root();
-        Ok(Directory { root, directories, privileged, dropped_xattrs: 0 })
-    }
-
-    /// Whether owners and devices can be made.
-    pub fn is_privileged(&self) -> bool {
-        self.privileged
-    }
-
-    /// Makes a directory, or gives the one that is there these attributes. One made for the sake of what is in it
-    /// is root's, 0755.
-    pub fn directory(&mut self, name: &Name, attributes: &Attributes) -> Result<()> {
-        if let Some((parent, last)) = self.parent(name)? {
-            match rustix::fs::mkdirat(&parent, OsStr::from_bytes(last), Mode::RWXU) {
-                Ok(()) => {}
-                Err(Errno::EXIST) if self.is_directory(name)? => {}
-                Err(Errno::EXIST) => return clash(name, "a directory cannot replace another kind"),
-                Err(errno) => return Err(Error::new(MAKE, name, errno)),
-            }
-        }
-        self.directories.insert(name.clone(), attributes.clone());
-        Ok(())
-    }
-
-    /// Makes a regular file of everything `data` yields and returns its size.
-    pub fn file(&mut self, name: &Name, attributes: &Attributes, mut data: impl Read) -> Result<u64> {
-        let (parent, last) = self.place(name)?;
-        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-        let mut file = File::from(
-            rustix::fs::openat(&parent, OsStr::from_bytes(last), flags, Mode::RUSR | Mode::WUSR)
-                .doing(MAKE, || name)?,
-        );
-        let size = io::copy(&mut data, &mut file).doing(MAKE, || name)?;
-        self.apply(file.as_fd(), attributes).doing(MAKE, || name)?;
-        Ok(size)
-    }
-
-    /// Makes a symbolic link. Its target is not looked at.
-    pub fn symlink(&mut self, name: &Name, attributes: &Attributes, target: &[u8]) -> Result<()> {
-        if target.is_empty() || target.len() > PATH_MAX || target.contains(&0) {
-            return Err(Error::refused(MAKE, name, "a link target that is empty, too long or holds NUL"));
-        }
-        let (parent, last) = self.place(name)?;
-        rustix::fs::symlinkat(OsStr::from_bytes(target), &parent, OsStr::from_bytes(last))
-            .doing(MAKE, || name)?;
-        self.apply_at(&parent, last, attributes).doing(MAKE, || name)
-    }
-
-    /// Makes a further name for `existing`, which must be in this tree already and no directory.
-    pub fn hard_link(&mut self, name: &Name, existing: &Name) -> Result<()> {
-        let refused = |why: String| Err(Error::refused(MAKE, name, why));
-        if name == existing {
-            return refused("a hard link to itself".into());
-        }
-        let Some((directory, original)) = existing.split() else {
-            return refused("a hard link to the root".into());
-        };
-        match self.root.stat(existing) {
-            Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => {
-                return refused(format!("a hard link to {existing}, which is a directory"));
-            }
-            Ok(_) => {}
-            Err(Errno::NOENT) => return refused(format!("a hard link to {existing}, which is not there")),
-            Err(errno) => return Err(Error::new(MAKE, name, on_the_way(errno))),
-        }
-        let directory =
-            self.open_parent(&directory).map_err(|errno| Error::new(MAKE, name, on_the_way(errno)))?;
-        let (parent, last) = self.place(name)?;
-        rustix::fs::linkat(
-            directory,
-            OsStr::from_bytes(original),
-            parent,
-            OsStr::from_bytes(last),
-            AtFlags::empty(),
-        )
-        .doing(MAKE, || name)
-    }
-
-    /// Makes a device node or named pipe.
-    pub fn special(&mut self, name: &Name, attributes: &Attributes, special: Special) -> Result<()> {
-        let (file_type, device) = match special {
-            Special::CharDevice(device) => (FileType::CharacterDevice, device),
-            Special::BlockDevice(device) => (FileType::BlockDevice, device),
-            Special::Fifo => (FileType::Fifo, Device { major: 0, minor: 0 }),
-        };
-        let (parent, last) = self.place(name)?;
-        let number = rustix::fs::makedev(device.major, device.minor);
-        rustix::fs::mknodat(&parent, OsStr::from_bytes(last), file_type, Mode::RUSR, number)
-            .doing(MAKE, || name)?;
-        self.apply_at(&parent, last, attributes).doing(MAKE, || name)
+        Ok(Directory { root, directories, deletions, privileged, dropped_xattrs: 0 })
     }
 
     /// Gives the directories their attributes, innermost first, and tells how many extended attributes were not
@@ -197,11 +122,6 @@ impl Directory {
         Ok(FileType::from_raw_mode(stat.st_mode).is_dir())
     }
 
-    fn apply(&mut self, fd: impl AsFd, attributes: &Attributes) -> io::Result<()> {
-        self.dropped_xattrs += self.set(fd, attributes)?;
-        Ok(())
-    }
-
     /// Owner first, because a change of owner clears the set-id bits and file capabilities; time last.
     fn set(&self, fd: impl AsFd, attributes: &Attributes) -> io::Result<u64> {
         let fd = fd.as_fd();
@@ -228,7 +148,7 @@ impl Directory {
     }
 
     /// The same for what cannot be opened: a symbolic link, a device, a pipe.
-    fn apply_at(&mut self, parent: &OwnedFd, last: &[u8], attributes: &Attributes) -> io::Result<()> {
+    fn set_at(&mut self, parent: &OwnedFd, last: &[u8], attributes: &Attributes) -> io::Result<()> {
         let Attributes { meta, mtime, xattrs } = attributes;
         let last = OsStr::from_bytes(last);
         let stat = rustix::fs::statat(parent, last, AtFlags::SYMLINK_NOFOLLOW)?;
@@ -257,16 +177,163 @@ impl Directory {
         Ok(())
     }
 
-    /// Which attributes travel with a file. Labels of another machine's security modules and `trusted.` data mean
-    /// nothing here; overlayfs's own would steer a mount of this tree, so they are refused.
-    fn keeps(&self, name: &[u8]) -> io::Result<bool> {
-        if name.starts_with(b"trusted.overlay.") || name.starts_with(b"user.overlay.") {
-            let name = crate::name::printable(name);
-            return Err(io::Error::other(format!("sets {name}, which would steer an overlay mount")));
+    fn keeps(&self, xattr: &[u8]) -> io::Result<bool> {
+        match travel(xattr) {
+            Travel::Kept => Ok(true),
+            Travel::KeptByRoot => Ok(self.privileged),
+            Travel::Dropped => Ok(false),
+            Travel::Refused => {
+                let xattr = crate::name::printable(xattr);
+                Err(io::Error::other(format!("sets {xattr}, which would steer an overlay mount")))
+            }
         }
-        let privileged =
-            matches!(name, b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default");
-        Ok(name.starts_with(b"user.") || (privileged && self.privileged))
+    }
+
+    fn remove(&mut self, name: &Name) -> Result<()> {
+        remove_below(&self.root, name)?;
+        self.directories.retain(|directory, _| directory != name && !directory.is_below(name));
+        Ok(())
+    }
+
+    fn names_in(&self, directory: &Name) -> io::Result<Vec<Name>> {
+        let mut names = Vec::new();
+        for entry in Dir::new(self.root.open_directory(directory)?)? {
+            let entry = entry?;
+            let last = entry.file_name().to_bytes();
+            if last != b"." && last != b".." {
+                names.push(directory.join(last).map_err(io::Error::other)?);
+            }
+        }
+        Ok(names)
+    }
+}
+
+impl Sink for Directory {
+    fn directory(&mut self, name: &Name, attributes: &Attributes) -> Result<()> {
+        if let Some((parent, last)) = self.parent(name)? {
+            match rustix::fs::mkdirat(&parent, OsStr::from_bytes(last), Mode::RWXU) {
+                Ok(()) => {}
+                Err(Errno::EXIST) if self.is_directory(name)? => {}
+                Err(Errno::EXIST) => return clash(name, "a directory cannot replace another kind"),
+                Err(errno) => return Err(Error::new(MAKE, name, errno)),
+            }
+        }
+        self.directories.insert(name.clone(), attributes.clone());
+        Ok(())
+    }
+
+    fn file(&mut self, name: &Name, attributes: &Attributes, data: &mut dyn Read) -> Result<u64> {
+        let (parent, last) = self.place(name)?;
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let mut file = File::from(
+            rustix::fs::openat(&parent, OsStr::from_bytes(last), flags, Mode::RUSR | Mode::WUSR)
+                .doing(MAKE, || name)?,
+        );
+        let size = io::copy(data, &mut file).doing(MAKE, || name)?;
+        self.dropped_xattrs += self.set(file.as_fd(), attributes).doing(MAKE, || name)?;
+        Ok(size)
+    }
+
+    fn symlink(&mut self, name: &Name, attributes: &Attributes, target: &[u8]) -> Result<()> {
+        if target.is_empty() || target.len() > PATH_MAX || target.contains(&0) {
+            return Err(Error::refused(MAKE, name, "a link target that is empty, too long or holds NUL"));
+        }
+        let (parent, last) = self.place(name)?;
+        rustix::fs::symlinkat(OsStr::from_bytes(target), &parent, OsStr::from_bytes(last))
+            .doing(MAKE, || name)?;
+        self.set_at(&parent, last, attributes).doing(MAKE, || name)
+    }
+
+    fn hard_link(&mut self, name: &Name, existing: &Name) -> Result<()> {
+        let refused = |why: String| Err(Error::refused(MAKE, name, why));
+        if name == existing {
+            return refused("a hard link to itself".into());
+        }
+        let Some((directory, original)) = existing.split() else {
+            return refused("a hard link to the root".into());
+        };
+        match self.root.stat(existing) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => {
+                return refused(format!("a hard link to {existing}, which is a directory"));
+            }
+            Ok(_) => {}
+            Err(Errno::NOENT) => return refused(format!("a hard link to {existing}, which is not there")),
+            Err(errno) => return Err(Error::new(MAKE, name, on_the_way(errno))),
+        }
+        let directory =
+            self.open_parent(&directory).map_err(|errno| Error::new(MAKE, name, on_the_way(errno)))?;
+        let (parent, last) = self.place(name)?;
+        rustix::fs::linkat(
+            directory,
+            OsStr::from_bytes(original),
+            parent,
+            OsStr::from_bytes(last),
+            AtFlags::empty(),
+        )
+        .doing(MAKE, || name)
+    }
+
+    fn special(&mut self, name: &Name, attributes: &Attributes, special: Special) -> Result<()> {
+        let file_type = match special {
+            Special::CharDevice(_) => FileType::CharacterDevice,
+            Special::BlockDevice(_) => FileType::BlockDevice,
+            Special::Fifo => FileType::Fifo,
+            Special::Socket => FileType::Socket,
+        };
+        let Device { major, minor } = special.device().unwrap_or(Device { major: 0, minor: 0 });
+        let (parent, last) = self.place(name)?;
+        let number = rustix::fs::makedev(major, minor);
+        rustix::fs::mknodat(&parent, OsStr::from_bytes(last), file_type, Mode::RUSR, number)
+            .doing(MAKE, || name)?;
+        self.set_at(&parent, last, attributes).doing(MAKE, || name)
+    }
+
+    fn takes_devices(&self) -> bool {
+        self.privileged
+    }
+
+    fn make_way(&mut self, name: &Name, for_directory: bool) -> Result<()> {
+        match self.root.stat(name) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() != for_directory => self.remove(name),
+            // What else is wrong with the name shows when the entry is made.
+            _ => Ok(()),
+        }
+    }
+
+    fn whiteout(&mut self, name: &Name) -> Result<()> {
+        if self.deletions == Deletions::CarriedOut {
+            return self.remove(name);
+        }
+        let (parent, last) = self.place(name)?;
+        rustix::fs::mknodat(&parent, OsStr::from_bytes(last), FileType::CharacterDevice, Mode::empty(), 0)
+            .doing("write down the deletion of", || name)
+    }
+
+    fn opaque(&mut self, name: &Name, written: &BTreeSet<Name>) -> Result<()> {
+        const EMPTY: &str = "delete what is in";
+        if self.deletions == Deletions::WrittenDown {
+            let xattr = if self.privileged { "trusted.overlay.opaque" } else { "user.overlay.opaque" };
+            if self.parent(name)?.is_some() && !self.directories.contains_key(name) {
+                self.directory(name, &Attributes::DIRECTORY)?;
+            }
+            let fd = self.root.open_directory(name).doing(EMPTY, || name)?;
+            return rustix::fs::fsetxattr(fd, xattr, b"y", XattrFlags::empty()).doing(EMPTY, || name);
+        }
+        let mut pending = match self.root.stat(name) {
+            Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => vec![name.clone()],
+            Ok(_) | Err(Errno::NOENT) => return Ok(()),
+            Err(errno) => return Err(Error::new(EMPTY, name, errno)),
+        };
+        while let Some(directory) = pending.pop() {
+            for inner in self.names_in(&directory).doing(EMPTY, || &directory)? {
+                if !written.contains(&inner) {
+                    self.remove(&inner)?;
+                } else if self.is_directory(&inner)? {
+                    pending.push(inner);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

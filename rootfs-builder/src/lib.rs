@@ -6,12 +6,14 @@
 //! | [`alpine`] | source: an Alpine minirootfs tarball, given, cached or downloaded |
 //! | [`archive`] | source: a tar archive, read entry by entry |
 //! | [`compress`] | gzip, zstd and xz, recognised by their first bytes and bounded |
-//! | [`unpack`] | an archive becomes a directory, all of it or nothing |
+//! | [`unpack`] | archive to sink; an archive becomes a directory, all of it or nothing |
+//! | [`sink`] | what a root file system can be written to |
+//! | [`tree`] | sink and source: a root file system in memory, or read from a directory of this machine |
 //! | [`directory`] | sink: a directory of this machine, filled beneath its top |
-//! | [`tree`] | a root file system in memory: names, metadata, where the bytes are |
 //! | [`cpio`] | sink: an initramfs in the kernel's `newc` format |
-//! | [`beneath`] | opens paths below a directory without ever following a symlink |
-//! | [`remove`] | removes a tree, hostile or not |
+//! | [`store`] | named images on this machine |
+//! | [`partial`] | a directory under a temporary name until it is complete |
+//! | [`beneath`], [`remove`] | opens and removes without ever following a symlink |
 //! | [`name`], [`meta`] | what a path may look like; what every file has beside its contents |
 //!
 //! Everything read here is written by others: a name, a link or a size in an archive is an allegation until the
@@ -28,7 +30,10 @@ pub mod directory;
 mod error;
 pub mod meta;
 pub mod name;
+pub mod partial;
 pub mod remove;
+pub mod sink;
+pub mod store;
 pub mod tree;
 pub mod unpack;
 

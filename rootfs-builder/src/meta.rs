@@ -27,6 +27,29 @@ pub struct Device {
     pub minor: u32,
 }
 
+/// Something that is neither a directory nor a regular file nor a link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Special {
+    /// A character device.
+    CharDevice(Device),
+    /// A block device.
+    BlockDevice(Device),
+    /// A named pipe.
+    Fifo,
+    /// A socket's name.
+    Socket,
+}
+
+impl Special {
+    /// The device, if it is one.
+    pub const fn device(self) -> Option<Device> {
+        match self {
+            Special::CharDevice(device) | Special::BlockDevice(device) => Some(device),
+            Special::Fifo | Special::Socket => None,
+        }
+    }
+}
+
 /// A time since 1970, as `struct timespec` has it: the nanoseconds count forward from the second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timestamp {
@@ -43,7 +66,7 @@ impl Timestamp {
     }
 }
 
-/// All that an archive says about a file beside its name, kind and contents.
+/// All that describes a file beside its name, kind and contents.
 #[derive(Clone, Debug)]
 pub struct Attributes {
     /// Permission bits and owner.
@@ -56,6 +79,35 @@ pub struct Attributes {
 
 impl Attributes {
     /// For a directory that no one described: root's, 0755, of 1970.
-    pub const DIRECTORY: Attributes =
-        Attributes { meta: Meta::root(0o755), mtime: Timestamp::from_seconds(0), xattrs: Vec::new() };
+    pub const DIRECTORY: Attributes = Attributes::new(Meta::root(0o755));
+
+    /// Of 1970 and without extended attributes.
+    pub const fn new(meta: Meta) -> Attributes {
+        Attributes { meta, mtime: Timestamp::from_seconds(0), xattrs: Vec::new() }
+    }
+}
+
+/// What an extended attribute's name says about taking it to another place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Travel {
+    /// It belongs to the file.
+    Kept,
+    /// It belongs to the file, and only root can set it.
+    KeptByRoot,
+    /// It belongs to the machine it was made on: labels of security modules, `trusted.` data.
+    Dropped,
+    /// It would steer an overlay mount that has the file in one of its layers.
+    Refused,
+}
+
+/// See [`Travel`].
+pub fn travel(xattr: &[u8]) -> Travel {
+    match xattr {
+        b"security.capability" | b"system.posix_acl_access" | b"system.posix_acl_default" => {
+            Travel::KeptByRoot
+        }
+        _ if xattr.starts_with(b"trusted.overlay.") || xattr.starts_with(b"user.overlay.") => Travel::Refused,
+        _ if xattr.starts_with(b"user.") => Travel::Kept,
+        _ => Travel::Dropped,
+    }
 }

@@ -104,7 +104,7 @@ impl Name {
         self.split().map(|(parent, _)| parent)
     }
 
-    /// The name `path` of something below this one.
+    /// The name `path` of something below this one; of this one if `path` is empty.
     pub fn join(&self, path: &[u8]) -> Result<Name, BadName> {
         let mut whole = self.0.clone();
         if !whole.is_empty() {
@@ -123,6 +123,20 @@ impl Name {
             .enumerate()
             .filter(|&(_, &byte)| byte == b'/')
             .map(|(slash, _)| Name(self.0.get(..slash).unwrap_or_default().to_vec()))
+    }
+
+    /// Whether this name is inside the directory `directory`, at any depth.
+    pub fn is_below(&self, directory: &Name) -> bool {
+        match self.0.strip_prefix(&directory.0[..]) {
+            Some(rest) => !rest.is_empty() && (directory.is_root() || rest.starts_with(b"/")),
+            None => false,
+        }
+    }
+
+    /// Not a name, but something that in order stands right before all names inside this one.
+    pub(crate) fn before_children(&self) -> Name {
+        let slash: &[u8] = if self.is_root() { b"" } else { b"/" };
+        Name([&self.0, slash].concat())
     }
 
     /// Its components, outermost first.

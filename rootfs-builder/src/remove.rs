@@ -1,7 +1,8 @@
-//! Removes a directory tree whose inside is not trusted: never through a link, whatever its depth, read-only
-//! directories included.
+//! Removes trees whose inside is not trusted: never through a link, whatever their depth, read-only directories
+//! included.
 
 use std::ffi::OsStr;
+use std::io;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -10,37 +11,57 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::beneath::Root;
-use crate::error::{Doing, Result};
+use crate::error::{Doing, Error, Result};
 use crate::name::Name;
 
 const REMOVE: &str = "remove";
 
 /// Removes the directory `path` and everything in it. Nothing being there is success.
-///
-/// Holds a fixed number of descriptors: each directory is reached by its path from the top, so that a tree deeper
-/// than the descriptor limit goes too.
 pub fn remove_tree(path: &Path) -> Result<()> {
     let root = match Root::open(path) {
         Ok(root) => root,
         Err(Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(errno).doing(REMOVE, || path.display()),
     };
-    let subject = |name: &Name| path.join(OsStr::from_bytes(name.as_bytes())).display().to_string();
-    let mut pending = vec![Name::ROOT];
+    remove_below(&root, &Name::ROOT).map_err(|error| {
+        let subject = format!("{} in {}", error.subject, path.display());
+        Error { subject, ..error }
+    })?;
+    std::fs::remove_dir(path).doing(REMOVE, || path.display())
+}
+
+/// Removes `name` below `root`, whatever it is, and everything in it; of the root itself only what is in it.
+/// Nothing being there is success.
+///
+/// Holds a fixed number of descriptors: each directory is reached by its path from the top, so that a tree deeper
+/// than the descriptor limit goes too.
+pub fn remove_below(root: &Root, name: &Name) -> Result<()> {
+    match root.stat(name) {
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => {}
+        Ok(_) => return unlink(root, name, AtFlags::empty()).doing(REMOVE, || name),
+        Err(Errno::NOENT) => return Ok(()),
+        Err(errno) => return Err(errno).doing(REMOVE, || name),
+    }
+    let mut pending = vec![name.clone()];
     while let Some(directory) = pending.last().cloned() {
-        let inner = empty_of_files(&root, &directory).doing(REMOVE, || subject(&directory))?;
-        if !inner.is_empty() {
+        let inner = empty_of_files(root, &directory).doing(REMOVE, || &directory)?;
+        if inner.is_empty() {
+            pending.pop();
+            unlink(root, &directory, AtFlags::REMOVEDIR).doing(REMOVE, || &directory)?;
+        } else {
             pending.extend(inner);
-            continue;
-        }
-        pending.pop();
-        if let Some((parent, last)) = directory.split() {
-            let parent = open_parent(&root, &parent).doing(REMOVE, || subject(&directory))?;
-            rustix::fs::unlinkat(parent, OsStr::from_bytes(last), AtFlags::REMOVEDIR)
-                .doing(REMOVE, || subject(&directory))?;
         }
     }
-    std::fs::remove_dir(path).doing(REMOVE, || path.display())
+    Ok(())
+}
+
+fn unlink(root: &Root, name: &Name, flags: AtFlags) -> rustix::io::Result<()> {
+    match name.split() {
+        Some((parent, last)) => {
+            rustix::fs::unlinkat(open_parent(root, &parent)?, OsStr::from_bytes(last), flags)
+        }
+        None => Ok(()),
+    }
 }
 
 fn open_parent(root: &Root, name: &Name) -> rustix::io::Result<OwnedFd> {
@@ -48,7 +69,7 @@ fn open_parent(root: &Root, name: &Name) -> rustix::io::Result<OwnedFd> {
 }
 
 /// Unlinks all but directories and returns those.
-fn empty_of_files(root: &Root, name: &Name) -> std::io::Result<Vec<Name>> {
+fn empty_of_files(root: &Root, name: &Name) -> io::Result<Vec<Name>> {
     let fd = open_writable(root, name)?;
     let mut directories = Vec::new();
     for entry in Dir::read_from(&fd)? {
@@ -65,7 +86,7 @@ fn empty_of_files(root: &Root, name: &Name) -> std::io::Result<Vec<Name>> {
             known => known,
         };
         if file_type.is_dir() {
-            directories.push(name.join(last).map_err(std::io::Error::other)?);
+            directories.push(name.join(last).map_err(io::Error::other)?);
         } else {
             rustix::fs::unlinkat(&fd, entry.file_name(), AtFlags::empty())?;
         }
@@ -74,7 +95,7 @@ fn empty_of_files(root: &Root, name: &Name) -> std::io::Result<Vec<Name>> {
 }
 
 /// Opens a directory so that its entries can be removed, which its owner may have to allow first.
-fn open_writable(root: &Root, name: &Name) -> std::io::Result<OwnedFd> {
+fn open_writable(root: &Root, name: &Name) -> io::Result<OwnedFd> {
     let stat = root.stat(name)?;
     if stat.st_mode & 0o700 != 0o700 && !rustix::process::geteuid().is_root() {
         match name.split() {

@@ -1,23 +1,24 @@
-//! A root file system in memory: which names there are, their metadata, and where the bytes are.
+//! A root file system in memory: which names there are, their attributes, and where the bytes are.
 //!
-//! Needs no privilege: a device node or another user's file is a record here, until a sink writes it. Bytes are
-//! held in memory or stay in a file on this machine that is read again when a sink asks; a file that changed its
-//! size in between is an error there.
+//! Needs no privilege: a device node or another user's file is a record here, until a sink writes it. Bytes stay
+//! out of memory unless they were given so; see [`Content`].
 
-use std::collections::BTreeMap;
-use std::ffi::OsStr;
-use std::fs::File;
-use std::io::{self, Read};
-use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+mod content;
+mod host;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::io::Read;
+use std::ops::Bound;
+use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{Dir, FileType};
+pub use content::Content;
+use content::Spool;
 
-use crate::beneath::Root;
 use crate::error::{Doing, Error, Result};
-pub use crate::meta::{Device, Meta};
+pub use crate::meta::{Attributes, Device, Meta, Special};
 use crate::name::Name;
+use crate::sink::Sink;
 
 /// What stands at a name.
 #[derive(Clone, Debug)]
@@ -28,65 +29,24 @@ pub enum Kind {
     File(Content),
     /// A symbolic link and its target, which is never looked at.
     Symlink(Vec<u8>),
-    /// A character device.
-    CharDevice(Device),
-    /// A block device.
-    BlockDevice(Device),
-    /// A named pipe.
-    Fifo,
-    /// A socket's name.
-    Socket,
-}
-
-/// Where a regular file's bytes are.
-#[derive(Clone, Debug)]
-pub enum Content {
-    /// Here.
-    Bytes(Arc<[u8]>),
-    /// In a file on this machine, its size as seen when it was added.
-    Host {
-        /// Where.
-        path: PathBuf,
-        /// Bytes.
-        size: u64,
-    },
-    /// In a directory whose inside is not trusted.
-    Beneath {
-        /// The directory.
-        root: Arc<Root>,
-        /// The file's name in it.
-        name: Name,
-        /// Bytes.
-        size: u64,
-    },
-}
-
-impl Content {
-    /// Size in bytes.
-    pub fn size(&self) -> u64 {
-        match self {
-            Content::Bytes(bytes) => bytes.len() as u64,
-            Content::Host { size, .. } | Content::Beneath { size, .. } => *size,
-        }
-    }
-
-    /// Opens the bytes.
-    pub fn open(&self) -> io::Result<Box<dyn Read + '_>> {
-        Ok(match self {
-            Content::Bytes(bytes) => Box::new(&bytes[..]),
-            Content::Host { path, .. } => Box::new(File::open(path)?),
-            Content::Beneath { root, name, .. } => Box::new(root.open_file(name)?),
-        })
-    }
+    /// A device, pipe or socket.
+    Special(Special),
 }
 
 /// A thing that one or, when hard-linked, several names stand for.
 #[derive(Clone, Debug)]
 pub struct Node {
-    /// Permission bits and owner.
-    pub meta: Meta,
+    /// Owner, mode, time, extended attributes.
+    pub attributes: Attributes,
     /// What it is.
     pub kind: Kind,
+}
+
+impl Node {
+    /// Of 1970 and without extended attributes.
+    pub const fn new(meta: Meta, kind: Kind) -> Node {
+        Node { attributes: Attributes::new(meta), kind }
+    }
 }
 
 /// Identifies a [`Node`] of one tree, as an inode number does in a file system.
@@ -100,6 +60,8 @@ pub struct NodeId(usize);
 pub struct Tree {
     nodes: Vec<Node>,
     names: BTreeMap<Name, NodeId>,
+    /// Bytes that came from a stream.
+    spool: Option<Arc<Spool>>,
 }
 
 const ADD: &str = "add";
@@ -113,19 +75,17 @@ impl Tree {
     /// Puts a node at `path`, which is read as seen from inside (`/init` and `init` are the same). What stood
     /// there is replaced, except that a directory never gives way to another kind nor another kind to a directory.
     pub fn insert(&mut self, path: &str, node: Node) -> Result<()> {
-        let name =
-            Name::parse_inside(path.as_bytes()).map_err(|bad| Error::refused(ADD, path, bad.to_string()))?;
-        self.insert_name(name, node).map(drop)
+        self.insert_name(inside(path)?, node)
     }
 
     /// A directory.
     pub fn directory(&mut self, path: &str, mode: u32) -> Result<()> {
-        self.insert(path, Node { meta: Meta::root(mode), kind: Kind::Directory })
+        self.insert(path, Node::new(Meta::root(mode), Kind::Directory))
     }
 
     /// A regular file with these bytes.
     pub fn file(&mut self, path: &str, mode: u32, bytes: impl Into<Arc<[u8]>>) -> Result<()> {
-        self.insert(path, Node { meta: Meta::root(mode), kind: Kind::File(Content::Bytes(bytes.into())) })
+        self.insert(path, Node::new(Meta::root(mode), Kind::File(Content::Bytes(bytes.into()))))
     }
 
     /// A regular file with the bytes of the file `host` on this machine, links followed.
@@ -135,73 +95,35 @@ impl Tree {
             return Err(Error::refused(ADD, host.display(), "not a regular file"));
         }
         let content = Content::Host { path: host.to_owned(), size: found.len() };
-        self.insert(path, Node { meta: Meta::root(mode), kind: Kind::File(content) })
+        self.insert(path, Node::new(Meta::root(mode), Kind::File(content)))
     }
 
     /// A symbolic link to `target`.
     pub fn symlink(&mut self, path: &str, target: &str) -> Result<()> {
-        self.insert(path, Node { meta: Meta::root(0o777), kind: Kind::Symlink(target.into()) })
+        self.insert(path, Node::new(Meta::root(0o777), Kind::Symlink(target.into())))
     }
 
     /// A character device node.
     pub fn char_device(&mut self, path: &str, mode: u32, major: u32, minor: u32) -> Result<()> {
-        self.insert(path, Node { meta: Meta::root(mode), kind: Kind::CharDevice(Device { major, minor }) })
+        let device = Special::CharDevice(Device { major, minor });
+        self.insert(path, Node::new(Meta::root(mode), Kind::Special(device)))
     }
 
     /// A block device node.
     pub fn block_device(&mut self, path: &str, mode: u32, major: u32, minor: u32) -> Result<()> {
-        self.insert(path, Node { meta: Meta::root(mode), kind: Kind::BlockDevice(Device { major, minor }) })
+        let device = Special::BlockDevice(Device { major, minor });
+        self.insert(path, Node::new(Meta::root(mode), Kind::Special(device)))
     }
 
     /// A further name for what stands at `existing`, which must be there and no directory.
     pub fn hard_link(&mut self, path: &str, existing: &str) -> Result<()> {
-        let parse = |path: &str| {
-            Name::parse_inside(path.as_bytes()).map_err(|bad| Error::refused(ADD, path, bad.to_string()))
-        };
-        self.link_name(parse(path)?, &parse(existing)?)
+        self.link_name(inside(path)?, &inside(existing)?)
     }
 
     /// Adds the whole directory `host` of this machine at `path`, owners and modes as they are there. Hard links
     /// within it stay hard links; symbolic links are never followed.
     pub fn host_directory(&mut self, path: &str, host: &Path) -> Result<()> {
-        let at =
-            Name::parse_inside(path.as_bytes()).map_err(|bad| Error::refused(ADD, path, bad.to_string()))?;
-        let root = Arc::new(Root::open(host).doing(ADD, || host.display())?);
-        let mut linked = BTreeMap::new();
-        let mut pending = vec![Name::ROOT];
-        while let Some(directory) = pending.pop() {
-            let subject = |name: &Name| host.join(OsStr::from_bytes(name.as_bytes())).display().to_string();
-            let target = inside(&at, &directory).doing(ADD, || subject(&directory))?;
-            let stat = root.stat(&directory).doing(ADD, || subject(&directory))?;
-            self.insert_name(target, Node { meta: meta_of(&stat), kind: Kind::Directory })?;
-            let fd = root.open_directory(&directory).doing(ADD, || subject(&directory))?;
-            for entry in Dir::new(fd).doing(ADD, || subject(&directory))? {
-                let entry = entry.doing(ADD, || subject(&directory))?;
-                let file_name = entry.file_name().to_bytes();
-                if file_name == b"." || file_name == b".." {
-                    continue;
-                }
-                let name =
-                    directory.join(file_name).map_err(io::Error::other).doing(ADD, || subject(&directory))?;
-                let stat = root.stat(&name).doing(ADD, || subject(&name))?;
-                if FileType::from_raw_mode(stat.st_mode).is_dir() {
-                    pending.push(name);
-                    continue;
-                }
-                let target = inside(&at, &name).doing(ADD, || subject(&name))?;
-                let inode = (stat.st_dev, stat.st_ino);
-                if let Some(first) = linked.get(&inode) {
-                    self.link_name(target, first)?;
-                    continue;
-                }
-                if stat.st_nlink > 1 {
-                    linked.insert(inode, target.clone());
-                }
-                let kind = kind_of(&root, &name, &stat).doing(ADD, || subject(&name))?;
-                self.insert_name(target, Node { meta: meta_of(&stat), kind })?;
-            }
-        }
-        Ok(())
+        host::add(self, &inside(path)?, host)
     }
 
     /// Names in order with what they stand for; every directory comes before what is in it.
@@ -211,43 +133,78 @@ impl Tree {
 
     /// What stands at `path`.
     pub fn get(&self, path: &str) -> Option<&Node> {
-        self.nodes.get(self.names.get(&Name::parse_inside(path.as_bytes()).ok()?)?.0)
+        self.nodes.get(self.names.get(&inside(path).ok()?)?.0)
+    }
+
+    /// Bytes of all regular files, hard-linked ones once.
+    pub fn size(&self) -> u64 {
+        let named: BTreeSet<_> = self.names.values().collect();
+        let sizes = named.into_iter().filter_map(|id| match &self.nodes.get(id.0)?.kind {
+            Kind::File(content) => Some(content.size()),
+            _ => None,
+        });
+        sizes.sum()
+    }
+
+    /// Writes everything to a sink.
+    pub fn write_to(&self, sink: &mut dyn Sink) -> Result<()> {
+        let mut first_names: HashMap<NodeId, &Name> = HashMap::new();
+        for (name, id, Node { attributes, kind }) in self.iter() {
+            if let Some(first) = first_names.get(&id) {
+                sink.hard_link(name, first)?;
+                continue;
+            }
+            match kind {
+                Kind::Directory => sink.directory(name, attributes)?,
+                Kind::Symlink(target) => sink.symlink(name, attributes, target)?,
+                Kind::Special(special) => sink.special(name, attributes, *special)?,
+                Kind::File(content) => {
+                    let mut data = content.open().doing("read", || name)?;
+                    sink.file(name, attributes, &mut data)?;
+                }
+            }
+            first_names.insert(id, name);
+        }
+        Ok(())
     }
 
     /// Puts a node at a checked name; see [`Tree::insert`].
-    pub fn insert_name(&mut self, name: Name, node: Node) -> Result<NodeId> {
+    pub fn insert_name(&mut self, name: Name, node: Node) -> Result<()> {
         self.make_parents(&name)?;
         let is_directory = matches!(node.kind, Kind::Directory);
         if name.is_root() && !is_directory {
             return Err(Error::refused(ADD, &name, "the root can only be a directory"));
         }
         if let Some(&id) = self.names.get(&name) {
-            let old_is_directory = self.is_directory(id);
-            if old_is_directory != is_directory {
-                return Err(Error::refused(
-                    ADD,
-                    &name,
-                    "a directory cannot replace another kind, nor be replaced by it",
-                ));
+            if self.is_directory(id) != is_directory {
+                let why = "a directory cannot replace another kind, nor be replaced by it";
+                return Err(Error::refused(ADD, &name, why));
             }
             if let (true, Some(old)) = (is_directory, self.nodes.get_mut(id.0)) {
-                old.meta = node.meta;
-                return Ok(id);
+                old.attributes = node.attributes;
+                return Ok(());
             }
         }
         let id = NodeId(self.nodes.len());
         self.nodes.push(node);
         self.names.insert(name, id);
-        Ok(id)
+        Ok(())
     }
 
     /// A further checked name for the node at `existing`; see [`Tree::hard_link`].
     pub fn link_name(&mut self, name: Name, existing: &Name) -> Result<()> {
         let Some(&id) = self.names.get(existing) else {
-            return Err(Error::refused(ADD, &name, format!("hard link to {existing}, which is not there")));
+            return Err(Error::refused(ADD, &name, format!("a hard link to {existing}, which is not there")));
         };
         if self.is_directory(id) {
-            return Err(Error::refused(ADD, &name, format!("hard link to {existing}, which is a directory")));
+            return Err(Error::refused(
+                ADD,
+                &name,
+                format!("a hard link to {existing}, which is a directory"),
+            ));
+        }
+        if name == *existing {
+            return Err(Error::refused(ADD, &name, "a hard link to itself"));
         }
         self.make_parents(&name)?;
         if self.names.get(&name).is_some_and(|&old| self.is_directory(old)) {
@@ -266,55 +223,105 @@ impl Tree {
         for parent in parents {
             match self.names.get(&parent) {
                 Some(&id) if self.is_directory(id) => {}
-                Some(_) => return Err(Error::refused(ADD, name, format!("{parent} is not a directory"))),
+                Some(_) => {
+                    let why = "its path leads through a symbolic link or a file";
+                    return Err(Error::refused(ADD, name, why));
+                }
                 None => {
                     let id = NodeId(self.nodes.len());
-                    self.nodes.push(Node { meta: Meta::root(0o755), kind: Kind::Directory });
+                    self.nodes.push(Node::new(Meta::root(0o755), Kind::Directory));
                     self.names.insert(parent, id);
                 }
             }
         }
         Ok(())
     }
+
+    fn below(&self, name: &Name) -> Vec<Name> {
+        let from = name.before_children();
+        let inside = self.names.range((Bound::Excluded(&from), Bound::Unbounded));
+        inside.map(|(name, _)| name).take_while(|inner| inner.is_below(name)).cloned().collect()
+    }
 }
 
-fn inside(at: &Name, name: &Name) -> io::Result<Name> {
-    if name.is_root() { Ok(at.clone()) } else { at.join(name.as_bytes()).map_err(io::Error::other) }
-}
+impl Sink for Tree {
+    fn directory(&mut self, name: &Name, attributes: &Attributes) -> Result<()> {
+        self.insert_name(name.clone(), Node { attributes: attributes.clone(), kind: Kind::Directory })
+    }
 
-fn meta_of(stat: &rustix::fs::Stat) -> Meta {
-    Meta { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid }
-}
+    fn file(&mut self, name: &Name, attributes: &Attributes, data: &mut dyn Read) -> Result<u64> {
+        let spool = match &self.spool {
+            Some(spool) => Arc::clone(spool),
+            None => {
+                Arc::clone(self.spool.insert(Arc::new(Spool::new().doing("make", || "a temporary file")?)))
+            }
+        };
+        let content = spool.add(data).doing(ADD, || name)?;
+        let size = content.size();
+        self.insert_name(name.clone(), Node { attributes: attributes.clone(), kind: Kind::File(content) })?;
+        Ok(size)
+    }
 
-fn kind_of(root: &Arc<Root>, name: &Name, stat: &rustix::fs::Stat) -> io::Result<Kind> {
-    let device = Device { major: rustix::fs::major(stat.st_rdev), minor: rustix::fs::minor(stat.st_rdev) };
-    Ok(match FileType::from_raw_mode(stat.st_mode) {
-        FileType::RegularFile => {
-            let size = u64::try_from(stat.st_size).map_err(io::Error::other)?;
-            Kind::File(Content::Beneath { root: Arc::clone(root), name: name.clone(), size })
+    fn symlink(&mut self, name: &Name, attributes: &Attributes, target: &[u8]) -> Result<()> {
+        let kind = Kind::Symlink(target.to_vec());
+        self.insert_name(name.clone(), Node { attributes: attributes.clone(), kind })
+    }
+
+    fn hard_link(&mut self, name: &Name, existing: &Name) -> Result<()> {
+        self.link_name(name.clone(), existing)
+    }
+
+    fn special(&mut self, name: &Name, attributes: &Attributes, special: Special) -> Result<()> {
+        self.insert_name(name.clone(), Node { attributes: attributes.clone(), kind: Kind::Special(special) })
+    }
+
+    fn takes_devices(&self) -> bool {
+        true
+    }
+
+    fn make_way(&mut self, name: &Name, for_directory: bool) -> Result<()> {
+        match self.names.get(name) {
+            Some(&id) if self.is_directory(id) != for_directory => self.whiteout(name),
+            _ => Ok(()),
         }
-        FileType::Symlink => Kind::Symlink(root.read_link(name)?),
-        FileType::CharacterDevice => Kind::CharDevice(device),
-        FileType::BlockDevice => Kind::BlockDevice(device),
-        FileType::Fifo => Kind::Fifo,
-        FileType::Socket => Kind::Socket,
-        FileType::Directory | FileType::Unknown => return Err(io::Error::other("changed while it was read")),
-    })
+    }
+
+    fn whiteout(&mut self, name: &Name) -> Result<()> {
+        self.opaque(name, &BTreeSet::new())?;
+        self.names.remove(name);
+        Ok(())
+    }
+
+    fn opaque(&mut self, name: &Name, written: &BTreeSet<Name>) -> Result<()> {
+        for inner in self.below(name) {
+            if !written.contains(&inner) {
+                self.names.remove(&inner);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn inside(path: &str) -> Result<Name> {
+    Name::parse_inside(path.as_bytes()).map_err(|bad| Error::refused(ADD, path, bad.to_string()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::symlink;
+
+    fn names(tree: &Tree) -> Vec<String> {
+        tree.iter().map(|(name, ..)| name.to_string()).collect()
+    }
 
     #[test]
     fn parents_come_by_themselves_and_first() {
         let mut tree = Tree::new();
         tree.file("/etc/conf.d/x", 0o644, *b"1").unwrap();
-        let names: Vec<_> = tree.iter().map(|(name, ..)| name.to_string()).collect();
-        assert_eq!(names, [".", "etc", "etc/conf.d", "etc/conf.d/x"]);
+        tree.file("/etc-x", 0o644, *b"1").unwrap();
+        assert_eq!(names(&tree), [".", "etc", "etc-x", "etc/conf.d", "etc/conf.d/x"]);
         tree.directory("etc", 0o700).unwrap();
-        assert_eq!(tree.get("etc").unwrap().meta.mode, 0o700);
+        assert_eq!(tree.get("etc").unwrap().attributes.meta.mode, 0o700);
     }
 
     #[test]
@@ -327,30 +334,27 @@ mod tests {
         assert!(tree.file("l/x", 0o644, *b"").is_err(), "nothing is put through a link");
         assert!(tree.hard_link("h", "d").is_err());
         assert!(tree.hard_link("h", "gone").is_err());
+        assert!(tree.hard_link("l", "l").is_err());
         assert!(tree.hard_link("d", "l").is_err());
         assert!(tree.file("../x", 0o644, *b"").is_err());
         assert!(tree.symlink("/", "x").is_err());
     }
 
     #[test]
-    fn a_directory_of_this_machine_is_read_without_following_links() {
-        let dir = tempfile::tempdir().unwrap();
-        let at = |path: &str| dir.path().join(path);
-        std::fs::create_dir(at("sub")).unwrap();
-        std::fs::write(at("sub/one"), "1").unwrap();
-        std::fs::hard_link(at("sub/one"), at("two")).unwrap();
-        symlink("/etc", at("out")).unwrap();
+    fn layers_delete() {
         let mut tree = Tree::new();
-        tree.host_directory("image", dir.path()).unwrap();
-        let names: Vec<_> = tree.iter().map(|(name, ..)| name.to_string()).collect();
-        assert_eq!(names, [".", "image", "image/out", "image/sub", "image/sub/one", "image/two"]);
-        assert!(matches!(&tree.get("image/out").unwrap().kind, Kind::Symlink(target) if target == b"/etc"));
-        let ids: Vec<_> = tree
-            .iter()
-            .filter(|(.., node)| matches!(node.kind, Kind::File(_)))
-            .map(|(_, id, _)| id)
-            .collect();
-        assert_eq!(ids.len(), 2);
-        assert_eq!(ids[0], ids[1], "hard links share a node");
+        for path in ["a/b/c", "a/d", "a-e", "a.f", "g"] {
+            tree.file(path, 0o644, *b"").unwrap();
+        }
+        let name = |path: &str| Name::parse(path.as_bytes()).unwrap();
+        tree.opaque(&name("a"), &BTreeSet::from([name("a/d")])).unwrap();
+        assert_eq!(names(&tree), [".", "a", "a-e", "a.f", "a/d", "g"]);
+        tree.make_way(&name("a"), true).unwrap();
+        tree.whiteout(&name("gone")).unwrap();
+        assert_eq!(names(&tree).len(), 6);
+        tree.make_way(&name("a"), false).unwrap();
+        assert_eq!(names(&tree), [".", "a-e", "a.f", "g"]);
+        tree.opaque(&Name::ROOT, &BTreeSet::new()).unwrap();
+        assert_eq!(names(&tree), ["."]);
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use rootfs_builder::cpio;
-use rootfs_builder::tree::{Kind, Meta, Node, Tree};
+use rootfs_builder::tree::{Kind, Meta, Node, Special, Tree};
 
 /// An entry as a reader sees it, written from the kernel's description of the format and not from the writer.
 #[derive(Debug, PartialEq, Eq)]
@@ -74,9 +74,8 @@ fn example() -> Tree {
     tree.hard_link("bin/ls", "bin/busybox").unwrap();
     tree.hard_link("a-link", "bin/busybox").unwrap();
     tree.file("empty", 0o644, *b"").unwrap();
-    tree.insert("home/u", Node { meta: Meta { mode: 0o700, uid: 1000, gid: 1001 }, kind: Kind::Directory })
-        .unwrap();
-    tree.insert("run/pipe", Node { meta: Meta::root(0o600), kind: Kind::Fifo }).unwrap();
+    tree.insert("home/u", Node::new(Meta { mode: 0o700, uid: 1000, gid: 1001 }, Kind::Directory)).unwrap();
+    tree.insert("run/pipe", Node::new(Meta::root(0o600), Kind::Special(Special::Fifo))).unwrap();
     tree
 }
 
@@ -223,5 +222,5 @@ fn a_directory_tree_keeps_its_metadata() {
     assert_eq!((seen.mode, seen.uid, seen.gid), (0o100640, owner.uid(), owner.gid()));
     assert_eq!(seen.data, b"root:x:0:0::/:/bin/sh\n");
     assert_eq!(entries["socket"].mode & 0o170000, 0o140000);
-    assert!(matches!(tree.get("socket").unwrap().kind, Kind::Socket));
+    assert!(matches!(tree.get("socket").unwrap().kind, Kind::Special(Special::Socket)));
 }
