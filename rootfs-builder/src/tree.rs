@@ -169,8 +169,12 @@ impl Tree {
     }
 
     /// Puts a node at a checked name; see [`Tree::insert`].
-    pub fn insert_name(&mut self, name: Name, node: Node) -> Result<()> {
+    pub fn insert_name(&mut self, name: Name, mut node: Node) -> Result<()> {
         self.make_parents(&name)?;
+        if matches!(node.kind, Kind::Symlink(_)) {
+            // Linux has no other mode for a link (symlink(7)), whatever an archive says.
+            node.attributes.meta.mode = 0o777;
+        }
         let is_directory = matches!(node.kind, Kind::Directory);
         if name.is_root() && !is_directory {
             return Err(Error::refused(ADD, &name, "the root can only be a directory"));

@@ -1,0 +1,231 @@
+//! What can be typed.
+
+use argh::FromArgs;
+use rootfs_builder::alpine::Arch;
+use rootfs_builder::compress::{Compression, Limits};
+use rootfs_builder::store::ImageName;
+use rootfs_builder::unpack::{Devices, Options};
+
+/// Makes root file systems for Pipkin: directories, stored images, initramfs archives.
+#[derive(FromArgs, Debug)]
+pub(crate) struct Arguments {
+    #[argh(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(FromArgs, Debug)]
+#[argh(subcommand)]
+pub(crate) enum Verb {
+    Alpine(Alpine),
+    Unpack(Unpack),
+    Import(Import),
+    Images(Images),
+    Rmi(Rmi),
+    Initramfs(Initramfs),
+}
+
+impl Verb {
+    pub(crate) fn wants_json(&self) -> bool {
+        match self {
+            Verb::Alpine(Alpine { json, .. })
+            | Verb::Unpack(Unpack { json, .. })
+            | Verb::Import(Import { json, .. })
+            | Verb::Images(Images { json, .. })
+            | Verb::Rmi(Rmi { json, .. })
+            | Verb::Initramfs(Initramfs { json, .. }) => *json,
+        }
+    }
+}
+
+/// Gets an Alpine minirootfs: from $PIPKIN_ROOTFS_DIR, the cache, or a mirror. Without -o and --store only the
+/// tarball is fetched.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "alpine")]
+pub(crate) struct Alpine {
+    /// x86_64 or aarch64; this machine's if not given
+    #[argh(option, default = "Arch::HOST")]
+    pub(crate) arch: Arch,
+    /// release, as 3.22.1
+    #[argh(option)]
+    pub(crate) version: Option<String>,
+    /// mirror to download from instead of Alpine's own (also: $PIPKIN_ALPINE_MIRROR)
+    #[argh(option)]
+    pub(crate) mirror: Option<String>,
+    /// SHA-256 digest that the tarball must have
+    #[argh(option)]
+    pub(crate) sha256: Option<String>,
+    /// never download
+    #[argh(switch)]
+    pub(crate) offline: bool,
+    /// unpack it as this directory
+    #[argh(option, short = 'o')]
+    pub(crate) output: Option<String>,
+    /// store it as the image of this name
+    #[argh(option)]
+    pub(crate) store: Option<ImageName>,
+    /// replace a stored image of that name
+    #[argh(switch)]
+    pub(crate) replace: bool,
+    /// directory of images, if not the usual one
+    #[argh(option)]
+    pub(crate) images: Option<String>,
+    /// print JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+}
+
+/// Unpacks a tarball (gzip, zstd, xz or plain) as a directory, which must not be there yet or be empty.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "unpack")]
+pub(crate) struct Unpack {
+    /// tarball
+    #[argh(positional)]
+    pub(crate) tarball: String,
+    /// directory to make
+    #[argh(positional)]
+    pub(crate) directory: String,
+    /// leave device nodes out
+    #[argh(switch)]
+    pub(crate) skip_devices: bool,
+    /// most bytes to unpack; 16 GiB if not given
+    #[argh(option, default = "Limits::default().size_max")]
+    pub(crate) size_max: u64,
+    /// most bytes to unpack for each compressed byte; 200 if not given
+    #[argh(option, default = "Limits::default().ratio_max")]
+    pub(crate) ratio_max: u64,
+    /// print JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+}
+
+/// Stores a tarball or a directory as an image.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "import")]
+pub(crate) struct Import {
+    /// tarball or directory
+    #[argh(positional)]
+    pub(crate) source: String,
+    /// image name, as alpine:3.22
+    #[argh(positional)]
+    pub(crate) name: ImageName,
+    /// replace a stored image of that name
+    #[argh(switch)]
+    pub(crate) replace: bool,
+    /// leave a tarball's device nodes out
+    #[argh(switch)]
+    pub(crate) skip_devices: bool,
+    /// most bytes to unpack; 16 GiB if not given
+    #[argh(option, default = "Limits::default().size_max")]
+    pub(crate) size_max: u64,
+    /// most bytes to unpack for each compressed byte; 200 if not given
+    #[argh(option, default = "Limits::default().ratio_max")]
+    pub(crate) ratio_max: u64,
+    /// directory of images, if not the usual one
+    #[argh(option)]
+    pub(crate) images: Option<String>,
+    /// print JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+}
+
+/// Lists the stored images.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "images")]
+pub(crate) struct Images {
+    /// directory of images, if not the usual one
+    #[argh(option)]
+    pub(crate) images: Option<String>,
+    /// print JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+}
+
+/// Removes a stored image that nothing uses.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "rmi")]
+pub(crate) struct Rmi {
+    /// image name
+    #[argh(positional)]
+    pub(crate) name: ImageName,
+    /// directory of images, if not the usual one
+    #[argh(option)]
+    pub(crate) images: Option<String>,
+    /// print JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+}
+
+/// Writes a directory or a tarball as an initramfs (newc cpio). Needs no root with a tarball: owners and devices go
+/// from archive to archive. All times are $SOURCE_DATE_EPOCH, or 1970.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "initramfs")]
+pub(crate) struct Initramfs {
+    /// directory or tarball
+    #[argh(positional)]
+    pub(crate) source: String,
+    /// file to write
+    #[argh(option, short = 'o')]
+    pub(crate) output: String,
+    /// gz (if not given), zst, xz or none
+    #[argh(option, default = "Compression::Gzip")]
+    pub(crate) compress: Compression,
+    /// program to put in as /init
+    #[argh(option)]
+    pub(crate) init: Option<String>,
+    /// print JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+}
+
+impl Unpack {
+    pub(crate) fn options(&self) -> Options {
+        options(self.skip_devices, self.size_max, self.ratio_max)
+    }
+}
+
+impl Import {
+    pub(crate) fn options(&self) -> Options {
+        options(self.skip_devices, self.size_max, self.ratio_max)
+    }
+}
+
+fn options(skip_devices: bool, size_max: u64, ratio_max: u64) -> Options {
+    let devices = if skip_devices { Devices::Skip } else { Devices::Make };
+    Options { limits: Limits { size_max, ratio_max, ..Limits::default() }, devices }
+}
+
+/// `--option=value` as two words, which is how argh reads it; nothing after `--` is touched.
+pub(crate) fn separate_values(words: Vec<String>) -> Vec<String> {
+    let mut separated = Vec::with_capacity(words.len());
+    let mut words = words.into_iter();
+    for word in words.by_ref() {
+        match word.split_once('=') {
+            Some((option, value)) if option.starts_with("--") => {
+                separated.extend([option.to_owned(), value.to_owned()]);
+            }
+            _ => {
+                let end = word == "--";
+                separated.push(word);
+                if end {
+                    break;
+                }
+            }
+        }
+    }
+    separated.extend(words);
+    separated
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn joined_values_are_separated_up_to_the_end_of_options() {
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(
+            separate_values(words("a --b=c=d e=f -g=h -- --i=j")),
+            words("a --b c=d e=f -g=h -- --i=j")
+        );
+    }
+}

@@ -1,0 +1,223 @@
+//! The program itself: verbs, JSON, exit status, one line per error, and what it does without root.
+
+mod tarball;
+
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use tarball::{Tarball, is_root};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_rootfs-builder");
+
+fn program(directory: &Path) -> Command {
+    let mut command = Command::new(PROGRAM);
+    command.current_dir(directory).env_clear().env("HOME", directory);
+    command
+}
+
+fn run(directory: &Path, words: &str) -> Output {
+    program(directory).args(words.split(' ')).output().unwrap()
+}
+
+#[track_caller]
+fn succeeds(directory: &Path, words: &str) -> String {
+    let output = run(directory, words);
+    assert!(output.status.success(), "{words}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(output.stderr.is_empty(), "a bar without a terminal");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[track_caller]
+fn error_of(output: Output) -> String {
+    let error = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(125), "{error}");
+    assert!(output.stdout.is_empty());
+    let line = error.strip_prefix("rootfs-builder: ").and_then(|rest| rest.strip_suffix('\n'));
+    let line = line.unwrap_or_else(|| panic!("{error:?}"));
+    assert!(!line.contains(|c: char| c.is_control()), "{error:?}");
+    line.to_owned()
+}
+
+fn write(path: PathBuf, tarball: Tarball) {
+    std::fs::write(path, tarball.finish()).unwrap();
+}
+
+#[test]
+fn images_from_tarballs_and_directories() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path().join("t.tar"), Tarball::new().file("bin/sh", b"#").symlink("lib", "usr/lib"));
+    assert_eq!(
+        succeeds(dir.path(), "import t.tar team/app:1 --images im"),
+        "stored im/team%2Fapp:1: 2 entries, 1 B\n"
+    );
+    let json = succeeds(dir.path(), "import --images=im im/team%2Fapp:1/rootfs copy --json");
+    let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(value["stored"]["path"], "im/copy");
+    assert_eq!(std::fs::read_link(dir.path().join("im/copy/rootfs/lib")).unwrap(), Path::new("usr/lib"));
+    let list = succeeds(dir.path(), "images --images im");
+    assert_eq!(list, "copy\t1 layer\tim/copy\nteam/app:1\t1 layer\tim/team%2Fapp:1\n");
+    let error = error_of(run(dir.path(), "import t.tar copy --images im"));
+    assert_eq!(error, "store the image copy: an image of that name is there (rmi removes it)");
+    succeeds(dir.path(), "import t.tar copy --images im --replace");
+    assert!(dir.path().join("im/copy/rootfs/bin/sh").exists());
+    assert_eq!(succeeds(dir.path(), "rmi copy --images im"), "removed copy\n");
+    assert_eq!(succeeds(dir.path(), "rmi team/app:1 --images im --json"), "{\"removed\":\"team/app:1\"}\n");
+    assert_eq!(succeeds(dir.path(), "images --images im --json"), "{\"images\":[]}\n");
+    assert_eq!(std::fs::read_dir(dir.path().join("im")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_refused_tarball_leaves_the_store_as_it_was() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path().join("evil.tar"), Tarball::new().file("ok", b"").file("../x", b""));
+    let error = error_of(run(dir.path(), "import evil.tar evil --images im"));
+    assert_eq!(error, "unpack ../x: path has a '..' component");
+    assert_eq!(std::fs::read_dir(dir.path().join("im")).unwrap().count(), 0);
+    let error = error_of(run(dir.path(), "unpack evil.tar out"));
+    assert_eq!(error, "unpack ../x: path has a '..' component");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
+}
+
+#[test]
+fn limits_can_be_given() {
+    let dir = tempfile::tempdir().unwrap();
+    write(dir.path().join("t.tar"), Tarball::new().file("f", &[0; 5000]));
+    let error = error_of(run(dir.path(), "unpack t.tar out --size-max 4000"));
+    assert_eq!(error, "make f: unpacks to more than the limit of 4000 bytes");
+    let text = succeeds(dir.path(), "unpack t.tar out --size-max=7168");
+    assert_eq!(text, "unpacked out: 1 entries, 5.00 kB\n");
+    let error = error_of(run(dir.path(), "unpack t.tar out"));
+    assert_eq!(error, "make out: it is there and not empty");
+}
+
+#[test]
+fn an_initramfs_is_reproducible_from_either_source() {
+    let dir = tempfile::tempdir().unwrap();
+    let owner = rustix::process::geteuid().as_raw().into();
+    let tarball =
+        Tarball::new().mode(0o755, owner, owner, 5).directory(".").file("bin/sh", b"x").symlink("l", "bin");
+    write(dir.path().join("t.tar"), tarball.directory("bin"));
+    std::fs::write(dir.path().join("init"), "#!/bin/sh\n").unwrap();
+    succeeds(dir.path(), "unpack t.tar d");
+    for compress in ["gz", "zst", "xz", "none"] {
+        let options = format!("--init init --compress {compress}");
+        succeeds(dir.path(), &format!("initramfs t.tar -o one {options}"));
+        succeeds(dir.path(), &format!("initramfs d -o two {options}"));
+        let (one, two) = (dir.path().join("one"), dir.path().join("two"));
+        assert_eq!(std::fs::read(&one).unwrap(), std::fs::read(&two).unwrap(), "{compress}");
+        assert_eq!(std::fs::metadata(one).unwrap().permissions().mode() & 0o777, 0o644);
+    }
+    let bytes = std::fs::read(dir.path().join("one")).unwrap();
+    assert!(bytes.windows(10).any(|window| window == b"#!/bin/sh\n"));
+    let output = program(dir.path())
+        .args(["initramfs", "d", "-o", "three"])
+        .env("SOURCE_DATE_EPOCH", "tomorrow")
+        .output()
+        .unwrap();
+    assert!(error_of(output).starts_with("read SOURCE_DATE_EPOCH: \"tomorrow\" is not"));
+    assert!(!dir.path().join("three").exists());
+}
+
+#[test]
+fn bad_words_are_one_line() {
+    let dir = tempfile::tempdir().unwrap();
+    for (words, part) in [
+        ("frobnicate", "frobnicate"),
+        ("unpack", "Required positional arguments not provided"),
+        ("unpack a b c", "c"),
+        ("rmi UPPER", "\"UPPER\" is no image name"),
+        ("alpine --arch m68k", "unknown architecture \"m68k\": x86_64 or aarch64"),
+        ("alpine --version 3.22/../..", "is no version such as 3.22.1"),
+        ("alpine -o a --store b", "either -o or --store"),
+        ("alpine --offline", "find an Alpine minirootfs for x86_64: no tarball of 3.22.1"),
+        ("initramfs d -o x --compress br", "unknown compression \"br\": gz, zst, xz or none"),
+        ("unpack gone b", "open gone: No such file"),
+        ("unpack . b", "Is a directory"),
+        ("rmi gone", "no such image"),
+    ] {
+        if words == "alpine --offline" && cfg!(not(target_arch = "x86_64")) {
+            continue;
+        }
+        let error = error_of(run(dir.path(), &format!("{words} --json").replace(" --json", "")));
+        assert!(error.contains(part), "{words}: {error}");
+    }
+    let odd = program(dir.path()).arg("rmi").arg(OsStr::from_bytes(b"a\xff\n")).output().unwrap();
+    assert_eq!(error_of(odd), "read the argument a\\xff\\n: it is not UTF-8");
+    for verb in ["", "alpine", "unpack", "import", "images", "rmi", "initramfs"] {
+        let help = succeeds(dir.path(), format!("{verb} --help").trim());
+        assert!(help.contains("Usage: rootfs-builder"), "{help}");
+    }
+}
+
+/// Runs the program as another user; `None` if this is not root, who alone can become one.
+fn as_nobody(directory: &Path, words: &str) -> Option<Output> {
+    if !is_root() {
+        eprintln!("skipped: only root can become another user");
+        return None;
+    }
+    let copy = directory.join("program");
+    if !copy.exists() {
+        std::fs::copy(PROGRAM, &copy).unwrap();
+        std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o777)).unwrap();
+    }
+    let mut command = Command::new(copy);
+    command.args(words.split(' ')).current_dir(directory).env_clear().env("HOME", directory);
+    Some(command.uid(65534).gid(65534).output().unwrap())
+}
+
+#[test]
+fn without_root() {
+    let dir = tempfile::tempdir().unwrap();
+    let closed =
+        |tarball: Tarball| tarball.mode(0o4111, 0, 0, 7).directory("closed").file("closed/suid", b"x");
+    write(dir.path().join("device.tar"), closed(Tarball::new()).char_device("dev/null", 1, 3));
+    write(dir.path().join("good.tar"), closed(Tarball::new().mode(0o755, 0, 0, 7).directory(".")));
+    let Some(refused) = as_nobody(dir.path(), "unpack device.tar out") else { return };
+    let error = error_of(refused);
+    assert_eq!(error, "unpack dev/null: a device node needs root (--skip-devices leaves it out)");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "the closed directory is removed too");
+    let skipped = as_nobody(dir.path(), "unpack device.tar out --skip-devices").unwrap();
+    let text = String::from_utf8(skipped.stdout).unwrap();
+    assert_eq!(text, "unpacked out: 3 entries, 1 B\nleft out: 1 device nodes\n");
+
+    let import = as_nobody(dir.path(), "import good.tar good").unwrap();
+    assert!(import.status.success(), "{}", String::from_utf8_lossy(&import.stderr));
+    let rootfs = dir.path().join(".local/share/pipkin/images/good/rootfs");
+    let stat = std::fs::metadata(rootfs.join("closed/suid")).unwrap();
+    assert_eq!((stat.mode(), stat.uid(), stat.mtime()), (0o100111, 65534, 7));
+    assert_eq!(std::fs::metadata(rootfs.join("closed")).unwrap().mode() & 0o7777, 0o111);
+    let removed = as_nobody(dir.path(), "rmi good").unwrap();
+    assert!(removed.status.success(), "{}", String::from_utf8_lossy(&removed.stderr));
+    assert_eq!(std::fs::read_dir(dir.path().join(".local/share/pipkin/images")).unwrap().count(), 0);
+}
+
+#[test]
+fn a_real_alpine() {
+    let Some(given) = std::env::var_os("PIPKIN_ROOTFS_DIR") else {
+        eprintln!("skipped: PIPKIN_ROOTFS_DIR is not set");
+        return;
+    };
+    let dir = tempfile::tempdir().unwrap();
+    let output = program(dir.path())
+        .args(["alpine", "--offline", "-o", "root", "--json"])
+        .env("PIPKIN_ROOTFS_DIR", given)
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let value: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&value["origin"], &value["unpacked"]["dropped_xattrs"]), (&"given".into(), &0.into()));
+    let at = |path: &str| dir.path().join("root").join(path);
+    let busybox = std::fs::metadata(at("bin/busybox")).unwrap();
+    assert!(busybox.is_file() && busybox.len() > 500_000);
+    assert_eq!(busybox.mode() & 0o7777, 0o755);
+    assert_eq!(std::fs::read_link(at("bin/sh")).unwrap(), Path::new("/bin/busybox"));
+    assert_eq!(std::fs::metadata(at("tmp")).unwrap().mode() & 0o7777, 0o1777);
+    if is_root() {
+        let shadow = std::fs::metadata(at("etc/shadow")).unwrap();
+        assert_eq!((shadow.uid(), shadow.gid(), shadow.mode() & 0o777), (0, 42, 0o640));
+    }
+}
