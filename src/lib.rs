@@ -17,6 +17,7 @@
 
 pub mod bpf;
 pub mod cgroup;
+pub mod child;
 pub mod error;
 pub mod init;
 pub mod netlink;

@@ -232,6 +232,11 @@ impl<'a> HostStep<'a> {
                 "open the {kind} namespace {path}",
                 [("kind", text(kind)), ("path", Value::Bytes(path.to_bytes()))],
             ),
+            Self::EnterPidNamespace(path) => Description::new(
+                "enter-pid-namespace",
+                "enter the pid namespace {path}",
+                [("path", Value::Bytes(path.to_bytes()))],
+            ),
             Self::Clone { namespaces, cgroup } => Description::new(
                 "clone",
                 "make the child in new namespaces: {namespaces}[, born inside the cgroup{cgroup}]",

@@ -11,6 +11,7 @@ mod conflict;
 mod describe;
 mod facts;
 mod limit;
+mod report;
 mod step;
 mod sysctl;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod tests;
 pub use conflict::Conflict;
 pub use describe::{Description, Field, Value};
 pub use facts::{Availability, Controllers, HostFacts};
+pub use report::{RELEASE, REPORT_SIZE, Report};
 pub use step::{HostStep, LimitValue, Step};
 
 use crate::spec::{DEFAULT_DEVICES, Device, Join, Mount, RootSource, Source, Spec};
@@ -106,6 +108,7 @@ fn clone_flags(spec: &Spec<'_>) -> u64 {
     u64::from(flags)
 }
 
+/// The namespaces that the child enters. Not the pid namespace: entering it takes effect on children only.
 fn joins<'a>(spec: &Spec<'a>) -> impl Iterator<Item = (&'static str, &'a core::ffi::CStr)> {
     let ns = spec.namespaces;
     let all =
@@ -129,6 +132,9 @@ fn plan_host<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Res
     }
     for (kind, path) in joins(spec) {
         push(HostStep::OpenNamespace { kind, path })?;
+    }
+    if let Join::Path(path) = spec.namespaces.pid {
+        push(HostStep::EnterPidNamespace(path))?;
     }
     push(HostStep::Clone { namespaces: clone_flags(spec), cgroup: facts.cgroup })?;
     if let Some(user) = spec.namespaces.user {
@@ -174,7 +180,7 @@ impl<'a> Child<'_, 'a> {
         if facts.cgroup && spec.namespaces.cgroup == Join::New {
             self.push(Step::UnshareCgroup)?;
         }
-        self.push(Step::IsolateMounts)
+        Ok(())
     }
 
     /// Everything that needs host paths, up to the moment they are gone.
@@ -194,6 +200,8 @@ impl<'a> Child<'_, 'a> {
                 self.push(Step::OpenSource { slot, path: device.path, recursive: false })?;
             }
         }
+        // Only now: a source taken while the mounts are still those of the host can go on sharing with it.
+        self.push(Step::IsolateMounts)?;
         let staging = spec.root.staging;
         match spec.root.source {
             RootSource::Layers { lower, upper, volatile } => {

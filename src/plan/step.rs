@@ -32,6 +32,8 @@ pub enum HostStep<'a> {
         /// Its file.
         path: &'a CStr,
     },
+    /// Enter this pid namespace, which takes effect on the child to be made.
+    EnterPidNamespace(&'a CStr),
     /// Make the child, with these `CLONE_NEW*` flags, inside the cgroup when there is one.
     Clone {
         /// `CLONE_NEW*` bits.

@@ -9,6 +9,7 @@ use linux_raw_sys::general as raw;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, Result};
 use rustix::process::Pid;
+use rustix::thread::UnshareFlags;
 
 /// On which side of [`clone`] the caller finds itself.
 #[derive(Debug)]
@@ -183,6 +184,18 @@ pub fn close_on_exec_from(first: u32) -> Result<()> {
     Ok(())
 }
 
+/// Moves the calling thread into new namespaces (unshare(2)).
+///
+/// # Errors
+/// `EPERM`, `ENOSPC` or `EUSERS` at a limit, and `EINVAL` for `FILES`: sharing of descriptors is not a namespace.
+pub fn unshare(flags: UnshareFlags) -> Result<()> {
+    if flags.contains(UnshareFlags::FILES) {
+        return Err(Errno::INVAL);
+    }
+    // SAFETY: the one flag that this function is unsafe for, FILES, was refused above.
+    unsafe { rustix::thread::unshare_unsafe(flags) }
+}
+
 /// Gives the calling process an empty session keyring of its own (keyctl(2) `KEYCTL_JOIN_SESSION_KEYRING`).
 ///
 /// # Errors
@@ -191,6 +204,17 @@ pub fn join_new_session_keyring() -> Result<()> {
     const JOIN_SESSION_KEYRING: usize = 1;
     // SAFETY: a null name asks for an anonymous keyring; no memory is read or written.
     unsafe { syscall(raw::__NR_keyctl, [JOIN_SESSION_KEYRING, 0, 0, 0, 0, 0]) }?;
+    Ok(())
+}
+
+/// Sets limit number `kind` (`RLIMIT_*`) of the calling process; `u64::MAX` is unlimited (prlimit(2)).
+///
+/// # Errors
+/// `EINVAL` for an unknown kind or soft above hard, `EPERM` when it raises a hard limit without privilege.
+pub fn set_rlimit(kind: u32, soft: u64, hard: u64) -> Result<()> {
+    let limit = raw::rlimit64 { rlim_cur: soft, rlim_max: hard };
+    // SAFETY: `limit` is a whole rlimit64 read during the call; no old limit is asked for.
+    unsafe { syscall(raw::__NR_prlimit64, [0, kind as usize, &raw const limit as usize, 0, 0, 0]) }?;
     Ok(())
 }
 

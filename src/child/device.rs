@@ -1,0 +1,85 @@
+//! Device nodes and the links of `/dev`.
+
+use super::path::{self, Links};
+use crate::spec::{Device, DeviceKind};
+use crate::sys::process::duplicate_onto;
+use core::ffi::CStr;
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, Stat, chmodat, chownat, fstat, major, makedev, minor, mknodat, statat,
+    symlinkat,
+};
+use rustix::io::{Errno, Result};
+use rustix::process::{Gid, Uid};
+
+/// Number of the null device (Documentation/admin-guide/devices.txt).
+const NULL: (u32, u32) = (1, 3);
+
+fn is_null(stat: &Stat) -> bool {
+    let character = FileType::from_raw_mode(stat.st_mode) == FileType::CharacterDevice;
+    character && (major(stat.st_rdev), minor(stat.st_rdev)) == NULL
+}
+
+/// A detached mount of the host's null device, checked to be that.
+///
+/// # Errors
+/// `ENODEV` when the host's `/dev/null` is something else.
+pub(super) fn open_null() -> Result<OwnedFd> {
+    let null = super::filesystem::clone_tree(c"/dev/null", false)?;
+    if is_null(&fstat(&null)?) { Ok(null) } else { Err(Errno::NODEV) }
+}
+
+/// Points standard input at the container's null device, checked to be that.
+///
+/// # Errors
+/// `ENODEV` when it is something else, and those of open(2).
+pub(super) fn close_stdin(root: BorrowedFd<'_>) -> Result<()> {
+    let null = path::open(root, c"/dev/null", OFlags::RDONLY | OFlags::NONBLOCK, Links::Refuse)?;
+    if !is_null(&fstat(&null)?) {
+        return Err(Errno::NODEV);
+    }
+    duplicate_onto(&null, 0)
+}
+
+/// Makes a node; one that is there already must be the same device.
+///
+/// # Errors
+/// `EEXIST` when something else is there, `EPERM` without CAP_MKNOD or in a user namespace.
+pub(super) fn make(root: BorrowedFd<'_>, device: &Device<'_>) -> Result<()> {
+    let (parent, name) = path::parent(root, device.path)?;
+    let name = name.as_c_str();
+    let kind = match device.kind {
+        DeviceKind::Character => FileType::CharacterDevice,
+        DeviceKind::Block => FileType::BlockDevice,
+        DeviceKind::Fifo => FileType::Fifo,
+    };
+    let number = makedev(device.major, device.minor);
+    let mode = Mode::from_raw_mode(device.mode & 0o7777);
+    match mknodat(&parent, name, kind, mode, number) {
+        Err(Errno::EXIST) => {
+            let found = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let same = FileType::from_raw_mode(found.st_mode) == kind && found.st_rdev == number;
+            return if same { Ok(()) } else { Err(Errno::EXIST) };
+        }
+        done => done?,
+    }
+    // The umask took part in mknod; the node is ours and new, so the name cannot be a link.
+    chmodat(&parent, name, mode, AtFlags::empty())?;
+    if (device.uid, device.gid) == (0, 0) {
+        return Ok(());
+    }
+    let (uid, gid) = (Uid::from_raw(device.uid), Gid::from_raw(device.gid));
+    chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// Makes a symbolic link; whatever is there already stays.
+///
+/// # Errors
+/// Those of symlink(2) other than `EEXIST`.
+pub(super) fn link(root: BorrowedFd<'_>, target: &CStr, at: &CStr) -> Result<()> {
+    let (parent, name) = path::parent(root, at)?;
+    match symlinkat(target, &parent, name.as_c_str()) {
+        Err(Errno::EXIST) => Ok(()),
+        done => done,
+    }
+}

@@ -1,0 +1,173 @@
+//! Mounts: making, attaching, hiding, closing. All by descriptor; a path is only ever a place inside the root.
+
+use super::path::{self, Kind, Links};
+use crate::spec::{Attributes, MountOption, Propagation};
+use crate::sys::mount::{Change, set_attributes};
+use core::ffi::CStr;
+use linux_raw_sys::general as raw;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FileType, OFlags, fstat};
+use rustix::io::{Errno, Result};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
+    UnmountFlags, fsconfig_create, fsconfig_set_flag, fsconfig_set_string, fsmount, fsopen, mount_change,
+    move_mount, open_tree, unmount,
+};
+
+/// Cuts our copies of the host's mounts off: what happens here no longer shows there. What the host unmounts still
+/// goes away here, so that we hold nothing busy.
+pub(super) fn isolate() -> Result<()> {
+    mount_change(c"/", MountPropagationFlags::DOWNSTREAM | MountPropagationFlags::REC)
+}
+
+/// A detached copy of the mount at a host path.
+pub(super) fn clone_tree(path: &CStr, recursive: bool) -> Result<OwnedFd> {
+    let deep = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+    open_tree(CWD, path, OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | deep)
+}
+
+/// A detached copy of the mount at an open file or directory.
+fn clone_at(fd: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd> {
+    let deep = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
+    let flags =
+        OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
+    open_tree(fd, c"", flags | deep)
+}
+
+/// Makes the file system mounted on `staging` the root, lets go of the old one and returns the new.
+pub(super) fn pivot(staging: &CStr) -> Result<OwnedFd> {
+    rustix::process::chdir(staging)?;
+    // Both arguments the same: the old root ends up over the new one, nameless, and is detached at once
+    // (pivot_root(2), NOTES).
+    rustix::process::pivot_root(c".", c".")?;
+    unmount(c".", UnmountFlags::DETACH)?;
+    rustix::process::chdir(c"/")?;
+    path::host(c"/", OFlags::DIRECTORY)
+}
+
+/// A new, detached instance of a file system.
+pub(super) fn create(kind: &CStr, options: &[MountOption<'_>], attributes: Attributes) -> Result<OwnedFd> {
+    let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    for option in options {
+        match *option {
+            MountOption::Flag(word) => fsconfig_set_flag(context.as_fd(), word)?,
+            MountOption::Value(key, value) => fsconfig_set_string(context.as_fd(), key, value)?,
+        }
+    }
+    fsconfig_create(context.as_fd())?;
+    let flags = MountAttrFlags::from_bits_retain(attributes.set | attributes.set_recursive);
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)
+}
+
+/// Gives a detached mount its attributes and propagation and puts it at `target`, which is made when missing.
+pub(super) fn attach(
+    root: BorrowedFd<'_>,
+    mount: &OwnedFd,
+    target: &CStr,
+    attributes: Attributes,
+    propagation: Option<Propagation>,
+) -> Result<()> {
+    change(mount, attributes, propagation)?;
+    let directory = FileType::from_raw_mode(fstat(mount)?.st_mode) == FileType::Directory;
+    let links = if is_kernel_type(mount)? { Links::Refuse } else { Links::Follow };
+    let place = path::ensure(root, target, if directory { Kind::Directory } else { Kind::File }, links)?;
+    put(mount, &place)
+}
+
+/// Whether this file system describes or steers the kernel. Such a one goes on a real directory of the image or
+/// nowhere: a link there would put the masks, which trust these paths, in the wrong place.
+fn is_kernel_type(mount: &OwnedFd) -> Result<bool> {
+    let magic = rustix::fs::fstatfs(mount)?.f_type as u64;
+    let known = [raw::PROC_SUPER_MAGIC, raw::SYSFS_MAGIC, raw::CGROUP2_SUPER_MAGIC, raw::DEVPTS_SUPER_MAGIC];
+    Ok(known.iter().any(|kernel| u64::from(*kernel) == magic))
+}
+
+fn change(mount: &OwnedFd, attributes: Attributes, propagation: Option<Propagation>) -> Result<()> {
+    let kind = match propagation {
+        None | Some(Propagation::Private) => raw::MS_PRIVATE,
+        Some(Propagation::Slave) => raw::MS_SLAVE,
+        Some(Propagation::Shared) => raw::MS_SHARED,
+        Some(Propagation::Unbindable) => raw::MS_UNBINDABLE,
+    };
+    let deep = Change {
+        set: attributes.set_recursive.into(),
+        clear: clear(attributes.set_recursive, attributes.clear_recursive),
+        propagation: kind.into(),
+        idmap: None,
+    };
+    set_attributes(mount, deep, true)?;
+    if attributes.set == 0 && attributes.clear == 0 {
+        return Ok(());
+    }
+    let top = Change {
+        set: attributes.set.into(),
+        clear: clear(attributes.set, attributes.clear),
+        ..Change::default()
+    };
+    set_attributes(mount, top, false)
+}
+
+/// The bits to clear: those asked for, and the old access-time mode when a new one is set (mount_setattr(2)).
+fn clear(set: u32, clear: u32) -> u64 {
+    let modes = raw::MOUNT_ATTR_NOATIME | raw::MOUNT_ATTR_STRICTATIME;
+    let old = if (set | clear) & modes != 0 { raw::MOUNT_ATTR__ATIME } else { 0 };
+    u64::from(clear | old)
+}
+
+fn put(mount: &OwnedFd, place: &OwnedFd) -> Result<()> {
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    move_mount(mount, c"", place, c"", flags)
+}
+
+/// Opens what is to be masked or closed; `None` when the container has no such path.
+fn find(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>> {
+    match path::open(root, path, OFlags::PATH, Links::Refuse) {
+        Ok(found) => Ok(Some(found)),
+        Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+/// Lays a copy of the null device over a file, or of one shared, empty directory over a directory.
+pub(super) fn mask(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    null: &OwnedFd,
+    empty: &mut Option<OwnedFd>,
+) -> Result<()> {
+    let Some(place) = find(root, path)? else { return Ok(()) };
+    let cover = if FileType::from_raw_mode(fstat(&place)?.st_mode) == FileType::Directory {
+        let empty = match empty {
+            Some(empty) => empty,
+            None => empty.insert(empty_directory()?),
+        };
+        clone_at(empty.as_fd(), false)?
+    } else {
+        clone_at(null.as_fd(), false)?
+    };
+    put(&cover, &place)
+}
+
+/// One read-only directory that holds nothing and takes nothing, for all masks: each file system costs the kernel
+/// memory, each further mount of one hardly any.
+fn empty_directory() -> Result<OwnedFd> {
+    let inert =
+        raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
+    let options = [MountOption::Value(c"nr_inodes", c"2"), MountOption::Value(c"mode", c"555")];
+    create(c"tmpfs", &options, Attributes::only(inert))
+}
+
+/// Lays a read-only copy of a file or directory over itself, with all that is mounted below.
+pub(super) fn make_read_only(root: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+    let Some(place) = find(root, path)? else { return Ok(()) };
+    let cover = clone_at(place.as_fd(), true)?;
+    let inert =
+        raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
+    set_attributes(&cover, Change { set: inert.into(), ..Change::default() }, true)?;
+    put(&cover, &place)
+}
+
+/// Makes the root's own mount read-only; what is mounted below keeps its attributes.
+pub(super) fn make_root_read_only(root: BorrowedFd<'_>) -> Result<()> {
+    set_attributes(root, Change { set: raw::MOUNT_ATTR_RDONLY.into(), ..Change::default() }, false)
+}

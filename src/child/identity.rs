@@ -1,0 +1,168 @@
+//! From root in the container to the process's own user, groups and capabilities; session and limits.
+
+use super::account::{self, Entry, MOST_GROUPS};
+use super::path::{self, Links};
+use crate::spec::{Account, Capabilities, CapabilitySet, Rlimit, User};
+use crate::sys::process::{StrSlot, join_new_session_keyring, set_rlimit as set_raw_rlimit};
+use core::ffi::CStr;
+use rustix::fd::{BorrowedFd, OwnedFd};
+use rustix::fs::{FileType, OFlags, fchown, fstat};
+use rustix::io::{Errno, Result};
+use rustix::process::{Gid, Uid, ioctl_tiocsctty, setsid};
+use rustix::process::{Signal, set_parent_process_death_signal};
+use rustix::thread::{
+    CapabilitiesSecureBits, CapabilitySet as KernelSet, CapabilitySets, capabilities_secure_bits,
+    clear_ambient_capability_set, configure_capability_in_ambient_set, remove_capability_from_bounding_set,
+    set_capabilities, set_capabilities_secure_bits, set_keep_capabilities, set_thread_groups,
+    set_thread_res_gid, set_thread_res_uid,
+};
+
+/// Starts a session, with `terminal` as its controlling terminal and standard streams, and a keyring of its own.
+///
+/// # Errors
+/// Those of setsid(2), ioctl_tty(2) and dup(2). A kernel or filter without keyrings has none to share.
+pub(super) fn start_session(terminal: Option<&OwnedFd>) -> Result<()> {
+    match join_new_session_keyring() {
+        Ok(()) | Err(Errno::NOSYS | Errno::PERM) => {}
+        Err(errno) => return Err(errno),
+    }
+    // The child of a clone is never a group leader, so this cannot fail for that reason.
+    setsid()?;
+    if let Some(terminal) = terminal {
+        ioctl_tiocsctty(terminal)?;
+        for stream in 0..=2 {
+            crate::sys::process::duplicate_onto(terminal, stream)?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets one limit.
+///
+/// # Errors
+/// `EPERM` when it raises a hard limit without privilege, `EINVAL` when soft is above hard.
+pub(super) fn set_rlimit(limit: &Rlimit) -> Result<()> {
+    set_raw_rlimit(limit.kind as u32, limit.soft.unwrap_or(u64::MAX), limit.hard.unwrap_or(u64::MAX))
+}
+
+/// Everything about a user that has to be known.
+struct Identity {
+    uid: u32,
+    gid: u32,
+    groups: heapless::Vec<Gid, MOST_GROUPS>,
+}
+
+/// Becomes `user` with exactly its groups, the given capability sets, and `HOME` in its slot.
+///
+/// # Errors
+/// `ENOENT` when the image has no user or group of that name, `EINVAL` when an id has no meaning in the user
+/// namespace, `EPERM` when a capability cannot be given.
+pub(super) fn become_user(
+    root: BorrowedFd<'_>,
+    user: &User<'_>,
+    capabilities: &Capabilities,
+    home: Option<&StrSlot<256>>,
+    terminal: Option<&OwnedFd>,
+) -> Result<()> {
+    let identity = look_up(root, user, home)?;
+    let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
+    if let Some(terminal) = terminal {
+        fchown(terminal, Some(uid), None)?;
+    }
+    drop_bounding(capabilities.bounding)?;
+    set_keep_capabilities(true)?;
+    set_thread_groups(&identity.groups)?;
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)?;
+    set_keep_capabilities(false)?;
+    set_sets(capabilities)?;
+    // Changing ids took it back (prctl(2)).
+    set_parent_process_death_signal(Some(Signal::KILL))
+}
+
+fn look_up(root: BorrowedFd<'_>, user: &User<'_>, home: Option<&StrSlot<256>>) -> Result<Identity> {
+    let entry = match open_accounts(root, c"/etc/passwd")? {
+        Some(passwd) => account::find_user(&passwd, user.user)?,
+        None => None,
+    };
+    let uid = match (user.user, &entry) {
+        (Account::Id(id), _) => id,
+        (Account::Name(_), Some(entry)) => entry.uid,
+        (Account::Name(_), None) => return Err(Errno::NOENT),
+    };
+    if let Some(slot) = home {
+        let fallback: &[u8] = if uid == 0 { b"/root" } else { b"/" };
+        let told = entry.as_ref().and_then(|entry: &Entry| entry.home.text());
+        slot.set(&[b"HOME=", told.filter(|text| !text.is_empty()).unwrap_or(fallback)])?;
+    }
+    let wanted = match user.group {
+        Some(Account::Name(name)) => Some(name),
+        Some(Account::Id(_)) | None => None,
+    };
+    let name = entry.as_ref().and_then(|entry| entry.name.text());
+    let listed = match open_accounts(root, c"/etc/group")? {
+        Some(group) => account::find_groups(&group, wanted, name)?,
+        None => account::Groups { wanted: None, member: heapless::Vec::new() },
+    };
+    let gid = match user.group {
+        Some(Account::Id(id)) => id,
+        Some(Account::Name(_)) => listed.wanted.ok_or(Errno::NOENT)?,
+        None => entry.as_ref().map_or(0, |entry| entry.gid),
+    };
+    // The primary group stands in the list too: a file that its group may not read must not open by it being lost.
+    let mut groups = heapless::Vec::new();
+    for id in [gid].iter().chain(&listed.member).chain(user.additional) {
+        let id = Gid::from_raw(*id);
+        if !groups.contains(&id) {
+            groups.push(id).map_err(|_| Errno::TOOBIG)?;
+        }
+    }
+    Ok(Identity { uid, gid, groups })
+}
+
+/// Opens an account file of the image; `None` when there is none. Anything but a regular file counts as none: a
+/// pipe there must not hold us up.
+fn open_accounts(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>> {
+    match path::open(root, path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY, Links::Follow) {
+        Ok(file) => Ok(FileType::from_raw_mode(fstat(&file)?.st_mode).is_file().then_some(file)),
+        Err(Errno::NOENT | Errno::NOTDIR | Errno::LOOP | Errno::NXIO) => Ok(None),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn drop_bounding(keep: CapabilitySet) -> Result<()> {
+    for number in 0..64 {
+        if keep.contains(number) {
+            continue;
+        }
+        match remove_capability_from_bounding_set(KernelSet::from_bits_retain(1 << number)) {
+            Ok(()) => {}
+            // Past the last capability that this kernel knows.
+            Err(Errno::INVAL) => break,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Ok(())
+}
+
+fn set_sets(capabilities: &Capabilities) -> Result<()> {
+    let kernel = |set: CapabilitySet| KernelSet::from_bits_retain(set.0);
+    clear_ambient_capability_set()?;
+    let sets = CapabilitySets {
+        effective: kernel(capabilities.effective),
+        permitted: kernel(capabilities.permitted),
+        inheritable: kernel(capabilities.inheritable),
+    };
+    set_capabilities(None, sets)?;
+    for number in 0..64 {
+        if capabilities.ambient.contains(number) {
+            configure_capability_in_ambient_set(KernelSet::from_bits_retain(1 << number), true)?;
+        }
+    }
+    // KEEP_CAPS was ours for the change of ids; the kernel clears it at exec, we do not rely on it.
+    let bits = capabilities_secure_bits()?;
+    if bits.contains(CapabilitiesSecureBits::KEEP_CAPS) {
+        set_capabilities_secure_bits(bits.difference(CapabilitiesSecureBits::KEEP_CAPS))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,250 @@
+//! The side that becomes the container: a fresh child, already in its namespaces, works through its list of steps
+//! and executes the command.
+//!
+//! Duty: do exactly what the plan says, in its order, and report the first failure by the index of its step. It
+//! decides nothing and prints nothing.
+//!
+//! Dangers: this runs after clone, on a copy of the host's memory: no allocation, no formatting, no lock. Until
+//! [`Step::PivotRoot`] paths are the host's; after it every path is hostile and goes through [`path`].
+#![deny(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+#![deny(clippy::arithmetic_side_effects)]
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod account;
+mod channel;
+mod device;
+mod execute;
+mod filesystem;
+mod identity;
+mod overlay;
+mod path;
+mod terminal;
+
+use crate::plan::{Plan, Report, SLOTS, Step};
+use crate::spec::Process;
+use crate::sys;
+use core::ffi::CStr;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{OFlags, openat};
+use rustix::io::{Errno, Result};
+use rustix::process::Signal;
+use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+
+/// Status with which a child that failed ends; the report tells why.
+const FAILED: u8 = 125;
+
+/// What the host hands to its child.
+pub struct Context<'a> {
+    /// The steps.
+    pub plan: &'a Plan<'a>,
+    /// The process to become.
+    pub process: &'a Process<'a>,
+    /// Our end of the socket to the host.
+    pub channel: BorrowedFd<'a>,
+    /// The namespace files to join, in the order of the plan.
+    pub namespaces: &'a [OwnedFd],
+    /// Where to stop for ever, for tests that kill us there.
+    #[cfg(feature = "test-hooks")]
+    pub pause_at: Option<usize>,
+}
+
+/// Works through the steps. Ends by becoming the command or, after reporting a failure, by exiting.
+pub fn run(context: &Context<'_>) -> ! {
+    let mut state = State::new(context);
+    for (index, step) in context.plan.child.iter().enumerate() {
+        #[cfg(feature = "test-hooks")]
+        if context.pause_at == Some(index) {
+            pause();
+        }
+        if let Err(errno) = state.act(step) {
+            let step = u16::try_from(index).unwrap_or(u16::MAX);
+            channel::report(context.channel, Report::Failed { step, errno: errno.raw_os_error() });
+            sys::process::exit(FAILED);
+        }
+    }
+    sys::process::exit(FAILED);
+}
+
+/// Says so and waits to be killed.
+#[cfg(feature = "test-hooks")]
+fn pause() -> ! {
+    // Best effort: a test that sees no line times out and fails.
+    rustix::io::write(rustix::stdio::stderr(), b"pipkin: paused\n").unwrap_or(0);
+    loop {
+        rustix::event::pause();
+    }
+}
+
+/// Descriptors that live from one step to another. All are close-on-exec.
+struct State<'a> {
+    context: &'a Context<'a>,
+    /// The new root, once it is.
+    root: Option<OwnedFd>,
+    /// The container's own procfs, as it was mounted, before anything was put over parts of it.
+    proc: Option<OwnedFd>,
+    /// A detached mount of the verified null device.
+    null: Option<OwnedFd>,
+    /// A detached, empty, read-only directory.
+    empty: Option<OwnedFd>,
+    /// The slave of our pseudo-terminal.
+    terminal: Option<OwnedFd>,
+    sources: [Option<OwnedFd>; SLOTS],
+}
+
+impl<'a> State<'a> {
+    fn new(context: &'a Context<'a>) -> Self {
+        let sources = [const { None }; SLOTS];
+        Self { context, root: None, proc: None, null: None, empty: None, terminal: None, sources }
+    }
+
+    fn root(&self) -> Result<BorrowedFd<'_>> {
+        self.root.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF)
+    }
+
+    fn act(&mut self, step: &Step<'_>) -> Result<()> {
+        match *step {
+            Step::AwaitIdMaps | Step::AwaitHost => channel::await_release(self.context.channel),
+            Step::DieWithParent => rustix::process::set_parent_process_death_signal(Some(Signal::KILL)),
+            Step::OomScoreAdj(score) => set_oom_score_adj(score),
+            Step::JoinNamespace { kind, slot } => self.join(kind, slot),
+            Step::UnshareCgroup => sys::process::unshare(UnshareFlags::NEWCGROUP),
+            Step::SetSysctl { name, value } => self.set_sysctl(name, value),
+            Step::SetHostname(name) => rustix::system::sethostname(name.to_bytes()),
+            Step::SetDomainname(name) => rustix::system::setdomainname(name.to_bytes()),
+            Step::RaiseLoopback => crate::netlink::link::raise_loopback().map_err(|error| error.errno),
+            Step::ChangeDirectory(path) => self.change_directory(path),
+            _ => self.act_on_files(step),
+        }
+    }
+
+    fn act_on_files(&mut self, step: &Step<'_>) -> Result<()> {
+        match *step {
+            Step::IsolateMounts => filesystem::isolate(),
+            Step::OpenNull => device::open_null().map(|null| self.null = Some(null)),
+            Step::OpenSource { slot, path, recursive } => self.open_source(slot, path, recursive),
+            Step::MountOverlay { lower, upper, volatile, staging } => {
+                overlay::mount(lower, upper, volatile, staging)
+            }
+            Step::MountScratch { staging } => overlay::mount_scratch(staging),
+            Step::PivotRoot => filesystem::pivot(self.staging()?).map(|root| self.root = Some(root)),
+            Step::MountFileSystem { kind, options, target, attributes, propagation } => {
+                let mount = filesystem::create(kind, options, attributes)?;
+                filesystem::attach(self.root()?, &mount, target, attributes, propagation)?;
+                if kind == c"proc" {
+                    self.proc = Some(mount);
+                }
+                Ok(())
+            }
+            Step::Attach { slot, target, attributes, propagation } => {
+                let source =
+                    self.sources.get_mut(usize::from(slot)).and_then(Option::take).ok_or(Errno::BADF)?;
+                filesystem::attach(self.root()?, &source, target, attributes, propagation)
+            }
+            Step::MakeDevice(device) => device::make(self.root()?, &device),
+            Step::Link { target, path } => device::link(self.root()?, target, path),
+            Step::Mask(path) => self.mask(path),
+            Step::MakeReadOnly(path) => filesystem::make_read_only(self.root()?, path),
+            Step::MakeRootReadOnly => filesystem::make_root_read_only(self.root()?),
+            _ => self.act_on_process(step),
+        }
+    }
+
+    fn act_on_process(&mut self, step: &Step<'_>) -> Result<()> {
+        let process = self.context.process;
+        match *step {
+            Step::OpenTerminal(size) => {
+                let slave = terminal::open(self.root()?, size, self.context.channel)?;
+                self.terminal = Some(slave);
+                Ok(())
+            }
+            Step::NewSession => identity::start_session(self.terminal.as_ref()),
+            Step::CloseStdin => device::close_stdin(self.root()?),
+            Step::SetRlimit(limit) => identity::set_rlimit(&limit),
+            Step::SetUmask(mask) => {
+                rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+                Ok(())
+            }
+            Step::BecomeUser { user, capabilities } => identity::become_user(
+                self.root()?,
+                &user,
+                &capabilities,
+                process.home,
+                self.terminal.as_ref(),
+            ),
+            Step::ForbidNewPrivileges => rustix::thread::set_no_new_privs(true),
+            Step::Execute { .. } => Err(execute::execute(process, self.context.channel)),
+            // Every step stands in one of the three lists; a plan with another one cannot be carried out.
+            _ => Err(Errno::NOSYS),
+        }
+    }
+
+    fn staging(&self) -> Result<&'a CStr> {
+        let mounted = self.context.plan.child.iter().find_map(|step| match *step {
+            Step::MountOverlay { staging, .. } | Step::MountScratch { staging } => Some(staging),
+            _ => None,
+        });
+        mounted.ok_or(Errno::INVAL)
+    }
+
+    fn open_source(&mut self, slot: u8, path: &CStr, recursive: bool) -> Result<()> {
+        let source = filesystem::clone_tree(path, recursive)?;
+        *self.sources.get_mut(usize::from(slot)).ok_or(Errno::BADF)? = Some(source);
+        Ok(())
+    }
+
+    fn join(&self, kind: &str, slot: u8) -> Result<()> {
+        let file = self.context.namespaces.get(usize::from(slot)).ok_or(Errno::BADF)?;
+        let kind = match kind {
+            "network" => LinkNameSpaceType::Network,
+            "ipc" => LinkNameSpaceType::InterProcessCommunication,
+            "uts" => LinkNameSpaceType::HostNameAndNISDomainName,
+            "cgroup" => LinkNameSpaceType::ControlGroup,
+            _ => return Err(Errno::INVAL),
+        };
+        rustix::thread::move_into_link_name_space(file.as_fd(), Some(kind))
+    }
+
+    fn mask(&mut self, path: &CStr) -> Result<()> {
+        let root = self.root.as_ref().ok_or(Errno::BADF)?.as_fd();
+        let null = self.null.as_ref().ok_or(Errno::BADF)?;
+        filesystem::mask(root, path, null, &mut self.empty)
+    }
+
+    /// Goes to a directory inside. By descriptor and without links of `/proc`, so that no host directory that a
+    /// descriptor still holds can become the working directory.
+    fn change_directory(&self, path: &CStr) -> Result<()> {
+        let directory = path::ensure(self.root()?, path, path::Kind::Directory, path::Links::Follow)?;
+        rustix::process::fchdir(directory)
+    }
+
+    /// Writes below `/proc/sys` of our own procfs, crossing no mount that lies over it.
+    fn set_sysctl(&self, name: &CStr, value: &CStr) -> Result<()> {
+        const PREFIX: &[u8] = b"sys/";
+        let mut file = [0_u8; 256];
+        let text = PREFIX.iter().chain(name.to_bytes());
+        if PREFIX.len().saturating_add(name.count_bytes()) >= file.len() {
+            return Err(Errno::NAMETOOLONG);
+        }
+        for (to, from) in file.iter_mut().zip(text) {
+            *to = if *from == b'.' { b'/' } else { *from };
+        }
+        let file = CStr::from_bytes_until_nul(&file).map_err(|_| Errno::NAMETOOLONG)?;
+        let proc = self.proc.as_ref().ok_or(Errno::NOENT)?;
+        let file = path::open_beneath(proc.as_fd(), file, OFlags::WRONLY)?;
+        write_whole(&file, value.to_bytes())
+    }
+}
+
+fn set_oom_score_adj(score: i16) -> Result<()> {
+    let mut text = heapless::String::<8>::new();
+    ufmt::uwrite!(&mut text, "{}", score).map_err(|_| Errno::INVAL)?;
+    let flags = OFlags::WRONLY | OFlags::CLOEXEC;
+    let file = openat(rustix::fs::CWD, c"/proc/self/oom_score_adj", flags, rustix::fs::Mode::empty())?;
+    write_whole(&file, text.as_bytes())
+}
+
+/// Writes all of `bytes` in one call, as files of procfs want it.
+fn write_whole<Fd: AsFd>(file: Fd, bytes: &[u8]) -> Result<()> {
+    let written = rustix::io::retry_on_intr(|| rustix::io::write(&file, bytes))?;
+    if written == bytes.len() { Ok(()) } else { Err(Errno::IO) }
+}

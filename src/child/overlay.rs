@@ -1,0 +1,86 @@
+//! The new root: layers under a writable one, or nothing but Pipkin.
+
+use super::filesystem::create;
+use super::path;
+use crate::plan::LAYERS;
+use crate::spec::{Attributes, MountOption, Upper};
+use crate::sys::mount::{Change, set_attributes};
+use core::ffi::CStr;
+use linux_raw_sys::general as raw;
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+use rustix::io::{Errno, Result};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount as mount_old, move_mount, open_tree};
+use ufmt::uwrite;
+
+/// The kernel takes one page of options (mount(2)).
+const OPTIONS_CAPACITY: usize = 4095;
+
+/// Mounts `lower` under `upper` on the host directory `staging`.
+///
+/// The layers are named by descriptor: no character in a path can be taken for a separator, long paths do not
+/// fill the one page of options, and `/proc/self/mountinfo` tells the container nothing of the host's directories.
+///
+/// # Errors
+/// `ENOENT` or `ENOTDIR` for a layer, `E2BIG` when the options do not fit, and those of mount(2).
+pub(super) fn mount(lower: &[&CStr], upper: Upper<'_>, volatile: bool, staging: &CStr) -> Result<()> {
+    let mut layers: heapless::Vec<OwnedFd, LAYERS> = heapless::Vec::new();
+    for layer in lower {
+        layers.push(path::host(layer, OFlags::DIRECTORY)?).map_err(|_| Errno::TOOBIG)?;
+    }
+    let home = match upper {
+        Upper::Directory(directory) => path::host(directory, OFlags::DIRECTORY)?,
+        Upper::Tmpfs => stage_tmpfs(staging)?,
+    };
+    let open =
+        |name: &CStr| openat(&home, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let (upper, work) = (open(c"upper")?, open(c"work")?);
+
+    let mut options = heapless::String::<OPTIONS_CAPACITY>::new();
+    for (place, layer) in layers.iter().enumerate() {
+        let separator = if place == 0 { "lowerdir=" } else { ":" };
+        uwrite!(&mut options, "{}/proc/self/fd/{}", separator, layer.as_raw_fd())
+            .map_err(|_| Errno::TOOBIG)?;
+    }
+    let (upper, work) = (upper.as_raw_fd(), work.as_raw_fd());
+    uwrite!(&mut options, ",upperdir=/proc/self/fd/{},workdir=/proc/self/fd/{}", upper, work)
+        .map_err(|_| Errno::TOOBIG)?;
+    options.push_str(if volatile { ",volatile\0" } else { "\0" }).map_err(|_| Errno::TOOBIG)?;
+    let options = CStr::from_bytes_until_nul(options.as_bytes()).map_err(|_| Errno::TOOBIG)?;
+    mount_old(c"overlay", staging, c"overlay", MountFlags::empty(), Some(options))
+}
+
+/// Mounts a file system in memory on `staging` with empty `upper` and `work`. Overlayfs takes no upper directory
+/// on a mount that is not attached anywhere; the overlay then covers it.
+fn stage_tmpfs(staging: &CStr) -> Result<OwnedFd> {
+    let memory = create(c"tmpfs", &[MountOption::Value(c"mode", c"755")], Attributes::default())?;
+    attach_to_host(&memory, staging)?;
+    for name in [c"upper", c"work"] {
+        mkdirat(&memory, name, Mode::from_raw_mode(0o755))?;
+    }
+    Ok(memory)
+}
+
+fn attach_to_host(mount: &OwnedFd, place: &CStr) -> Result<()> {
+    move_mount(mount, c"", CWD, place, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}
+
+/// Mounts an empty root in memory on `staging` that holds only this program, as `/pipkin`.
+///
+/// # Errors
+/// Those of the mount calls.
+pub(super) fn mount_scratch(staging: &CStr) -> Result<()> {
+    let options = [MountOption::Value(c"mode", c"755"), MountOption::Value(c"size", c"64m")];
+    let memory = create(c"tmpfs", &options, Attributes::default())?;
+    attach_to_host(&memory, staging)?;
+    let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
+    drop(openat(&memory, c"pipkin", flags, Mode::from_raw_mode(0o755))?);
+
+    // A read-only mount of its own: from inside, the program that runs the host can be run but not changed.
+    let own =
+        open_tree(CWD, c"/proc/self/exe", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
+    let attributes = raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV;
+    let change = Change { set: attributes.into(), propagation: raw::MS_PRIVATE.into(), ..Change::default() };
+    set_attributes(&own, change, false)?;
+    move_mount(own.as_fd(), c"", memory.as_fd(), c"pipkin", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+}

@@ -1,0 +1,358 @@
+//! Paths inside the container's root, which are hostile: resolved to descriptors, never past the root and never
+//! through a link of `/proc` that is more than text.
+//!
+//! openat2(2) does it in one call. Where a filter or an old kernel refuses that call, a walk that opens one
+//! component at a time without following it does the same.
+
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2, readlinkat_raw,
+};
+use rustix::io::{Errno, Result};
+
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+
+/// `PATH_MAX` of the kernel, with its NUL.
+const PATH_CAPACITY: usize = 4096;
+/// `NAME_MAX` of the kernel, and a NUL.
+const NAME_CAPACITY: usize = 256;
+/// As many links as the kernel itself follows (path_resolution(7)).
+const MOST_LINKS: usize = 40;
+/// How often openat2 is asked again when a rename beside it made it unsure.
+const MOST_RETRIES: usize = 64;
+
+/// How symbolic links on the way are taken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Links {
+    /// Followed, as if the container's root were the root.
+    Follow,
+    /// Refused with `ELOOP`, the last component included.
+    Refuse,
+}
+
+/// Opens `path` inside `root`.
+///
+/// # Errors
+/// `ENOENT`, `ENOTDIR`, `ELOOP` (a refused or endless link), `EACCES`, `ENAMETOOLONG`, and those of open(2).
+pub(super) fn open(root: BorrowedFd<'_>, path: &CStr, flags: OFlags, links: Links) -> Result<OwnedFd> {
+    let refuse = if links == Links::Refuse { ResolveFlags::NO_SYMLINKS } else { ResolveFlags::empty() };
+    let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | refuse;
+    for _ in 0..MOST_RETRIES {
+        match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::NOSYS | Errno::PERM) => return walk(root, path.to_bytes(), flags, links),
+            done => return done,
+        }
+    }
+    Err(Errno::AGAIN)
+}
+
+/// Opens `path` below `directory`, crossing neither a mount nor a link, as is right for files of procfs.
+///
+/// # Errors
+/// `EXDEV` when something is mounted on the way, `ELOOP` for a link, and those of open(2).
+pub(super) fn open_beneath(directory: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd> {
+    let resolve = ResolveFlags::BENEATH | ResolveFlags::NO_XDEV | ResolveFlags::NO_SYMLINKS;
+    match openat2(directory, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
+        Err(Errno::NOSYS | Errno::PERM) => {
+            let file = walk(directory, path.to_bytes(), flags, Links::Refuse)?;
+            let crossed = fstat(&file)?.st_dev != fstat(directory)?.st_dev;
+            if crossed { Err(Errno::XDEV) } else { Ok(file) }
+        }
+        done => done,
+    }
+}
+
+/// What is to be found or made at the end of a path.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Kind {
+    /// A directory.
+    Directory,
+    /// Anything else; made as an empty file.
+    File,
+}
+
+/// Opens `path` inside `root` as a place to mount on (`O_PATH`), making what is missing of it with mode 0755, or
+/// 0644 for a file.
+///
+/// # Errors
+/// Those of [`open`], of mkdir(2), and `EEXIST` when a link on the way leads to nothing.
+pub(super) fn ensure(root: BorrowedFd<'_>, path: &CStr, kind: Kind, links: Links) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | if kind == Kind::Directory { OFlags::DIRECTORY } else { OFlags::empty() };
+    match open(root, path, flags, links) {
+        Err(Errno::NOENT) => {}
+        done => return done,
+    }
+    let bytes = path.to_bytes();
+    let mut parent = open(root, c"/", OFlags::PATH | OFlags::DIRECTORY, links)?;
+    let mut end = 0_usize;
+    for component in bytes.split(|byte| *byte == b'/') {
+        end = bytes.len().min(end.saturating_add(component.len()).saturating_add(1));
+        if component.is_empty() {
+            continue;
+        }
+        let last = bytes.get(end..).is_none_or(|rest| rest.iter().all(|byte| *byte == b'/'));
+        let (name, prefix) = (Name::new(component)?, Prefix::new(bytes.get(..end).unwrap_or(bytes))?);
+        let wanted = if last { kind } else { Kind::Directory };
+        let flags = if wanted == Kind::Directory { OFlags::PATH | OFlags::DIRECTORY } else { OFlags::PATH };
+        parent = match open(root, prefix.as_c_str(), flags, links) {
+            Err(Errno::NOENT) => {
+                make(parent.as_fd(), name.as_c_str(), wanted)?;
+                open(root, prefix.as_c_str(), flags, links)?
+            }
+            found => found?,
+        };
+    }
+    Ok(parent)
+}
+
+/// Opens the directory that `path` is to be made in, making what is missing of it, and gives the last component.
+///
+/// # Errors
+/// Those of [`ensure`], and `EINVAL` for a path without a last component that can be made.
+pub(super) fn parent(root: BorrowedFd<'_>, path: &CStr) -> Result<(OwnedFd, Name)> {
+    let bytes = path.to_bytes();
+    let cut = bytes.iter().rposition(|byte| *byte == b'/').ok_or(Errno::INVAL)?;
+    let (head, tail) = (bytes.get(..cut).unwrap_or_default(), bytes.get(cut..).unwrap_or_default());
+    let name = tail.get(1..).filter(|name| !name.is_empty() && *name != b"." && *name != b"..");
+    let name = Name::new(name.ok_or(Errno::INVAL)?)?;
+    let head = if head.is_empty() { b"/" } else { head };
+    Ok((ensure(root, Prefix::new(head)?.as_c_str(), Kind::Directory, Links::Follow)?, name))
+}
+
+fn make(parent: BorrowedFd<'_>, name: &CStr, kind: Kind) -> Result<()> {
+    match kind {
+        Kind::Directory => match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
+            // Another process sharing the directory was faster; the open that follows judges what it made.
+            Err(Errno::EXIST) if is_directory(parent, name) => Ok(()),
+            done => done,
+        },
+        Kind::File => {
+            let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
+            openat(parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+        }
+    }
+}
+
+fn is_directory(parent: BorrowedFd<'_>, name: &CStr) -> bool {
+    rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+}
+
+/// A NUL-terminated copy of part of a path, of at most `N - 1` bytes.
+#[derive(Clone, Copy)]
+pub(super) struct Piece<const N: usize>([u8; N]);
+
+/// One component of a path.
+pub(super) type Name = Piece<NAME_CAPACITY>;
+/// The head of a path.
+type Prefix = Piece<PATH_CAPACITY>;
+
+impl<const N: usize> Piece<N> {
+    fn new(bytes: &[u8]) -> Result<Self> {
+        let mut copy = [0; N];
+        if bytes.len() >= N || bytes.contains(&0) {
+            return Err(Errno::NAMETOOLONG);
+        }
+        copy.iter_mut().zip(bytes).for_each(|(to, from)| *to = *from);
+        Ok(Self(copy))
+    }
+
+    /// The copy.
+    pub(super) fn as_c_str(&self) -> &CStr {
+        // `new` left at least the last byte zero.
+        CStr::from_bytes_until_nul(&self.0).unwrap_or(c"")
+    }
+}
+
+/// What is still to be walked: a path that links on the way replace piece by piece.
+struct Pending {
+    bytes: [u8; PATH_CAPACITY],
+    len: usize,
+    at: usize,
+}
+
+impl Pending {
+    fn new(path: &[u8]) -> Result<Self> {
+        let mut bytes = [0; PATH_CAPACITY];
+        bytes.get_mut(..path.len()).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(path);
+        Ok(Self { bytes, len: path.len(), at: 0 })
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.bytes.get(self.at..self.len).unwrap_or_default()
+    }
+
+    /// Takes the next component and tells whether it is the last.
+    fn next(&mut self) -> Result<Option<(Name, bool)>> {
+        let skipped = self.rest().iter().take_while(|byte| **byte == b'/').count();
+        self.at = self.at.saturating_add(skipped);
+        let length = self.rest().iter().take_while(|byte| **byte != b'/').count();
+        if length == 0 {
+            return Ok(None);
+        }
+        let name = Name::new(self.rest().get(..length).unwrap_or_default())?;
+        self.at = self.at.saturating_add(length);
+        let last = self.rest().iter().all(|byte| *byte == b'/');
+        Ok(Some((name, last)))
+    }
+
+    /// Puts `target` in front of what is left.
+    fn insert(&mut self, target: &[u8]) -> Result<()> {
+        let mut next = Self { bytes: [0; PATH_CAPACITY], len: 0, at: 0 };
+        for part in [target, b"/", self.rest()] {
+            let end = next.len.checked_add(part.len()).ok_or(Errno::NAMETOOLONG)?;
+            next.bytes.get_mut(next.len..end).ok_or(Errno::NAMETOOLONG)?.copy_from_slice(part);
+            next.len = end;
+        }
+        *self = next;
+        Ok(())
+    }
+}
+
+/// [`open`] without openat2. Safe because the process is already inside the root it walks: `..` at its top and
+/// absolute links lead nowhere else, and links of `/proc` are taken by their text.
+fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlags, links: Links) -> Result<OwnedFd> {
+    let top = || openat(root, c".", OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+    let mut pending = Pending::new(path)?;
+    let mut current = top()?;
+    let mut followed: usize = 0;
+    while let Some((name, last)) = pending.next()? {
+        let name = name.as_c_str();
+        if name == c".." && same(current.as_fd(), root)? {
+            continue;
+        }
+        let step = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let found = openat(&current, name, step, Mode::empty())?;
+        if FileType::from_raw_mode(fstat(&found)?.st_mode) == FileType::Symlink {
+            followed = followed.saturating_add(1);
+            if links == Links::Refuse || followed > MOST_LINKS {
+                return Err(Errno::LOOP);
+            }
+            let mut buffer = [MaybeUninit::uninit(); PATH_CAPACITY];
+            let (target, _) = readlinkat_raw(&found, c"", &mut buffer)?;
+            if target.first() == Some(&b'/') {
+                current = top()?;
+            }
+            pending.insert(target)?;
+        } else if last && !flags.contains(OFlags::PATH) {
+            return openat(&current, name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+        } else {
+            current = found;
+        }
+    }
+    let directory = FileType::from_raw_mode(fstat(&current)?.st_mode) == FileType::Directory;
+    if flags.contains(OFlags::DIRECTORY) && !directory {
+        return Err(Errno::NOTDIR);
+    }
+    if flags.contains(OFlags::PATH) {
+        Ok(current)
+    } else {
+        openat(&current, c".", flags | OFlags::CLOEXEC, Mode::empty())
+    }
+}
+
+fn same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {
+    let (one, other) = (fstat(one)?, fstat(other)?);
+    Ok(one.st_dev == other.st_dev && one.st_ino == other.st_ino)
+}
+
+/// Opens a path of the host, where nothing is hostile, as a handle (`O_PATH`).
+///
+/// # Errors
+/// Those of open(2).
+pub(super) fn host(path: &CStr, flags: OFlags) -> Result<OwnedFd> {
+    openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC | flags, Mode::empty())
+}
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+    use super::Result;
+    use super::*;
+    use std::ffi::CString;
+    use std::os::unix::ffi::OsStrExt;
+    use std::prelude::rust_2024::*;
+    use std::{format, fs, os::unix::fs::symlink, path::PathBuf};
+
+    struct Tree(PathBuf);
+
+    impl Tree {
+        fn new(name: &str) -> (Self, OwnedFd) {
+            let dir = std::env::temp_dir().join(format!("pipkin-path-{name}-{}", std::process::id()));
+            fs::create_dir_all(dir.join("root/a/b")).unwrap();
+            fs::write(dir.join("outside"), "outside").unwrap();
+            fs::write(dir.join("root/a/file"), "inside").unwrap();
+            let c = CString::new(dir.join("root").as_os_str().as_bytes()).unwrap();
+            let root = host(&c, OFlags::DIRECTORY).unwrap();
+            (Self(dir), root)
+        }
+    }
+
+    impl Drop for Tree {
+        fn drop(&mut self) {
+            fs::remove_dir_all(&self.0).unwrap();
+        }
+    }
+
+    type Opener = fn(BorrowedFd<'_>, &CStr, OFlags, Links) -> Result<OwnedFd>;
+    const OPENERS: [Opener; 2] = [open, |root, path, flags, links| walk(root, path.to_bytes(), flags, links)];
+
+    fn inode(fd: &OwnedFd) -> u64 {
+        fstat(fd).unwrap().st_ino
+    }
+
+    #[test]
+    fn links_stay_inside_by_either_way() {
+        let (tree, root) = Tree::new("links");
+        let inside = |path: &str| tree.0.join("root").join(path);
+        symlink("/a", inside("absolute")).unwrap();
+        symlink("../../../../a/file", inside("a/b/up")).unwrap();
+        symlink("b/../b/up", inside("a/chain")).unwrap();
+        symlink("../../outside", inside("a/out")).unwrap();
+        symlink("loop", inside("loop")).unwrap();
+        let file = inode(&open(root.as_fd(), c"/a/file", OFlags::PATH, Links::Refuse).unwrap());
+        for opener in OPENERS {
+            for path in [c"/absolute/file", c"a/b/up", c"/a/chain", c"../../a/./file", c"//a//file"] {
+                let fd = opener(root.as_fd(), path, OFlags::PATH, Links::Follow).unwrap();
+                assert_eq!(inode(&fd), file, "{path:?}");
+            }
+            let refused = |path, links| opener(root.as_fd(), path, OFlags::PATH, links).unwrap_err();
+            assert_eq!(refused(c"/a/out", Links::Follow), Errno::NOENT);
+            assert_eq!(refused(c"/loop", Links::Follow), Errno::LOOP);
+            assert_eq!(refused(c"/absolute/file", Links::Refuse), Errno::LOOP);
+            assert_eq!(refused(c"/a/file/x", Links::Follow), Errno::NOTDIR);
+            let read = opener(root.as_fd(), c"/a/b/up", OFlags::RDONLY, Links::Follow).unwrap();
+            let mut text = [0; 6];
+            assert_eq!(rustix::io::read(&read, &mut text), Ok(6));
+            assert_eq!(&text, b"inside");
+        }
+    }
+
+    #[test]
+    fn missing_places_are_made_inside() {
+        let (tree, root) = Tree::new("make");
+        symlink("/new/place", tree.0.join("root/dangling")).unwrap();
+        symlink("/a", tree.0.join("root/link")).unwrap();
+        ensure(root.as_fd(), c"/x/y/z", Kind::Directory, Links::Follow).unwrap();
+        ensure(root.as_fd(), c"/link/made/file", Kind::File, Links::Follow).unwrap();
+        assert!(tree.0.join("root/x/y/z").is_dir());
+        assert!(tree.0.join("root/a/made/file").is_file());
+        let made = ensure(root.as_fd(), c"/dangling/x", Kind::Directory, Links::Follow);
+        assert_eq!(made.unwrap_err(), Errno::EXIST);
+        let made = ensure(root.as_fd(), c"/link/x", Kind::Directory, Links::Refuse);
+        assert_eq!(made.unwrap_err(), Errno::LOOP);
+        assert_eq!(fs::read_dir(&tree.0).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_parent_needs_a_name_below_it() {
+        let (_tree, root) = Tree::new("parent");
+        assert_eq!(parent(root.as_fd(), c"/dev/null").unwrap().1.as_c_str(), c"null");
+        assert_eq!(parent(root.as_fd(), c"/null").unwrap().1.as_c_str(), c"null");
+        for bad in [c"", c"/", c"/a/", c"/a/..", c"/a/.", c"null"] {
+            assert!(parent(root.as_fd(), bad).is_err(), "{bad:?}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! The records that cross the socket between host and child: fixed sizes, no text.
+
+/// Bytes of a record from the child.
+pub const REPORT_SIZE: usize = 8;
+
+/// What the child tells the host. The end of the socket without a failure means that the command was executed.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Report {
+    /// The step of this index failed with this errno; the child is gone.
+    Failed {
+        /// Index into the child's steps.
+        step: u16,
+        /// The kernel's errno, positive.
+        errno: i32,
+    },
+    /// The master of the pseudo-terminal comes with this record.
+    Terminal,
+}
+
+impl Report {
+    const FAILED: u16 = 1;
+    const TERMINAL: u16 = 2;
+
+    /// As bytes, in the machine's own order: both ends are the same program.
+    #[must_use]
+    pub fn encode(self) -> [u8; REPORT_SIZE] {
+        let (kind, step, errno) = match self {
+            Self::Failed { step, errno } => (Self::FAILED, step, errno),
+            Self::Terminal => (Self::TERMINAL, 0, 0),
+        };
+        let ([k0, k1], [s0, s1], [e0, e1, e2, e3]) =
+            (kind.to_ne_bytes(), step.to_ne_bytes(), errno.to_ne_bytes());
+        [k0, k1, s0, s1, e0, e1, e2, e3]
+    }
+
+    /// From bytes; `None` for anything that [`Self::encode`] does not make.
+    #[must_use]
+    pub fn decode(bytes: &[u8]) -> Option<Self> {
+        let [k0, k1, s0, s1, e0, e1, e2, e3] = *<&[u8; REPORT_SIZE]>::try_from(bytes).ok()?;
+        let errno = i32::from_ne_bytes([e0, e1, e2, e3]);
+        match u16::from_ne_bytes([k0, k1]) {
+            Self::FAILED if errno > 0 => Some(Self::Failed { step: u16::from_ne_bytes([s0, s1]), errno }),
+            Self::TERMINAL => Some(Self::Terminal),
+            _ => None,
+        }
+    }
+}
+
+/// The one byte with which the host releases a waiting child.
+pub const RELEASE: u8 = b'g';
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reports_survive_the_socket() {
+        for report in [Report::Failed { step: 319, errno: 2 }, Report::Terminal] {
+            assert_eq!(Report::decode(&report.encode()), Some(report));
+        }
+        assert_eq!(Report::decode(&[0; 8]), None);
+        assert_eq!(Report::decode(&[1; 7]), None);
+        assert_eq!(Report::decode(&Report::Failed { step: 1, errno: 0 }.encode()), None);
+    }
+}
