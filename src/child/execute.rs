@@ -4,15 +4,14 @@ use crate::spec::Process;
 use crate::sys::process::{close_on_exec_from, execve};
 use crate::sys::signal::{SignalSet, reset_actions, set_mask};
 use core::ffi::CStr;
-use rustix::fd::BorrowedFd;
 use rustix::io::{Errno, Result};
 
 /// Longest path that is tried: `PATH_MAX` of the kernel.
 const PATH_CAPACITY: usize = 4096;
 
-/// Executes the process's command; returns only why that failed. The channel closes when it succeeds, since every
-/// descriptor from 3 on is closed by the exec.
-pub(super) fn execute(process: &Process<'_>, _channel: BorrowedFd<'_>) -> Errno {
+/// Executes the process's command; returns only why that failed. When it succeeds every descriptor from 3 on is
+/// closed, and by that the host learns of it.
+pub(super) fn execute(process: &Process<'_>) -> Errno {
     let ready = || -> Result<()> {
         close_on_exec_from(3)?;
         reset_actions()?;

@@ -48,6 +48,8 @@ pub(super) fn pivot(staging: &CStr) -> Result<OwnedFd> {
 /// A new, detached instance of a file system.
 pub(super) fn create(kind: &CStr, options: &[MountOption<'_>], attributes: Attributes) -> Result<OwnedFd> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
+    // Shown as the mount's source, as other tools do.
+    fsconfig_set_string(context.as_fd(), c"source", kind)?;
     for option in options {
         match *option {
             MountOption::Flag(word) => fsconfig_set_flag(context.as_fd(), word)?,

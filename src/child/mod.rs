@@ -40,7 +40,7 @@ pub struct Context<'a> {
     /// The process to become.
     pub process: &'a Process<'a>,
     /// Our end of the socket to the host.
-    pub channel: BorrowedFd<'a>,
+    pub channel: OwnedFd,
     /// The namespace files to join, in the order of the plan.
     pub namespaces: &'a [OwnedFd],
     /// Where to stop for ever, for tests that kill us there.
@@ -49,8 +49,8 @@ pub struct Context<'a> {
 }
 
 /// Works through the steps. Ends by becoming the command or, after reporting a failure, by exiting.
-pub fn run(context: &Context<'_>) -> ! {
-    let mut state = State::new(context);
+pub fn run(context: Context<'_>) -> ! {
+    let mut state = State::new(&context);
     for (index, step) in context.plan.child.iter().enumerate() {
         #[cfg(feature = "test-hooks")]
         if context.pause_at == Some(index) {
@@ -58,7 +58,7 @@ pub fn run(context: &Context<'_>) -> ! {
         }
         if let Err(errno) = state.act(step) {
             let step = u16::try_from(index).unwrap_or(u16::MAX);
-            channel::report(context.channel, Report::Failed { step, errno: errno.raw_os_error() });
+            channel::report(context.channel.as_fd(), Report::Failed { step, errno: errno.raw_os_error() });
             sys::process::exit(FAILED);
         }
     }
@@ -69,7 +69,7 @@ pub fn run(context: &Context<'_>) -> ! {
 #[cfg(feature = "test-hooks")]
 fn pause() -> ! {
     // Best effort: a test that sees no line times out and fails.
-    rustix::io::write(rustix::stdio::stderr(), b"pipkin: paused\n").unwrap_or(0);
+    rustix::io::write(sys::stdio::Stream::Error.fd(), b"pipkin: paused\n").unwrap_or(0);
     loop {
         rustix::event::pause();
     }
@@ -103,7 +103,7 @@ impl<'a> State<'a> {
 
     fn act(&mut self, step: &Step<'_>) -> Result<()> {
         match *step {
-            Step::AwaitIdMaps | Step::AwaitHost => channel::await_release(self.context.channel),
+            Step::AwaitIdMaps | Step::AwaitHost => channel::await_release(self.context.channel.as_fd()),
             Step::DieWithParent => rustix::process::set_parent_process_death_signal(Some(Signal::KILL)),
             Step::OomScoreAdj(score) => set_oom_score_adj(score),
             Step::JoinNamespace { kind, slot } => self.join(kind, slot),
@@ -153,7 +153,7 @@ impl<'a> State<'a> {
         let process = self.context.process;
         match *step {
             Step::OpenTerminal(size) => {
-                let slave = terminal::open(self.root()?, size, self.context.channel)?;
+                let slave = terminal::open(self.root()?, size, self.context.channel.as_fd())?;
                 self.terminal = Some(slave);
                 Ok(())
             }
@@ -172,7 +172,7 @@ impl<'a> State<'a> {
                 self.terminal.as_ref(),
             ),
             Step::ForbidNewPrivileges => rustix::thread::set_no_new_privs(true),
-            Step::Execute { .. } => Err(execute::execute(process, self.context.channel)),
+            Step::Execute { .. } => Err(execute::execute(process)),
             // Every step stands in one of the three lists; a plan with another one cannot be carried out.
             _ => Err(Errno::NOSYS),
         }

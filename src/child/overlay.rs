@@ -4,13 +4,11 @@ use super::filesystem::create;
 use super::path;
 use crate::plan::LAYERS;
 use crate::spec::{Attributes, MountOption, Upper};
-use crate::sys::mount::{Change, set_attributes};
 use core::ffi::CStr;
-use linux_raw_sys::general as raw;
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
+use rustix::fd::{AsRawFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, fstat, mkdirat, openat, sendfile};
 use rustix::io::{Errno, Result};
-use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount as mount_old, move_mount, open_tree};
+use rustix::mount::{MountFlags, MoveMountFlags, mount as mount_old, move_mount};
 use ufmt::uwrite;
 
 /// The kernel takes one page of options (mount(2)).
@@ -74,13 +72,20 @@ pub(super) fn mount_scratch(staging: &CStr) -> Result<()> {
     let memory = create(c"tmpfs", &options, Attributes::default())?;
     attach_to_host(&memory, staging)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    drop(openat(&memory, c"pipkin", flags, Mode::from_raw_mode(0o755))?);
+    copy_self(&openat(&memory, c"pipkin", flags, Mode::from_raw_mode(0o755))?)
+}
 
-    // A read-only mount of its own: from inside, the program that runs the host can be run but not changed.
-    let own =
-        open_tree(CWD, c"/proc/self/exe", OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC)?;
-    let attributes = raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV;
-    let change = Change { set: attributes.into(), propagation: raw::MS_PRIVATE.into(), ..Change::default() };
-    set_attributes(&own, change, false)?;
-    move_mount(own.as_fd(), c"", memory.as_fd(), c"pipkin", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)
+/// Copies this program. The container gets bytes of its own: no handle leads from them to the file that runs the
+/// host.
+fn copy_self(target: &OwnedFd) -> Result<()> {
+    let own = openat(CWD, c"/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let size = usize::try_from(fstat(&own)?.st_size).map_err(|_| Errno::FBIG)?;
+    let mut copied = 0_usize;
+    while copied < size {
+        match sendfile(target, &own, None, size.saturating_sub(copied))? {
+            0 => return Err(Errno::IO),
+            length => copied = copied.saturating_add(length),
+        }
+    }
+    Ok(())
 }

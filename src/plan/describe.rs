@@ -30,7 +30,7 @@ pub enum Value<'a> {
     IdMaps(&'a [crate::spec::IdMap]),
     /// A limit that may be missing.
     Unlimited,
-    /// Yes or no.
+    /// Yes or no; in a sentence it says nothing itself but lets its optional part stand or fall.
     Yes(bool),
 }
 
@@ -88,7 +88,7 @@ impl<'a> Description<'a> {
         part.split('{')
             .skip(1)
             .filter_map(|tail| tail.split_once('}'))
-            .all(|(name, _)| self.field(name.trim_end_matches('?')).is_some_and(|value| !value.is_nothing()))
+            .all(|(name, _)| self.field(name).is_some_and(|value| !value.is_nothing()))
     }
 }
 
@@ -154,7 +154,8 @@ impl Value<'_> {
                 uwrite!(out, "{}{}+{} as {}", comma, map.outside, map.count, map.inside)
             }),
             Self::Unlimited => out.write_str("unlimited"),
-            Self::Yes(yes) => out.write_str(if yes { "yes" } else { "no" }),
+            // Its sentence part is there or it is not; that says it.
+            Self::Yes(_) => Ok(()),
         }
     }
 }
@@ -389,7 +390,7 @@ impl<'a> Step<'a> {
             }
             Self::BecomeUser { user, capabilities } => Description::new(
                 "become-user",
-                "become user {user}[ in group {group}] with capabilities {capabilities}, nothing more to be gained than {bounding}",
+                "become user {user}[ in group {group}] with the capabilities: {capabilities}",
                 [
                     ("user", account(Some(user.user))),
                     ("group", account(user.group)),

@@ -16,6 +16,7 @@ mod step;
 mod sysctl;
 #[cfg(test)]
 mod tests;
+mod text;
 
 pub use conflict::Conflict;
 pub use describe::{Description, Field, Value};
