@@ -7,11 +7,11 @@
 mod build;
 mod command;
 mod elf;
-#[allow(dead_code, reason = "programs are asked for by the virtual machine and the bench")]
 mod setup;
 mod size;
 mod test;
 mod tidy;
+mod vm;
 
 use argh::FromArgs;
 use std::process::ExitCode;
@@ -30,6 +30,7 @@ enum Verb {
     Size(size::Size),
     Test(test::Test),
     Tidy(tidy::Tidy),
+    Vm(vm::Vm),
 }
 
 fn main() -> ExitCode {
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
         Verb::Size(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Test(verb) => verb.run(),
         Verb::Tidy(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+        Verb::Vm(verb) => verb.run(),
     };
     match outcome {
         Ok(code) => code,

@@ -1,0 +1,160 @@
+//! The machine's serial console: shown as it comes, kept, and read for the exit status.
+
+use anyhow::{Context, Result, bail};
+use std::io::{Read, Write};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What Pipkin as `/init` says before the number.
+const EXIT_STATUS: &str = "pipkin: exit status ";
+/// More than this on the console is a machine gone wild.
+const OUTPUT_MAX_BYTES: usize = 64 << 20;
+/// Lines shown of a machine that was given up.
+const LAST_LINES: usize = 40;
+
+/// A machine that ended by itself.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// What the console said, in lines that end with `\n` alone.
+    pub(super) output: String,
+    /// The job's exit status; none when the machine ended before it could tell.
+    pub(super) status: Option<u8>,
+}
+
+/// Starts qemu and follows its standard output until it ends.
+///
+/// # Errors
+/// qemu failing, the deadline, or endless output; the process is killed and reaped in each case.
+pub(super) fn watch(qemu: &mut Command, timeout: Duration, show: bool) -> Result<Ended> {
+    let deadline = Instant::now() + timeout;
+    let mut process = Process(qemu.stdout(Stdio::piped()).spawn().context("starting qemu")?);
+    let mut stdout = process.0.stdout.take().context("taking qemu's output")?;
+    let (sender, chunks) = mpsc::sync_channel(16);
+    // Ends with the pipe, or with the receiver when this function gives up.
+    thread::spawn(move || {
+        let mut buffer = [0; 8192];
+        loop {
+            let chunk = match stdout.read(&mut buffer) {
+                Ok(0) => return,
+                Ok(len) => Ok(buffer.get(..len).unwrap_or_default().to_vec()),
+                Err(error) => Err(error),
+            };
+            let failed = chunk.is_err();
+            if sender.send(chunk).is_err() || failed {
+                return;
+            }
+        }
+    });
+    let mut said = Vec::new();
+    loop {
+        match chunks.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
+            Ok(chunk) => {
+                let mut chunk = chunk.context("reading qemu's output")?;
+                // The console's lines end as a terminal wants them.
+                chunk.retain(|byte| *byte != b'\r');
+                if show {
+                    let mut out = std::io::stdout().lock();
+                    out.write_all(&chunk).and_then(|()| out.flush()).context("showing the console")?;
+                }
+                said.extend_from_slice(&chunk);
+            }
+            Err(RecvTimeoutError::Disconnected) => break,
+            Err(RecvTimeoutError::Timeout) => {
+                bail!(
+                    "the machine was killed after {} s; its last words:\n{}",
+                    timeout.as_secs(),
+                    last(&said)
+                )
+            }
+        }
+        if said.len() > OUTPUT_MAX_BYTES {
+            bail!("the machine was killed: it would not stop talking; its last words:\n{}", last(&said));
+        }
+    }
+    let status = process.wait()?;
+    if !status.success() {
+        bail!("qemu: {status}; the machine's last words:\n{}", last(&said));
+    }
+    let output = String::from_utf8_lossy(&said).into_owned();
+    let status = exit_status(&output);
+    Ok(Ended { output, status })
+}
+
+/// The number on the last line that tells one: an earlier line may be something the job has printed.
+pub(super) fn exit_status(output: &str) -> Option<u8> {
+    output.lines().rev().find_map(|line| line.trim().strip_prefix(EXIT_STATUS)?.parse().ok())
+}
+
+/// The end of what the machine said.
+pub(super) fn last(said: &[u8]) -> String {
+    let text = String::from_utf8_lossy(said);
+    let lines: Vec<&str> = text.lines().collect();
+    let from = lines.len().saturating_sub(LAST_LINES);
+    lines.get(from..).unwrap_or_default().join("\n")
+}
+
+/// A process that does not outlive the interest in it.
+struct Process(Child);
+
+impl Process {
+    fn wait(&mut self) -> Result<ExitStatus> {
+        self.0.wait().context("waiting for qemu")
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Both fail only for a process that has been waited for.
+        if self.0.kill().is_ok() && self.0.wait().is_err() {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{exit_status, last, watch};
+    use std::process::Command;
+    use std::time::Duration;
+
+    const LONG: Duration = Duration::from_secs(60);
+
+    fn shell(script: &str) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        command
+    }
+
+    #[test]
+    fn the_last_status_counts() {
+        assert_eq!(exit_status("pipkin: exit status 0\nx\n\npipkin: exit status 7\r\n"), Some(7));
+        assert_eq!(exit_status("pipkin: exit status 256\n"), None);
+        assert_eq!(exit_status("panic\n"), None);
+    }
+
+    #[test]
+    fn output_and_status_are_kept() {
+        let ended = watch(&mut shell("printf 'a\\r\\npipkin: exit status 3\\r\\n'"), LONG, false).unwrap();
+        assert_eq!(ended.output, "a\npipkin: exit status 3\n");
+        assert_eq!(ended.status, Some(3));
+    }
+
+    #[test]
+    fn a_failing_qemu_is_told_with_the_last_words() {
+        let error = watch(&mut shell("echo panic; exit 1"), LONG, false).unwrap_err();
+        assert!(error.to_string().contains("exit status: 1") && error.to_string().ends_with("panic"));
+    }
+
+    #[test]
+    fn a_silent_machine_is_killed() {
+        let error = watch(&mut shell("echo hung; exec sleep 1000"), Duration::from_millis(300), false);
+        assert!(error.unwrap_err().to_string().contains("killed after"));
+    }
+
+    #[test]
+    fn last_words_are_not_all_words() {
+        let said: String = (0..100).map(|number| format!("{number}\n")).collect();
+        assert!(last(said.as_bytes()).starts_with("60\n"));
+        assert_eq!(last(b""), "");
+    }
+}
