@@ -5,11 +5,20 @@ use object::elf;
 use object::read::elf::{ElfFile64, FileHeader, ProgramHeader};
 use object::{Endianness, Object};
 
+/// Whether the kernel may choose where a program stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Placement {
+    /// At random (ET_DYN).
+    Independent,
+    /// At the linked address (ET_EXEC).
+    Fixed,
+}
+
 /// Checks the bytes of a finished program.
 ///
 /// # Errors
 /// One sentence per broken rule, joined; or the ELF reader's complaint.
-pub(crate) fn check_static(bytes: &[u8]) -> Result<()> {
+pub(crate) fn check_static(bytes: &[u8]) -> Result<Placement> {
     let file = ElfFile64::<Endianness>::parse(bytes).context("reading the ELF headers")?;
     let endian = file.endian();
     let mut broken = Vec::new();
@@ -35,14 +44,38 @@ pub(crate) fn check_static(bytes: &[u8]) -> Result<()> {
     if !has_stack_header {
         broken.push("no PT_GNU_STACK header".to_owned());
     }
-    if !matches!(file.elf_header().e_type(endian), elf::ET_EXEC | elf::ET_DYN) {
-        broken.push("not a program".to_owned());
-    }
+    let placement = match file.elf_header().e_type(endian) {
+        elf::ET_DYN => Placement::Independent,
+        elf::ET_EXEC => Placement::Fixed,
+        other => bail!("not a program but an ELF file of type {}", other.0),
+    };
     if file.import_libraries().context("reading PT_DYNAMIC")?.next().is_some() {
         broken.push("needs a shared library (DT_NEEDED)".to_owned());
     }
     if file.symbols().next().is_some() {
         broken.push("not stripped".to_owned());
     }
-    if broken.is_empty() { Ok(()) } else { bail!("{}", broken.join("; ")) }
+    if broken.is_empty() { Ok(placement) } else { bail!("{}", broken.join("; ")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_static;
+
+    #[test]
+    fn an_ordinary_program_is_refused() {
+        // This test itself: it has a dynamic loader, shared libraries and symbols.
+        let bytes = std::fs::read("/proc/self/exe").unwrap();
+        let told = check_static(&bytes).unwrap_err().to_string();
+        assert!(
+            told.contains("PT_INTERP") && told.contains("DT_NEEDED") && told.contains("not stripped"),
+            "{told}"
+        );
+    }
+
+    #[test]
+    fn a_broken_file_is_refused() {
+        assert!(check_static(b"#!/bin/sh\n").is_err());
+        assert!(check_static(b"\x7fELF").is_err());
+    }
 }

@@ -142,7 +142,8 @@ fn sysroot() -> Result<PathBuf> {
     Ok(PathBuf::from(command::output(&mut rustc)?.trim()))
 }
 
-fn rustlib() -> Result<PathBuf> {
+/// The folder of the pinned toolchain that holds a folder per target.
+pub(crate) fn rustlib() -> Result<PathBuf> {
     Ok(sysroot()?.join("lib/rustlib"))
 }
 
