@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod arch;
+pub mod auxv;
 pub mod mount;
 pub mod netlink;
 pub mod process;

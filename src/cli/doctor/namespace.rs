@@ -1,0 +1,95 @@
+//! Which namespaces can be made.
+
+use super::super::{kernel, message};
+use super::{Check, trial};
+use linux_raw_sys::general as raw;
+use rustix::io::Errno;
+
+/// A kind of namespace: its name, its `CLONE_NEW*` flag, its limit under `/proc/sys/user`, and whether every container
+/// has one.
+const KINDS: [(&str, u32, &str, bool); 7] = [
+    ("mount namespace", raw::CLONE_NEWNS, "mnt", true),
+    ("pid namespace", raw::CLONE_NEWPID, "pid", true),
+    ("network namespace", raw::CLONE_NEWNET, "net", true),
+    ("ipc namespace", raw::CLONE_NEWIPC, "ipc", true),
+    ("uts namespace", raw::CLONE_NEWUTS, "uts", true),
+    ("cgroup namespace", raw::CLONE_NEWCGROUP, "cgroup", true),
+    ("time namespace", raw::CLONE_NEWTIME, "time", false),
+];
+
+/// One check for each kind. Without root everything else needs a user namespace around it.
+pub(super) fn checks(root: bool) -> Vec<Check> {
+    let around = if root { 0 } else { raw::CLONE_NEWUSER };
+    let user = user(root);
+    let kinds = KINDS.into_iter().map(|(name, flag, limit, required)| {
+        let check = match trial::attempt(flag | around, || Ok(())) {
+            Ok(()) => Check::good(name, "can be made"),
+            Err(errno) => refused(name, errno, limit),
+        };
+        if required { check.required() } else { check }
+    });
+    [user].into_iter().chain(kinds).collect()
+}
+
+/// Makes a user namespace and does in it what needs its capabilities: some systems allow the first and not the second.
+fn user(root: bool) -> Check {
+    let name = "user namespace";
+    let rename = || rustix::system::sethostname(b"doctor");
+    let check = match trial::attempt(raw::CLONE_NEWUSER, || Ok(())) {
+        Ok(()) => match trial::attempt(raw::CLONE_NEWUSER | raw::CLONE_NEWUTS, rename) {
+            Ok(()) => Check::good(name, "can be made"),
+            Err(_) => Check::missing(
+                name,
+                "a security module takes away the rights inside (AppArmor's user namespace restriction)",
+                "give pipkin an AppArmor profile with 'userns,', or sysctl -w \
+                 kernel.apparmor_restrict_unprivileged_userns=0",
+            ),
+        },
+        Err(errno) => match kernel::read("/proc/sys/kernel/unprivileged_userns_clone") {
+            Some(value) if value == b"0" => Check::missing(
+                name,
+                "the system forbids it to users",
+                "sysctl -w kernel.unprivileged_userns_clone=1",
+            ),
+            _ => refused(name, errno, "user"),
+        },
+    };
+    if root { check } else { check.required() }
+}
+
+fn refused(name: &'static str, errno: Errno, limit: &str) -> Check {
+    let (detail, remedy) = match errno {
+        Errno::NOSPC | Errno::USERS => {
+            let key = ["user.max_", limit, "_namespaces"].concat();
+            let file = ["/proc/sys/user/max_", limit, "_namespaces"].concat();
+            let value = kernel::read_text(&file).unwrap_or_default();
+            ([&key, " is ", &value].concat(), ["raise it: sysctl -w ", &key, "=10000"].concat())
+        }
+        Errno::INVAL => ("the kernel was built without it".to_owned(), "use a kernel that has it".to_owned()),
+        Errno::PERM | Errno::ACCESS => (
+            "not permitted".to_owned(),
+            "run as root and outside of containers that filter it, or allow user namespaces".to_owned(),
+        ),
+        Errno::NOSYS => (
+            "clone3 is hidden by a filter".to_owned(),
+            "let the surrounding container's seccomp filter allow clone3".to_owned(),
+        ),
+        other => (message::reason(other), "see clone(2)".to_owned()),
+    };
+    Check::missing(name, detail, remedy)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+
+    #[test]
+    fn a_refusal_names_its_cause() {
+        let check = refused("net namespace", Errno::NOSPC, "net");
+        assert_eq!(check.state, State::Missing);
+        assert!(check.detail.starts_with("user.max_net_namespaces is "), "{check:?}");
+        assert!(refused("x", Errno::INVAL, "x").detail.contains("built without"));
+        assert!(refused("x", Errno::PERM, "x").remedy.contains("root"));
+    }
+}

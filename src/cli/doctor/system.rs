@@ -1,0 +1,240 @@
+//! Kernel, user, file systems, system calls, directories, network.
+
+use super::super::{kernel, message};
+use super::{Check, trial};
+use linux_raw_sys::general as raw;
+use pipkin::netlink::batch::{Batch, Step};
+use pipkin::netlink::socket::{Protocol, Socket};
+use pipkin::sys::mount;
+use rustix::fs::{Access, CWD, Mode, OFlags, ResolveFlags};
+use rustix::io::{Errno, Result};
+use rustix::mount::{FsOpenFlags, OpenTreeFlags, fsopen, open_tree};
+use rustix::process::{PidfdFlags, getpid, pidfd_open};
+use rustix::thread::{SecureComputingMode, secure_computing_mode};
+use std::ffi::{CStr, CString, OsString};
+use std::os::unix::ffi::OsStringExt;
+use std::path::{Path, PathBuf};
+
+/// The oldest kernel with everything that is not optional: idmapped and detached mounts, `close_range`.
+const OLDEST_KERNEL: (u32, u32) = (5, 13);
+
+/// Who asks, and what answers.
+pub(super) fn identity(root: bool) -> Vec<Check> {
+    let names = rustix::system::uname();
+    let release = names.release().to_string_lossy();
+    let kernel = match version(&release) {
+        Some(version) if version < OLDEST_KERNEL => {
+            Check::missing("kernel", release, "Linux 5.13 or newer is needed")
+        }
+        _ => Check::good("kernel", release),
+    };
+    let user = if root {
+        Check::good("user", "root")
+    } else {
+        Check::limited(
+            "user",
+            "not root",
+            "containers live in a user namespace then; run as root for the rest",
+        )
+    };
+    vec![kernel.required(), Check::good("architecture", names.machine().to_string_lossy()), user]
+}
+
+/// Major and minor number at the beginning of a release such as `6.1.0-13-amd64`.
+fn version(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|letter: char| !letter.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+pub(super) fn checks(root: bool) -> Vec<Check> {
+    let mut checks = file_systems(root);
+    checks.extend([system_calls(), seccomp(), own_filter(), security_modules()]);
+    checks.extend(directories(root));
+    checks.extend([forwarding(), packet_filter()]);
+    checks
+}
+
+fn file_systems(root: bool) -> Vec<Check> {
+    let flags = raw::CLONE_NEWNS | if root { 0 } else { raw::CLONE_NEWUSER };
+    let check = |name, attempt: Attempt, remedy: &str| match trial::attempt(flags, attempt) {
+        Ok(()) => Check::good(name, "can be mounted").required(),
+        Err(Errno::NODEV) => Check::missing(name, "the kernel does not have it", remedy).required(),
+        Err(errno) => Check::missing(name, message::reason(errno), remedy).required(),
+    };
+    let kernel = "use a kernel that has it";
+    vec![
+        check("overlayfs", || open(c"overlay"), "modprobe overlay"),
+        check("tmpfs", || open(c"tmpfs"), kernel),
+        check("devpts", || open(c"devpts"), kernel),
+        check("mqueue", || open(c"mqueue"), "use a kernel with CONFIG_POSIX_MQUEUE"),
+    ]
+}
+
+fn open(kind: &CStr) -> Result<()> {
+    fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map(drop)
+}
+
+/// Something to try in a child.
+type Attempt = fn() -> Result<()>;
+
+/// Calls that a container is made with; filters of a surrounding container may hide them.
+fn system_calls() -> Check {
+    let tries: [(&str, Attempt); 4] = [
+        ("openat2", || {
+            rustix::fs::openat2(
+                CWD,
+                c"/",
+                OFlags::PATH | OFlags::CLOEXEC,
+                Mode::empty(),
+                ResolveFlags::IN_ROOT,
+            )
+            .map(drop)
+        }),
+        ("open_tree", || open_tree(CWD, c"/", OpenTreeFlags::OPEN_TREE_CLOEXEC).map(drop)),
+        ("mount_setattr", || {
+            let root = rustix::fs::open(c"/", OFlags::PATH | OFlags::CLOEXEC, Mode::empty())?;
+            match mount::set_attributes(root, mount::Change::default(), false) {
+                // Without privilege the kernel says so itself.
+                Err(Errno::PERM) if !rustix::process::geteuid().is_root() => Ok(()),
+                result => result,
+            }
+        }),
+        ("pidfd_open", || pidfd_open(getpid(), PidfdFlags::empty()).map(drop)),
+    ];
+    let hidden = tries.into_iter().filter(|(_, attempt)| trial::attempt(0, *attempt).is_err());
+    let hidden: Vec<&str> = hidden.map(|(name, _)| name).collect();
+    if hidden.is_empty() {
+        return Check::good("system calls", "all that are needed");
+    }
+    let detail = ["not to be had: ", &hidden.join(" ")].concat();
+    Check::missing("system calls", detail, "let the surrounding container's seccomp filter allow them")
+        .required()
+}
+
+fn seccomp() -> Check {
+    match kernel::read_text("/proc/sys/kernel/seccomp/actions_avail") {
+        Some(actions) => Check::good("seccomp", actions),
+        None => {
+            Check::missing("seccomp", "the kernel does not filter", "use a kernel with CONFIG_SECCOMP_FILTER")
+        }
+    }
+}
+
+fn own_filter() -> Check {
+    match secure_computing_mode() {
+        Ok(SecureComputingMode::Disabled) => Check::good("own filter", "none"),
+        _ => Check::limited(
+            "own filter",
+            "Pipkin itself runs under a seccomp filter",
+            "what it forbids no container can have; loosen it where something fails",
+        ),
+    }
+}
+
+fn security_modules() -> Check {
+    let found = kernel::read_text("/sys/kernel/security/lsm").filter(|list| !list.is_empty());
+    Check::good(
+        "security modules",
+        found.unwrap_or_else(|| "not told (securityfs is not mounted)".to_owned()),
+    )
+}
+
+/// Where state and images are kept.
+fn directories(root: bool) -> Vec<Check> {
+    let (state, data) = if root {
+        (Some(PathBuf::from("/run/pipkin")), Some(PathBuf::from("/var/lib/pipkin")))
+    } else {
+        let below =
+            |variable: &str, rest: &str| std::env::var_os(variable).map(|base| Path::new(&base).join(rest));
+        let home = || below("HOME", ".local/share/pipkin");
+        (below("XDG_RUNTIME_DIR", "pipkin"), below("XDG_DATA_HOME", "pipkin").or_else(home))
+    };
+    vec![
+        directory("state directory", state, "set XDG_RUNTIME_DIR to a directory of yours").required(),
+        directory("data directory", data, "set XDG_DATA_HOME to a directory of yours"),
+    ]
+}
+
+fn directory(name: &'static str, path: Option<PathBuf>, unset: &str) -> Check {
+    let Some(path) = path else {
+        return Check::missing(name, "there is none", unset);
+    };
+    let exists = |path: &&Path| path.exists();
+    let nearest = path.ancestors().find(exists).unwrap_or(Path::new("/")).as_os_str().to_owned();
+    let shown = path.to_string_lossy().into_owned();
+    match writable(nearest) {
+        Ok(()) => Check::good(name, shown),
+        Err(errno) => {
+            let detail = [&shown, " cannot be written: ", &message::reason(errno)].concat();
+            Check::missing(name, detail, "mount a writable file system there, or change its owner")
+        }
+    }
+}
+
+fn writable(path: OsString) -> Result<()> {
+    if !Path::new(&path).is_dir() {
+        return Err(Errno::NOTDIR);
+    }
+    let path = CString::new(path.into_vec()).map_err(|_| Errno::INVAL)?;
+    rustix::fs::access(path.as_c_str(), Access::WRITE_OK)
+}
+
+fn forwarding() -> Check {
+    match kernel::read("/proc/sys/net/ipv4/ip_forward") {
+        Some(value) if value == b"1" => Check::good("ip forwarding", "on"),
+        _ => Check::limited(
+            "ip forwarding",
+            "off, so that a container on a bridge does not get beyond this machine",
+            "sysctl -w net.ipv4.ip_forward=1",
+        ),
+    }
+}
+
+/// Asks nf_tables for the number of its rule set's generation, which changes nothing.
+fn packet_filter() -> Check {
+    // NFNL_SUBSYS_NFTABLES and NFT_MSG_GETGEN (linux/netfilter/nfnetlink.h, nf_tables.h)
+    const GET_GENERATION: u16 = 10 << 8 | 16;
+    let mut buffer = [0; 64];
+    let mut batch = Batch::new(&mut buffer);
+    let step = Step { stage: "ask nf_tables", subject: b"" };
+    // struct nfgenmsg: no family, version 0, no resource
+    batch.push(step, GET_GENERATION, 0, |payload| payload.put(&[0; 4]));
+    let answer =
+        Socket::open(Protocol::Netfilter).and_then(|mut socket| socket.fold(&mut batch, &(), |(), _| Ok(())));
+    match answer {
+        Ok(()) => Check::good("nf_tables", "answers"),
+        Err(error) if error.errno == Errno::PERM => Check::limited(
+            "nf_tables",
+            "published ports and address translation need it (not permitted)",
+            "run as root",
+        ),
+        Err(error) => Check::limited(
+            "nf_tables",
+            ["published ports and address translation need it (", &message::reason(error.errno), ")"]
+                .concat(),
+            "modprobe nf_tables",
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+
+    #[test]
+    fn releases_are_compared_as_numbers() {
+        assert_eq!(version("6.1.0-13-amd64"), Some((6, 1)));
+        assert_eq!(version("5.9-rc1"), Some((5, 9)));
+        assert_eq!(version("10.13"), Some((10, 13)));
+        assert_eq!(version("x"), None);
+        assert!((5, 9) < OLDEST_KERNEL && (5, 13) >= OLDEST_KERNEL && (6, 0) > OLDEST_KERNEL);
+    }
+
+    #[test]
+    fn a_directory_is_judged_by_its_nearest_parent() {
+        assert_eq!(directory("x", Some("/tmp/not/yet/there".into()), "").state, State::Good);
+        assert_eq!(directory("x", Some("/dev/null/not/there".into()), "").state, State::Missing);
+        assert_eq!(directory("x", None, "set it").remedy, "set it");
+    }
+}

@@ -1,0 +1,53 @@
+//! What the kernel tells in its files.
+
+/// The contents of `path` without the newline at its end; `None` when there is no such file or it cannot be read.
+pub(crate) fn read(path: &str) -> Option<Vec<u8>> {
+    let mut text = std::fs::read(path).ok()?;
+    if text.last() == Some(&b'\n') {
+        text.pop();
+    }
+    Some(text)
+}
+
+/// The same as text; bytes that are not UTF-8 are replaced.
+pub(crate) fn read_text(path: &str) -> Option<String> {
+    read(path).map(|text| String::from_utf8_lossy(&text).into_owned())
+}
+
+/// Undoes the escapes of mount tables: `\040` and the like for blanks and backslashes in names (proc_pid_mounts(5)).
+pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::with_capacity(field.len());
+    let mut rest = field;
+    while let Some((first, tail)) = rest.split_first() {
+        let digits = tail.get(..3).filter(|digits| digits.iter().all(|digit| (b'0'..=b'7').contains(digit)));
+        match digits {
+            Some(digits) if *first == b'\\' => {
+                plain
+                    .push(digits.iter().fold(0_u8, |sum, digit| sum.wrapping_mul(8).wrapping_add(digit & 7)));
+                rest = tail.get(3..).unwrap_or_default();
+            }
+            _ => {
+                plain.push(*first);
+                rest = tail;
+            }
+        }
+    }
+    plain
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blanks_in_mount_tables_come_back() {
+        assert_eq!(unescape(br"/a\040b\134c"), b"/a b\\c");
+        assert_eq!(unescape(br"\04\0408\"), b"\\04 8\\");
+    }
+
+    #[test]
+    fn a_missing_file_is_none() {
+        assert_eq!(read("/nowhere/at/all"), None);
+        assert!(!read("/proc/sys/kernel/osrelease").unwrap().ends_with(b"\n"));
+    }
+}

@@ -1,0 +1,135 @@
+//! What Pipkin says when it cannot: the one place where a failure becomes text.
+//!
+//! `pipkin: cannot WHAT SUBJECT: WHY`, and on a second line what to do about it, where that is known. What came from
+//! outside is shown with its control characters escaped, so that no name can steer the reader's terminal.
+
+use pipkin::error::{Error, Subject};
+use pipkin::plan::Conflict;
+use rustix::io::Errno;
+use std::io::Write;
+use std::process::ExitCode;
+
+/// Exit code of Pipkin's own failures, as with docker.
+pub(crate) const FAILED: u8 = 125;
+
+/// A failure, ready to be shown.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Failure {
+    /// What went wrong, one line without a newline.
+    line: Vec<u8>,
+    /// What to do about it; empty when there is nothing to say.
+    remedy: String,
+}
+
+impl Failure {
+    /// Bad usage of `verb`: `line` says what is wrong.
+    pub(crate) fn usage(verb: &str, line: &str) -> Self {
+        let remedy = ["see 'pipkin ", verb, if verb.is_empty() { "" } else { " " }, "--help'"].concat();
+        let prefix = if verb.is_empty() { "" } else { " " };
+        Self { line: [prefix, verb, ": ", line].concat().into_bytes(), remedy }
+    }
+
+    /// `what`, a verb phrase, cannot be done to `subject`, and why.
+    pub(crate) fn new(what: &str, subject: &[u8], why: &[u8]) -> Self {
+        let space: &[u8] = if subject.is_empty() { b"" } else { b" " };
+        let line = [b": cannot ", what.as_bytes(), space, subject, b": ", why].concat();
+        Self { line, remedy: String::new() }
+    }
+
+    /// `what` cannot be done to `subject`, by the kernel's answer.
+    pub(crate) fn errno(what: &str, subject: &[u8], errno: Errno) -> Self {
+        Self::new(what, subject, reason(errno).as_bytes())
+    }
+
+    /// The same failure with a remedy.
+    pub(crate) fn remedy(self, remedy: &str) -> Self {
+        Self { remedy: remedy.to_owned(), ..self }
+    }
+
+    /// Prints it to standard error and gives the exit code of a failed Pipkin.
+    pub(crate) fn tell(&self) -> ExitCode {
+        let newline = if self.remedy.is_empty() { "" } else { "\n" };
+        let mut text = b"pipkin".to_vec();
+        escape(&self.line, &mut text);
+        text.extend_from_slice(newline.as_bytes());
+        escape(self.remedy.as_bytes(), &mut text);
+        text.push(b'\n');
+        // Nobody is left to tell when standard error is closed; the exit code still speaks.
+        drop(std::io::stderr().write_all(&text));
+        ExitCode::from(FAILED)
+    }
+}
+
+impl From<Conflict> for Failure {
+    fn from(conflict: Conflict) -> Self {
+        let subject = conflict.subject.as_ref().map_or(&b""[..], |text| text.as_bytes());
+        Self::new(conflict.what, subject, conflict.why.as_bytes()).remedy(conflict.remedy)
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        match error.subject {
+            Subject::Nothing | Subject::Step(_) => Self::errno(error.stage, b"", error.errno),
+            Subject::Name(name) => Self::errno(error.stage, name.as_bytes(), error.errno),
+            Subject::Text(text) => Self::errno(error.stage, text.as_bytes(), error.errno),
+        }
+    }
+}
+
+/// The text of an errno without its number.
+pub(crate) fn reason(errno: Errno) -> String {
+    let mut text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
+    let end = text.find(" (os error").unwrap_or(text.len());
+    text.truncate(end);
+    text
+}
+
+/// Appends `bytes` to `out` with control characters as `\xNN`. Other bytes, UTF-8 or not, stay as they are.
+pub(crate) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    for byte in bytes {
+        if byte.is_ascii_control() {
+            let digit = |nibble: u8| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'?');
+            out.extend([b'\\', b'x', digit(byte >> 4), digit(byte & 15)]);
+        } else {
+            out.push(*byte);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(failure: &Failure) -> &str {
+        std::str::from_utf8(&failure.line).unwrap()
+    }
+
+    #[test]
+    fn a_failure_says_what_to_what_and_why() {
+        let error = Error::on("open the layer", b"/img", Errno::NOENT);
+        assert_eq!(line(&error.into()), ": cannot open the layer /img: No such file or directory");
+        let error = Error::new("make the child", Errno::PERM);
+        assert_eq!(line(&error.into()), ": cannot make the child: Operation not permitted");
+        let conflict = Conflict::new("limit memory", "v1 holds it", "boot with x").about(b"memory");
+        let failure = Failure::from(conflict);
+        assert_eq!(line(&failure), ": cannot limit memory memory: v1 holds it");
+        assert_eq!(failure.remedy, "boot with x");
+    }
+
+    #[test]
+    fn usage_points_to_the_help() {
+        let failure = Failure::usage("run", "unknown option --foo");
+        assert_eq!(line(&failure), " run: unknown option --foo");
+        assert_eq!(failure.remedy, "see 'pipkin run --help'");
+        assert_eq!(Failure::usage("", "x").remedy, "see 'pipkin --help'");
+        assert_eq!(line(&Failure::usage("", "x")), ": x");
+    }
+
+    #[test]
+    fn names_cannot_steer_the_terminal() {
+        let mut out = Vec::new();
+        escape(b"a\x1b[2J\n\xff\xc3\xa4", &mut out);
+        assert_eq!(out, b"a\\x1b[2J\\x0a\xff\xc3\xa4");
+    }
+}
