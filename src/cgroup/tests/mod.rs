@@ -2,6 +2,8 @@
 
 extern crate std;
 
+mod limit;
+
 use super::hierarchy::{self, own_path};
 use super::obstacle::Facts;
 use super::watch::{MemoryEvents, Occupancy, Watch};
@@ -55,6 +57,16 @@ impl Room {
         let sleeper = Sleeper(child);
         group.adopt(sleeper.pid()).unwrap();
         sleeper
+    }
+
+    /// A shell that runs `script` once it is in `group`.
+    fn shell(group: &Group, script: &str) -> Sleeper {
+        let script = std::format!("read go; {script}");
+        let shell = Command::new("sh").args(["-c", &script]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut shell = Sleeper(shell);
+        group.adopt(shell.pid()).unwrap();
+        drop(shell.0.stdin.take());
+        shell
     }
 }
 
@@ -117,7 +129,6 @@ fn errno<T>(result: Result<T, Error>) -> Option<Errno> {
 #[test]
 fn a_group_is_made_and_removed() {
     let Some(room) = Room::new("a_group_is_made_and_removed") else { return };
-    assert!(room.hierarchy.root().is_root());
     assert!(!room.is_root());
     let root = room.hierarchy.root();
     assert_eq!(errno(root.create(room.name.as_bytes())), Some(Errno::EXIST));
@@ -225,13 +236,9 @@ fn kill_reaches_frozen_and_nested_processes() {
 #[test]
 fn kill_each_outruns_a_process_that_forks() {
     let Some(room) = Room::new("kill_each_outruns_a_process_that_forks") else { return };
-    // Waits for the end of its input, so that it forks in the group only.
-    let script = "read go; n=0; while [ $n -lt 2000 ]; do n=$((n+1)); (sleep 600 &); done; sleep 600";
-    let child = Command::new("sh").args(["-c", script]).stdin(Stdio::piped()).spawn().unwrap();
-    let mut forker = Sleeper(child);
     room.write("cgroup.max.descendants", b"0").unwrap();
-    room.adopt(forker.pid()).unwrap();
-    drop(forker.0.stdin.take());
+    let script = "n=0; while [ $n -lt 2000 ]; do n=$((n+1)); (sleep 600 &); done; sleep 600";
+    let mut forker = Room::shell(&room, script);
     let deadline = patience();
     while members(&room).len() < 20 {
         deadline.pause_ms(1).unwrap();
@@ -245,6 +252,10 @@ fn kill_each_outruns_a_process_that_forks() {
 fn the_root_is_never_killed() {
     let Some(room) = Room::new("the_root_is_never_killed") else { return };
     let root = room.hierarchy.root();
+    if !root.is_root() {
+        // A namespace's root can be killed, with everything in it.
+        return std::eprintln!("skipped the_root_is_never_killed: the root in sight is not the true one");
+    }
     assert_eq!(errno(root.kill(patience())), Some(Errno::NOENT));
     assert_eq!(errno(root.wait_empty(patience())), Some(Errno::NOENT));
 }
@@ -338,7 +349,10 @@ fn our_own_group_holds_us() {
     let Some(room) = Room::new("our_own_group_holds_us") else { return };
     match room.hierarchy.own() {
         Ok(own) => assert!(members(&own).contains(&rustix::process::getpid())),
-        Err(error) => assert_eq!(error.errno, Errno::XDEV, "{error:?}"),
+        Err(error) => {
+            std::eprintln!("skipped our_own_group_holds_us: {error:?}");
+            assert_eq!(error.errno, Errno::XDEV);
+        }
     }
     assert!(own_path().unwrap().starts_with(b"/"));
 }
