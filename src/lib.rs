@@ -19,6 +19,7 @@ pub mod bpf;
 pub mod cgroup;
 pub mod child;
 pub mod error;
+pub mod host;
 pub mod init;
 pub mod netlink;
 pub mod plan;

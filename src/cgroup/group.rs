@@ -7,7 +7,7 @@ use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use core::ops::ControlFlow;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, RawDir, mkdirat, statat};
+use rustix::fs::{Access, AtFlags, FileType, Mode, OFlags, RawDir, accessat, mkdirat, statat};
 use rustix::io::{Errno, retry_on_intr, write};
 use rustix::path::DecInt;
 use rustix::process::Pid;
@@ -69,6 +69,20 @@ impl Group {
         resolve::open(self.as_fd(), name, DIRECTORY)
             .map(Self::from_directory)
             .stage_on("open the cgroup", name)
+    }
+
+    /// The same group by another descriptor.
+    ///
+    /// # Errors
+    /// `EMFILE`.
+    pub fn duplicate(&self) -> Result<Self> {
+        rustix::io::fcntl_dupfd_cloexec(&self.dir, 3).map(Self::from_directory).stage("hold the cgroup")
+    }
+
+    /// Whether groups can be made in it by us: its directory may be written and is not mounted read-only.
+    #[must_use]
+    pub fn is_writable(&self) -> bool {
+        accessat(self.as_fd(), c".", Access::WRITE_OK, AtFlags::EACCESS).is_ok()
     }
 
     fn make(&self, name: &[u8]) -> rustix::io::Result<()> {

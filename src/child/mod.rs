@@ -52,10 +52,7 @@ pub struct Context<'a> {
 pub fn run(context: Context<'_>) -> ! {
     let mut state = State::new(&context);
     for (index, step) in context.plan.child.iter().enumerate() {
-        #[cfg(feature = "test-hooks")]
-        if context.pause_at == Some(index) {
-            pause();
-        }
+        pause_before(&context, index);
         if let Err(errno) = state.act(step) {
             let step = u16::try_from(index).unwrap_or(u16::MAX);
             channel::report(context.channel.as_fd(), Report::Failed { step, errno: errno.raw_os_error() });
@@ -65,13 +62,18 @@ pub fn run(context: Context<'_>) -> ! {
     sys::process::exit(FAILED);
 }
 
-/// Says so and waits to be killed.
+#[cfg(not(feature = "test-hooks"))]
+fn pause_before(_context: &Context<'_>, _index: usize) {}
+
+/// Says so and waits to be killed, when this is where a test wants it.
 #[cfg(feature = "test-hooks")]
-fn pause() -> ! {
-    // Best effort: a test that sees no line times out and fails.
-    rustix::io::write(sys::stdio::Stream::Error.fd(), b"pipkin: paused\n").unwrap_or(0);
-    loop {
-        rustix::event::pause();
+fn pause_before(context: &Context<'_>, index: usize) {
+    if context.pause_at == Some(index) {
+        // Best effort: a test that sees no line times out and fails.
+        rustix::io::write(sys::stdio::Stream::Error.fd(), b"pipkin: paused\n").unwrap_or(0);
+        loop {
+            rustix::event::pause();
+        }
     }
 }
 

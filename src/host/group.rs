@@ -1,0 +1,129 @@
+//! The container's cgroup: `pipkin/ID` below the root of the v2 hierarchy that we see.
+
+use crate::cgroup::controller::{Controller, Controllers};
+use crate::cgroup::deadline::Deadline;
+use crate::cgroup::group::Group as Directory;
+use crate::cgroup::hierarchy::{self, Found};
+use crate::cgroup::watch::{MemoryEvents, Watch};
+use crate::error::{Error, Result};
+use crate::spec::Id;
+use rustix::fd::{AsFd, BorrowedFd};
+use rustix::io::Errno;
+
+/// The group that holds all of ours. It stays when they are gone, as a place with its controllers enabled.
+const PARENT: &[u8] = b"pipkin";
+/// Where we go when we stand in the way of controllers.
+const LEAF: &[u8] = b"pipkin-self";
+/// How long the kernel may take to kill, freeze or let go of a group.
+const PATIENCE_MS: u32 = 10_000;
+
+/// A container's group.
+#[derive(Debug)]
+pub(super) struct Group {
+    root: Directory,
+    parent: Directory,
+    own: Directory,
+    id: Id,
+}
+
+fn open_parent(found: &Found) -> Result<(Directory, Directory)> {
+    let missing = Error::new("find a cgroup v2 hierarchy", Errno::NOENT);
+    let root = found.hierarchy().ok_or(missing)?.root().duplicate()?;
+    let parent = root.open_or_create(PARENT)?;
+    Ok((root, parent))
+}
+
+impl Group {
+    /// Makes the group of container `id`.
+    ///
+    /// # Errors
+    /// `EEXIST` when it is there already, and those of making it.
+    pub(super) fn create(id: &Id) -> Result<Self> {
+        let (root, parent) = open_parent(&hierarchy::find()?)?;
+        let own = parent.create(id.as_str().as_bytes())?;
+        Ok(Self { root, parent, own, id: *id })
+    }
+
+    /// Makes the controller called `name` usable here: from the root down, each group hands it on.
+    ///
+    /// # Errors
+    /// Named after the controller.
+    pub(super) fn enable(&self, name: &'static str) -> Result<()> {
+        let unknown = Error::named("enable the cgroup controller", name, Errno::INVAL);
+        let controller = Controllers::NONE.with(Controller::from_name(name.as_bytes()).ok_or(unknown)?);
+        match self.root.enable(controller) {
+            // We are a process in a group that must hold none (inside someone else's container): step aside.
+            Err(error) if error.errno == Errno::BUSY => {
+                self.root.open_or_create(LEAF)?.enter()?;
+                self.root.enable(controller)?;
+            }
+            done => done?,
+        }
+        self.parent.enable(controller)
+    }
+
+    /// Writes a limit.
+    ///
+    /// # Errors
+    /// Named after the file.
+    pub(super) fn set(&self, file: &str, value: &[u8]) -> Result<()> {
+        self.own.write(file, value)
+    }
+
+    /// Makes every process in it stand still, or go on.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` after ten seconds.
+    pub(super) fn freeze(&self, on: bool) -> Result<()> {
+        let deadline = Deadline::after_ms(PATIENCE_MS);
+        if on { self.own.freeze(deadline) } else { self.own.thaw(deadline) }
+    }
+
+    /// How many of its processes the kernel has killed for want of memory; 0 where memory is not controlled.
+    pub(super) fn oom_kills(&self) -> u64 {
+        let events = Watch::<MemoryEvents>::open(&self.own).and_then(|watch| watch.read());
+        events.map_or(0, |events| events.oom_kill)
+    }
+
+    /// Kills what is left in it and takes it away.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` when the kernel did not let go of it in ten seconds.
+    pub(super) fn remove(self) -> Result<()> {
+        remove_below(&self.parent, self.id.as_str().as_bytes())
+    }
+}
+
+impl AsFd for Group {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.own.as_fd()
+    }
+}
+
+fn remove_below(parent: &Directory, name: &[u8]) -> Result<()> {
+    let deadline = Deadline::after_ms(PATIENCE_MS);
+    match parent.open(name) {
+        Err(error) if error.errno == Errno::NOENT => return Ok(()),
+        group => {
+            let group = group?;
+            if group.occupancy()?.populated {
+                // A frozen process dies of nothing but this.
+                group.kill(deadline)?;
+            }
+        }
+    }
+    parent.remove(name, deadline)
+}
+
+/// Kills what is left in the group of container `id` and takes it away; one that is not there is no error.
+///
+/// # Errors
+/// `ETIMEDOUT` when the kernel did not let go of it in ten seconds, and those of reaching it.
+pub fn remove_group(id: &Id) -> Result<()> {
+    let found = hierarchy::find()?;
+    if found.hierarchy().is_none() {
+        return Ok(());
+    }
+    let (_root, parent) = open_parent(&found)?;
+    remove_below(&parent, id.as_str().as_bytes())
+}

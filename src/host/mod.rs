@@ -1,0 +1,19 @@
+//! The side that stays: learns about the machine, makes the child, does the host's part of the plan, waits for the
+//! end and takes away what was made.
+//!
+//! Duty: carry out the host list of a plan and its reverse. It knows nothing of what the child does beyond the
+//! records of [`crate::plan::Report`]; the child's entry point is handed to it.
+//!
+//! Dangers: from the clone on, every way out must end the child first. [`Host`] does so when it is dropped.
+
+mod group;
+mod probe;
+mod signal;
+mod spawn;
+mod supervise;
+mod terminal;
+
+pub use group::remove_group;
+pub use probe::probe;
+pub use spawn::{Entry, Host};
+pub use supervise::{Ended, Failure};

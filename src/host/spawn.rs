@@ -1,0 +1,226 @@
+//! The host's list of a plan, carried out and taken back.
+
+use super::signal;
+use super::supervise::Ended;
+use crate::error::{Error, Result, Stage};
+use crate::plan::{HostStep, Plan, RELEASE};
+use crate::spec::{Id, IdMap};
+use crate::sys;
+use crate::sys::process::Side;
+use crate::sys::signal::SignalSet;
+use core::ffi::CStr;
+use linux_raw_sys::general::SIGKILL;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use ufmt::uwrite;
+
+/// Most namespaces that are joined by path.
+const MOST_JOINED: usize = 8;
+/// Longest id map the kernel takes: 340 lines, of at most 33 bytes (user_namespaces(7)).
+const MAP_CAPACITY: usize = 340 * 33;
+
+/// How long a killed child may take to die before it is left to the kernel.
+const DEATH_PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// The child's side: given its end of the socket and the namespace files to join, it works through the child's
+/// list and does not return.
+pub type Entry<'e> = &'e mut dyn FnMut(OwnedFd, &[OwnedFd]);
+
+/// The host's state while a container is made and runs.
+pub struct Host {
+    group: Option<super::group::Group>,
+    namespaces: heapless::Vec<OwnedFd, MOST_JOINED>,
+    child: Option<Child>,
+    former_mask: SignalSet,
+    /// Where to stop for ever, for tests that kill us there.
+    #[cfg(feature = "test-hooks")]
+    pub pause_at: Option<usize>,
+}
+
+/// The child and how it is spoken to.
+pub(super) struct Child {
+    pub(super) pid: Pid,
+    pub(super) pidfd: OwnedFd,
+    pub(super) channel: OwnedFd,
+}
+
+impl Host {
+    /// Blocks every signal, to be received by descriptor from here on.
+    ///
+    /// # Errors
+    /// Those of sigprocmask(2).
+    pub fn new() -> Result<Self> {
+        let former_mask = sys::signal::set_mask(signal::received()).stage("block signals")?;
+        Ok(Self {
+            group: None,
+            namespaces: heapless::Vec::new(),
+            child: None,
+            former_mask,
+            #[cfg(feature = "test-hooks")]
+            pause_at: None,
+        })
+    }
+
+    /// Carries out the host's list. `id` names the cgroup; `started` is called once with the child's pid, when it
+    /// exists and before it may go on.
+    ///
+    /// # Errors
+    /// The first step that failed; the child, if any, is then ended and the cgroup gone.
+    pub fn run(
+        &mut self,
+        plan: &Plan<'_>,
+        id: &Id,
+        stdin: bool,
+        entry: Entry<'_>,
+        started: &mut dyn FnMut(Pid) -> Result<()>,
+    ) -> Result<Ended> {
+        let done = self.carry_out(plan, id, stdin, entry, started);
+        self.end_child();
+        let removed = self.group.take().map_or(Ok(()), super::group::Group::remove);
+        sys::signal::set_mask(self.former_mask).stage("restore the signal mask")?;
+        let ended = done?;
+        removed.map(|()| ended)
+    }
+
+    fn carry_out(
+        &mut self,
+        plan: &Plan<'_>,
+        id: &Id,
+        stdin: bool,
+        entry: Entry<'_>,
+        started: &mut dyn FnMut(Pid) -> Result<()>,
+    ) -> Result<Ended> {
+        for (index, step) in plan.host.iter().enumerate() {
+            self.pause_before(index);
+            match step {
+                HostStep::CreateCgroup => self.group = Some(super::group::Group::create(id)?),
+                HostStep::EnableController(name) => self.group()?.enable(name)?,
+                HostStep::SetLimit { file, value } => self.group()?.set(file, value.as_bytes())?,
+                HostStep::OpenNamespace { path, .. } => {
+                    let full = Error::on("open a namespace", path.to_bytes(), Errno::TOOBIG);
+                    self.namespaces.push(open_namespace(path)?).map_err(|_| full)?;
+                }
+                HostStep::EnterPidNamespace(path) => {
+                    let file = open_namespace(path)?;
+                    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::ProcessID))
+                        .stage_on("enter the pid namespace", path.to_bytes())?;
+                }
+                HostStep::Clone { namespaces, cgroup } => {
+                    self.clone(*namespaces, *cgroup, entry)?;
+                    started(self.child()?.pid)?;
+                }
+                HostStep::WriteIdMaps { uids, gids } => write_id_maps(self.child()?.pid, uids, gids)?,
+                HostStep::Release => self.release()?,
+                HostStep::Supervise => {
+                    let child = self.child.as_ref().ok_or(Error::new("supervise", Errno::CHILD))?;
+                    return super::supervise::supervise(child, self.group.as_ref(), stdin);
+                }
+            }
+        }
+        Err(Error::new("supervise", Errno::INVAL))
+    }
+
+    #[cfg(not(feature = "test-hooks"))]
+    fn pause_before(&self, _index: usize) {}
+
+    /// Says so and waits to be killed, when this is where a test wants it.
+    #[cfg(feature = "test-hooks")]
+    fn pause_before(&self, index: usize) {
+        if self.pause_at == Some(index) {
+            // Best effort: a test that sees no line times out and fails.
+            rustix::io::write(sys::stdio::Stream::Error.fd(), b"pipkin: paused\n").unwrap_or(0);
+            loop {
+                rustix::event::pause();
+            }
+        }
+    }
+
+    fn group(&self) -> Result<&super::group::Group> {
+        self.group.as_ref().ok_or(Error::new("use the cgroup before it is made", Errno::BADF))
+    }
+
+    fn child(&self) -> Result<&Child> {
+        self.child.as_ref().ok_or(Error::new("use the child before it is made", Errno::CHILD))
+    }
+
+    fn clone(&mut self, namespaces: u64, cgroup: bool, entry: Entry<'_>) -> Result<()> {
+        let (ours, theirs) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+                .stage("make a socket to the child")?;
+        let group = if cgroup { Some(self.group()?.as_fd()) } else { None };
+        match sys::process::clone(namespaces, group).stage("clone the child")? {
+            Side::Child => {
+                drop(ours);
+                entry(theirs, &self.namespaces);
+                sys::process::exit(u8::MAX)
+            }
+            Side::Parent(pid, pidfd) => {
+                self.child = Some(Child { pid, pidfd, channel: ours });
+                Ok(())
+            }
+        }
+    }
+
+    fn release(&self) -> Result<()> {
+        let channel = &self.child()?.channel;
+        match retry_on_intr(|| send(channel, &[RELEASE], SendFlags::NOSIGNAL)) {
+            // A child that is gone has reported why, or will be found dead: supervising it tells.
+            Ok(_) | Err(Errno::PIPE | Errno::CONNRESET) => Ok(()),
+            Err(errno) => Err(Error::new("release the child", errno)),
+        }
+    }
+
+    /// Kills and reaps a child that is still there; with it, as PID 1, goes its whole namespace.
+    fn end_child(&mut self) {
+        let Some(child) = self.child.take() else { return };
+        // Best effort: the only way to fail is that it is gone already.
+        sys::signal::send(&child.pidfd, SIGKILL as i32).unwrap_or(());
+        let mut ends = [PollFd::new(&child.pidfd, PollFlags::IN)];
+        if retry_on_intr(|| poll(&mut ends, Some(&DEATH_PATIENCE))) != Ok(0) {
+            let reap = || waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
+            retry_on_intr(reap).unwrap_or(None);
+        }
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.end_child();
+    }
+}
+
+fn open_namespace(path: &CStr) -> Result<OwnedFd> {
+    openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .stage_on("open the namespace", path.to_bytes())
+}
+
+fn write_id_maps(pid: Pid, uids: &[IdMap], gids: &[IdMap]) -> Result<()> {
+    for (file, maps) in [("uid_map", uids), ("gid_map", gids)] {
+        let mut text = heapless::String::<MAP_CAPACITY>::new();
+        for map in maps {
+            uwrite!(&mut text, "{} {} {}\n", map.inside, map.outside, map.count)
+                .map_err(|_| Error::named("write the id map", file, Errno::TOOBIG))?;
+        }
+        write_proc(pid, file, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Writes a file of `/proc/PID`. The pid cannot have been used again: it is our child, which we have not reaped.
+fn write_proc(pid: Pid, file: &'static str, text: &[u8]) -> Result<()> {
+    let stage = "write the id map";
+    let mut path = heapless::String::<40>::new();
+    uwrite!(&mut path, "/proc/{}/{}\0", pid.as_raw_nonzero().get(), file)
+        .map_err(|_| Error::named(stage, file, Errno::NAMETOOLONG))?;
+    let path =
+        CStr::from_bytes_with_nul(path.as_bytes()).map_err(|_| Error::named(stage, file, Errno::INVAL))?;
+    let file = openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .stage_on(stage, path.to_bytes())?;
+    let written = retry_on_intr(|| rustix::io::write(&file, text)).stage_on(stage, path.to_bytes())?;
+    if written == text.len() { Ok(()) } else { Err(Error::on(stage, path.to_bytes(), Errno::IO)) }
+}
