@@ -13,4 +13,5 @@ pub mod mount;
 pub mod netlink;
 pub mod process;
 pub mod signal;
+pub mod spawn;
 pub mod stdio;

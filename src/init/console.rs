@@ -1,0 +1,153 @@
+//! What PID 1 says, on standard error (in boot mode the console), without core::fmt and without memory of its own.
+//!
+//! A message that cannot be written is lost: there is nobody left to tell.
+
+use crate::error::{Error, Subject};
+use crate::sys::stdio::Stream;
+use rustix::io::Errno;
+
+/// Longest stretch written at once; longer messages go out in several writes.
+const CAPACITY: usize = 256;
+
+/// A message being made. It starts with `pipkin: ` and ends, with a newline, when it is sent.
+#[must_use = "a message is written by `send`"]
+pub struct Message {
+    len: usize,
+    bytes: [u8; CAPACITY],
+}
+
+impl Message {
+    /// A message with nothing in it yet.
+    pub fn begin() -> Self {
+        Self { len: 0, bytes: [0; CAPACITY] }.text("pipkin: ")
+    }
+
+    /// Adds a text of ours.
+    pub fn text(self, text: &str) -> Self {
+        text.bytes().fold(self, Self::byte)
+    }
+
+    /// Adds a text from outside: what could steer a terminal becomes `?`.
+    pub fn name(self, name: &[u8]) -> Self {
+        let shown = |byte: &u8| if byte.is_ascii_control() { b'?' } else { *byte };
+        name.iter().map(shown).fold(self, Self::byte)
+    }
+
+    /// Adds a decimal number.
+    pub fn number(self, number: u32) -> Self {
+        let mut digits = [0_u8; 10];
+        let mut rest = number;
+        let mut used = 0_usize;
+        for digit in digits.iter_mut().rev() {
+            *digit = (rest % 10) as u8 | b'0';
+            used = used.saturating_add(1);
+            rest /= 10;
+            if rest == 0 {
+                break;
+            }
+        }
+        digits.iter().skip(digits.len().saturating_sub(used)).copied().fold(self, Self::byte)
+    }
+
+    /// Adds the kernel's reason.
+    pub fn errno(self, errno: Errno) -> Self {
+        match reason(errno) {
+            Some(text) => self.text(text),
+            None => self.text("errno ").number(errno.raw_os_error().unsigned_abs()),
+        }
+    }
+
+    /// Ends the line and writes what is left of it.
+    pub fn send(self) {
+        self.byte(b'\n').flush();
+    }
+
+    fn byte(mut self, byte: u8) -> Self {
+        if self.len == CAPACITY {
+            self.flush();
+            self.len = 0;
+        }
+        if let Some(slot) = self.bytes.get_mut(self.len) {
+            *slot = byte;
+            self.len = self.len.saturating_add(1);
+        }
+        self
+    }
+
+    fn flush(&self) {
+        let mut rest = self.bytes.get(..self.len).unwrap_or_default();
+        while !rest.is_empty() {
+            // A console that refuses or would block loses the message; PID 1 must not stop for it.
+            match rustix::io::write(Stream::Error.fd(), rest) {
+                Ok(written) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
+                Err(Errno::INTR) => {}
+                _ => break,
+            }
+        }
+    }
+}
+
+/// Reports a failed action: `pipkin: <stage> <subject>: <reason>`.
+pub fn report(error: &Error) {
+    let message = Message::begin().text(error.stage);
+    let message = match error.subject {
+        Subject::Nothing => message,
+        Subject::Name(name) => message.text(" ").text(name),
+        Subject::Text(text) => message.text(" ").name(text.as_bytes()),
+        Subject::Step(step) => message.text(", step ").number(u32::from(step)),
+    };
+    message.text(": ").errno(error.errno).send();
+}
+
+/// The words for what goes wrong at boot and exec; errno(3) has the rest under its number.
+const fn reason(errno: Errno) -> Option<&'static str> {
+    Some(match errno {
+        Errno::PERM => "operation not permitted",
+        Errno::NOENT => "no such file or directory",
+        Errno::SRCH => "no such process",
+        Errno::IO => "input/output error",
+        Errno::TOOBIG => "argument list too long",
+        Errno::NOEXEC => "exec format error",
+        Errno::AGAIN => "resource temporarily unavailable",
+        Errno::NOMEM => "out of memory",
+        Errno::ACCESS => "permission denied",
+        Errno::BUSY => "device or resource busy",
+        Errno::EXIST => "already exists",
+        Errno::NODEV => "no such device",
+        Errno::NOTDIR => "not a directory",
+        Errno::INVAL => "invalid argument",
+        Errno::NOSPC => "no space left",
+        Errno::ROFS => "read-only file system",
+        Errno::NAMETOOLONG => "name too long",
+        Errno::NOSYS => "not known to this kernel",
+        Errno::FBIG => "file too large",
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(message: &Message) -> &[u8] {
+        message.bytes.get(..message.len).unwrap_or_default()
+    }
+
+    #[test]
+    fn numbers_are_decimal() {
+        assert_eq!(shown(&Message::begin().number(0)), b"pipkin: 0");
+        assert_eq!(shown(&Message::begin().number(137)), b"pipkin: 137");
+        assert_eq!(shown(&Message::begin().number(u32::MAX)), b"pipkin: 4294967295");
+    }
+
+    #[test]
+    fn names_cannot_steer_a_terminal() {
+        assert_eq!(shown(&Message::begin().name(b"a\x1b[2Jb\n")), b"pipkin: a?[2Jb?");
+    }
+
+    #[test]
+    fn unknown_reasons_show_their_number() {
+        assert_eq!(shown(&Message::begin().errno(Errno::XDEV)), b"pipkin: errno 18");
+        assert_eq!(shown(&Message::begin().errno(Errno::ROFS)), b"pipkin: read-only file system");
+    }
+}
