@@ -8,7 +8,10 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let mut args = std::env::args_os();
-    let _called_as = args.next();
+    let called_as = args.next().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
+    if cli::init::boots(&called_as) {
+        cli::init::boot(called_as, args);
+    }
     cli::main(&args)
 }

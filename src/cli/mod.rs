@@ -6,6 +6,7 @@
 mod argv;
 mod doctor;
 mod help;
+pub(crate) mod init;
 mod json;
 mod kernel;
 mod message;

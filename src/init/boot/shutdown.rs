@@ -154,7 +154,10 @@ fn tell(status: u8) {
     );
     within(DRAIN_MS, || {
         // Whatever was printed last may not have ended its line.
-        best_effort(rustix::io::write(Stream::Error.fd(), b"\n"), "a console that refuses it refuses the rest too");
+        best_effort(
+            rustix::io::write(Stream::Error.fd(), b"\n"),
+            "a console that refuses it refuses the rest too",
+        );
         Message::begin().text("exit status ").number(u32::from(status)).send();
         best_effort(rustix::termios::tcdrain(Stream::Error.fd()), "no terminal, nothing to wait for");
     });

@@ -6,10 +6,11 @@
 use super::file;
 use crate::error::{Error, Result, Stage};
 use crate::init::console;
+use crate::netlink::link;
 use crate::sys::process::duplicate_onto;
 use crate::sys::stdio::Stream;
 use core::ffi::CStr;
-use rustix::fd::{AsRawFd, IntoRawFd};
+use rustix::fd::AsRawFd;
 use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags, mkdir, open, statx, symlink};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount};
@@ -41,6 +42,8 @@ pub(super) enum Step<'a> {
     Cgroup,
     /// Have Ctrl-Alt-Del sent to us as SIGINT instead of a reset.
     CtrlAltDel,
+    /// Bring up `lo`.
+    Loopback,
     /// Name the machine: this, or what `/etc/hostname` says, or `pipkin`.
     Hostname(Option<&'a CStr>),
 }
@@ -85,7 +88,7 @@ const CGROUP: Mount = Mount {
 pub(super) const EARLY: [Step<'static>; 3] = [Step::Mount(&DEV), Step::Console, Step::Mount(&PROC)];
 
 /// All the rest, in order: modules first, since a file system or a controller may be one.
-pub(super) const fn rest(hostname: Option<&CStr>) -> [Step<'_>; 11] {
+pub(super) const fn rest(hostname: Option<&CStr>) -> [Step<'_>; 12] {
     [
         Step::Mount(&SYS),
         Step::Modules,
@@ -97,6 +100,7 @@ pub(super) const fn rest(hostname: Option<&CStr>) -> [Step<'_>; 11] {
         Step::Mount(&CGROUP),
         Step::Cgroup,
         Step::CtrlAltDel,
+        Step::Loopback,
         Step::Hostname(hostname),
     ]
 }
@@ -134,6 +138,7 @@ pub(super) fn perform(step: Step<'_>, troubles: &mut Troubles) {
         Step::CtrlAltDel => {
             troubles.note(rustix::system::reboot(RebootCommand::CadOff).stage("take over Ctrl-Alt-Del"));
         }
+        Step::Loopback => troubles.note(link::raise_loopback()),
         Step::Hostname(name) => troubles.note(hostname(name)),
     }
 }
@@ -181,7 +186,7 @@ fn take_console() -> Result<()> {
     }
     if console.as_raw_fd() <= Stream::Error as i32 {
         // It became a standard stream itself, because that one was closed; those are never closed again.
-        console.into_raw_fd();
+        core::mem::forget(console);
     }
     Ok(())
 }
