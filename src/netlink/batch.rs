@@ -92,7 +92,7 @@ impl<'a> Batch<'a> {
     ///
     /// # Errors
     /// `ENOBUFS` when the messages do not fit the buffer or are too many.
-    pub(super) fn bytes(&mut self, first: u32, acknowledged: Option<usize>) -> Result<&[u8]> {
+    pub fn bytes(&mut self, first: u32, acknowledged: Option<usize>) -> Result<&[u8]> {
         let mut sequence = first;
         for (index, entry) in self.entries.iter().enumerate() {
             self.builder.patch(entry.start.saturating_add(SEQUENCE_OFFSET), &sequence.to_ne_bytes());

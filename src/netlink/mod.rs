@@ -9,6 +9,8 @@
 //! | [`batch`] | requests put together before they are sent |
 //! | [`socket`] | sending, matching answers to requests, refusals as errors |
 //! | [`link`] | `lo`, bridges, veth pairs |
+//! | [`address`], [`route`], [`neighbour`] | the IP side of links |
+//! | [`interface`] | a whole interface set up from within its namespace |
 //!
 //! Dangers: everything the kernel sends is read with checks, and a reply that does not fit is an error, never a
 //! shortened list. Nothing allocates; capacities are named constants.
@@ -20,7 +22,11 @@
     clippy::arithmetic_side_effects
 )]
 
+pub mod address;
 pub mod batch;
+pub mod interface;
 pub mod link;
+pub mod neighbour;
+pub mod route;
 pub mod socket;
 pub mod wire;

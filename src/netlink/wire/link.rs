@@ -158,6 +158,8 @@ impl Statistics {
 /// A link: in a request what it shall be, in an answer what it is. What is absent stays as it is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Link {
+    /// Address family of the question; zero, which is any.
+    pub family: u8,
     /// Its number; zero in a request that finds it by name, or lets the kernel choose.
     pub index: u32,
     /// Its hardware type (`ARPHRD_*`); zero in a request.
@@ -193,13 +195,13 @@ impl Link {
     /// [`Malformed`] when an attribute breaks or has not its size.
     pub fn parse(payload: &[u8]) -> Result<Self, Malformed> {
         let mut link = Self {
+            family: u8_at(payload, 0)?,
             hardware: u16_at(payload, 2)?,
             index: u32_at(payload, 4)?,
             flags: u32_at(payload, 8)?,
             change: u32_at(payload, 12)?,
             ..Self::default()
         };
-        u8_at(payload, 0)?;
         for attribute in Attributes::after(payload, HEADER_LEN) {
             link.read(&attribute?)?;
         }
@@ -229,14 +231,14 @@ impl Link {
     pub fn emit(&self, payload: &mut Builder<'_>) {
         self.emit_plain(payload);
         if let Some(kind) = self.kind {
-            payload.nested_unmarked(IFLA_LINKINFO, |info| info.text(IFLA_INFO_KIND, kind.as_bytes()));
+            payload.nested_unmarked(IFLA_LINKINFO, |info| info.bytes(IFLA_INFO_KIND, kind.as_bytes()));
         }
     }
 
     /// Everything but the kind.
     fn emit_plain(&self, payload: &mut Builder<'_>) {
         let [h0, h1] = self.hardware.to_ne_bytes();
-        payload.put(&[0, 0, h0, h1]);
+        payload.put(&[self.family, 0, h0, h1]);
         payload.put(&self.index.to_ne_bytes());
         payload.put(&self.flags.to_ne_bytes());
         payload.put(&self.change.to_ne_bytes());
@@ -294,7 +296,7 @@ impl Pair {
     pub fn emit(&self, payload: &mut Builder<'_>) {
         self.near.emit_plain(payload);
         payload.nested_unmarked(IFLA_LINKINFO, |info| {
-            info.text(IFLA_INFO_KIND, Kind::Veth.as_bytes());
+            info.bytes(IFLA_INFO_KIND, Kind::Veth.as_bytes());
             info.nested_unmarked(IFLA_INFO_DATA, |data| {
                 data.nested_unmarked(VETH_INFO_PEER, |peer| self.far.emit_plain(peer));
             });

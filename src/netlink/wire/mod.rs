@@ -10,10 +10,14 @@
 //! always consume at least one header per step, so they end.
 
 pub mod ack;
+pub mod address;
 pub mod attribute;
 pub mod builder;
+pub mod ip;
 pub mod link;
 pub mod message;
+pub mod neighbour;
+pub mod route;
 #[cfg(test)]
 mod tests;
 

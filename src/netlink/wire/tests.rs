@@ -4,11 +4,16 @@
 extern crate std;
 
 use super::ack::Ack;
+use super::address::Address;
 use super::attribute::Attributes;
 use super::builder::{Builder, Overflow};
+use super::ip::{Cidr, INET, INET6, family};
 use super::link::{Kind, Link, NAME_MAX, Name, Pair, Statistics};
 use super::message::{self, Header, Message, Messages};
+use super::neighbour::Neighbour;
+use super::route::Route;
 use super::{Malformed, align};
+use core::net::IpAddr;
 use proptest::option;
 use proptest::prelude::*;
 use rustix::io::Errno;
@@ -48,13 +53,59 @@ fn kind() -> impl Strategy<Value = Kind> {
 
 prop_compose! {
     fn link()(
-        (index, hardware, flags, change) in any::<(u32, u16, u32, u32)>(),
+        (family, index, hardware, flags, change) in any::<(u8, u32, u16, u32, u32)>(),
         (name, mtu, mac, master) in (option::of(name()), any::<Option<u32>>(), any::<Option<[u8; 6]>>(), any::<Option<u32>>()),
         (lower, namespace_fd, filter) in any::<(Option<u32>, Option<i32>, Option<u32>)>(),
         (kind, statistics) in (option::of(kind()), option::of(statistics())),
     ) -> Link {
-        Link { index, hardware, flags, change, name, mtu, mac, master, lower, namespace_fd, kind, statistics, filter }
+        Link { family, index, hardware, flags, change, name, mtu, mac, master, lower, namespace_fd, kind, statistics, filter }
     }
+}
+
+fn ip(version: u8) -> BoxedStrategy<IpAddr> {
+    match version {
+        INET => any::<[u8; 4]>().prop_map(IpAddr::from).boxed(),
+        _ => any::<[u8; 16]>().prop_map(IpAddr::from).boxed(),
+    }
+}
+
+fn version() -> impl Strategy<Value = u8> {
+    prop_oneof![Just(INET), Just(INET6)]
+}
+
+fn cidr(version: u8) -> impl Strategy<Value = Cidr> {
+    let bits = if version == INET { 32_u8 } else { 128 };
+    (ip(version), 0..=bits).prop_map(|(address, bits)| Cidr::new(address, bits).unwrap())
+}
+
+fn address() -> impl Strategy<Value = Address> {
+    version().prop_flat_map(|version| {
+        (any::<u32>(), cidr(version), any::<u32>(), any::<u8>(), option::of(ip(version)))
+            .prop_map(|(link, cidr, flags, scope, broadcast)| Address { link, cidr, flags, scope, broadcast })
+    })
+}
+
+fn route() -> impl Strategy<Value = Route> {
+    version().prop_flat_map(|version| {
+        (
+            cidr(version),
+            option::of(ip(version)),
+            option::of(ip(version)),
+            any::<[Option<u32>; 3]>(),
+            any::<u32>(),
+            any::<[u8; 3]>(),
+        )
+            .prop_map(|(destination, gateway, source, numbers, table, [protocol, scope, kind])| {
+                let [link, priority, mtu] = numbers;
+                Route { destination, gateway, link, source, priority, mtu, table, protocol, scope, kind }
+            })
+    })
+}
+
+fn neighbour() -> impl Strategy<Value = Neighbour> {
+    let address = version().prop_flat_map(ip);
+    (any::<u32>(), address, any::<Option<[u8; 6]>>(), any::<u16>())
+        .prop_map(|(link, address, mac, state)| Neighbour { link, address, mac, state })
 }
 
 /// What was read from any bytes is written and read again as the same.
@@ -64,6 +115,15 @@ fn stable(bytes: &[u8]) -> Result<(), TestCaseError> {
     }
     if let Ok(pair) = Pair::parse(bytes) {
         prop_assert_eq!(Pair::parse(&payload(|builder| pair.emit(builder))), Ok(pair));
+    }
+    if let Ok(address) = Address::parse(bytes) {
+        prop_assert_eq!(Address::parse(&payload(|builder| address.emit(builder))), Ok(address));
+    }
+    if let Ok(route) = Route::parse(bytes) {
+        prop_assert_eq!(Route::parse(&payload(|builder| route.emit(builder))), Ok(route));
+    }
+    if let Ok(neighbour) = Neighbour::parse(bytes) {
+        prop_assert_eq!(Neighbour::parse(&payload(|builder| neighbour.emit(builder))), Ok(neighbour));
     }
     Ok(())
 }
@@ -84,6 +144,30 @@ proptest! {
     fn a_pair_reads_back(near in link(), far in link()) {
         let pair = Pair { near: Link { kind: Some(Kind::Veth), ..near }, far: Link { kind: None, ..far } };
         prop_assert_eq!(Pair::parse(&payload(|builder| pair.emit(builder))), Ok(pair));
+    }
+
+    #[test]
+    fn an_address_reads_back(address in address()) {
+        prop_assert_eq!(Address::parse(&payload(|builder| address.emit(builder))), Ok(address));
+    }
+
+    #[test]
+    fn a_route_reads_back(route in route()) {
+        prop_assert_eq!(Route::parse(&payload(|builder| route.emit(builder))), Ok(route));
+    }
+
+    #[test]
+    fn a_neighbour_reads_back(neighbour in neighbour()) {
+        prop_assert_eq!(Neighbour::parse(&payload(|builder| neighbour.emit(builder))), Ok(neighbour));
+    }
+
+    #[test]
+    fn a_cidr_holds_its_network_and_nothing_else(cidr in version().prop_flat_map(cidr), other in version().prop_flat_map(ip)) {
+        prop_assert!(cidr.contains(cidr.address()) && cidr.contains(cidr.network()) && cidr.contains(cidr.last()));
+        let between = family(other) == family(cidr.address()) && cidr.network() <= other && other <= cidr.last();
+        prop_assert_eq!(cidr.contains(other), between);
+        let text = std::format!("{}/{}", cidr.address(), cidr.prefix_len());
+        prop_assert_eq!(Cidr::parse(&text), Some(cidr));
     }
 
     #[test]
@@ -129,6 +213,7 @@ proptest! {
     #[test]
     fn almost_attributes_end(words in prop::collection::vec((0..40_u16, 0..60_u16, any::<[u8; 4]>()), 0..60)) {
         let mut bytes = std::vec![0; 16];
+        bytes[0] = INET;
         for (len, kind, value) in words {
             bytes.extend(len.to_ne_bytes());
             bytes.extend(kind.to_ne_bytes());
@@ -183,6 +268,30 @@ fn results_that_are_no_errno_are_refused() {
         let header = Header { kind: message::DONE, ..Header::default() };
         assert_eq!(Ack::parse(&Message { header, payload: &payload }), Err(Malformed));
     }
+}
+
+#[test]
+fn cidrs_are_checked() {
+    for bad in [
+        "",
+        "/",
+        "1.2.3.4",
+        "1.2.3.4/",
+        "1.2.3.4/33",
+        "1.2.3.4/+8",
+        "1.2.3.4/ 8",
+        "1.2.3/8",
+        "::1/129",
+        "1.2.3.4/8/8",
+        "01.2.3.4/8",
+        "1.2.3.4/256",
+        "1.2.3.4/0008",
+    ] {
+        assert_eq!(Cidr::parse(bad), None, "{bad}");
+    }
+    let subnet = Cidr::parse("172.20.5.9/16").unwrap();
+    assert_eq!(subnet.network(), IpAddr::from([172, 20, 0, 0]));
+    assert_eq!(subnet.last(), IpAddr::from([172, 20, 255, 255]));
 }
 
 #[test]
