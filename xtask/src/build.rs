@@ -243,7 +243,8 @@ fn keep(arch: Arch, profile: &str, name: &str) -> Result<(PathBuf, Placement)> {
     Ok((kept, placement))
 }
 
-fn sentence(arch: Arch, program: &Path, size: u64) -> String {
+/// What a person is told about a built program.
+pub(crate) fn sentence(arch: Arch, program: &Path, size: u64) -> String {
     let (kib, percent) = (size.div_ceil(1024), size * 100 / SIZE_BAR);
     let bar = SIZE_BAR / 1024;
     format!("{arch}: {}: {size} bytes, {kib} KiB, {percent} % of the bar of {bar} KiB", program.display())

@@ -54,7 +54,7 @@ pub(crate) fn output(command: &mut Command) -> Result<String> {
 }
 
 /// The program's name and arguments, as a person would type them.
-fn spelled(command: &Command) -> String {
+pub(crate) fn spelled(command: &Command) -> String {
     let words = std::iter::once(command.get_program()).chain(command.get_args());
     words.map(|word| word.to_string_lossy()).collect::<Vec<_>>().join(" ")
 }

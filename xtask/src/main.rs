@@ -6,7 +6,9 @@
 
 mod build;
 mod command;
+mod demo;
 mod elf;
+mod rootfs;
 mod setup;
 mod size;
 mod test;
@@ -27,6 +29,7 @@ struct Xtask {
 #[argh(subcommand)]
 enum Verb {
     BuildStatic(build::BuildStatic),
+    Demo(demo::Demo),
     Size(size::Size),
     Test(test::Test),
     Tidy(tidy::Tidy),
@@ -37,6 +40,7 @@ fn main() -> ExitCode {
     let xtask: Xtask = argh::from_env();
     let outcome = match xtask.verb {
         Verb::BuildStatic(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+        Verb::Demo(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Size(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Test(verb) => verb.run(),
         Verb::Tidy(verb) => verb.run().map(|()| ExitCode::SUCCESS),

@@ -3,6 +3,7 @@
 use super::tally::{self, Tally};
 use crate::build::{self, Arch};
 use crate::command::{self, cargo};
+use crate::rootfs::{self, Rootfs};
 use anyhow::{Context, Result};
 use std::path::PathBuf;
 use std::process::Command;
@@ -32,6 +33,13 @@ pub(super) fn on_host(case: Option<&str>) -> Result<Tally> {
     let mut test = Command::new(&built.test);
     test.args(case).current_dir(command::repository());
     test.env("PIPKIN", &built.pipkin).env("PIPKIN_HOOKS", &built.hooks);
+    match rootfs::obtain()? {
+        Rootfs::Alpine { path, .. } => test.env("PIPKIN_ROOTFS", path),
+        Rootfs::Nothing(why) => {
+            println!("cases that need Alpine will be skipped: {why}");
+            test.env_remove("PIPKIN_ROOTFS")
+        }
+    };
     tally::of(&mut test)
 }
 

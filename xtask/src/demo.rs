@@ -1,0 +1,189 @@
+//! `demo`: from a fresh clone to a container that tells what it is.
+
+use crate::build::{self, Arch};
+use crate::rootfs::{self, Rootfs};
+use crate::{command, setup};
+use anyhow::{Context, Result, bail};
+use argh::FromArgs;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// Build the program, get a root file system, run a container in it and show what came of it.
+#[derive(FromArgs)]
+#[argh(subcommand, name = "demo")]
+pub(crate) struct Demo {
+    /// take the built-in image that needs no download
+    #[argh(switch)]
+    scratch: bool,
+}
+
+/// Starts for the line that tells the time: enough for a median.
+const STARTS: usize = 21;
+
+impl Demo {
+    pub(crate) fn run(&self) -> Result<()> {
+        heading("The program");
+        let pipkin = build::static_binary(Arch::HOST, "")?;
+        let size = fs::metadata(&pipkin).with_context(|| format!("reading {}", pipkin.display()))?.len();
+        println!("{}", build::sentence(Arch::HOST, &pipkin, size));
+
+        heading("The root file system");
+        let image = if self.scratch { Image::Scratch } else { Image::obtain()? };
+
+        let demo = Running { pipkin, image, memory: memory_limit() };
+        demo.show()?;
+        demo.time()
+    }
+}
+
+/// What the container's root is made of.
+enum Image {
+    Alpine(PathBuf),
+    /// An empty root with only the program in it, which the program makes itself.
+    Scratch,
+}
+
+impl Image {
+    fn obtain() -> Result<Image> {
+        match rootfs::obtain()? {
+            Rootfs::Alpine { path, told } => {
+                println!("{told}: {}", path.display());
+                Ok(Image::Alpine(path))
+            }
+            Rootfs::Nothing(why) => {
+                println!(
+                    "No Alpine here ({why}), so the built-in image `scratch` serves: Pipkin and nothing else."
+                );
+                Ok(Image::Scratch)
+            }
+        }
+    }
+}
+
+struct Running {
+    pipkin: PathBuf,
+    image: Image,
+    /// The value of `--memory`, where the machine can enforce one.
+    memory: Option<&'static str>,
+}
+
+impl Running {
+    /// One container that shows itself: as a person in it sees it, and as `pipkin probe` reports it.
+    fn show(&self) -> Result<()> {
+        if let Image::Alpine(_) = self.image {
+            heading("A shell in a container");
+            let script = "hostname; cat /etc/alpine-release; ps; mount | head -5; df -h /";
+            run_shown(&mut self.command(&["/bin/sh", "-c", script])?)?;
+        }
+        heading("What a process in it can see and do");
+        run_shown(&mut self.command(&["/pipkin", "probe"])?)
+    }
+
+    /// How long a container takes that does nothing, start to clean-up.
+    fn time(&self) -> Result<()> {
+        heading("Time");
+        let nothing: &[&str] = match self.image {
+            Image::Alpine(_) => &["/bin/true"],
+            Image::Scratch => &["/pipkin", "--version"],
+        };
+        let mut times = Vec::with_capacity(STARTS);
+        for _ in 0..STARTS {
+            let mut command = self.command(nothing)?;
+            let start = Instant::now();
+            command::run(command.stdout(Stdio::null()))?;
+            times.push(start.elapsed());
+        }
+        println!("{}", time_sentence(&mut times, nothing));
+        Ok(())
+    }
+
+    /// `pipkin run` with this command in it; through sudo for a user who is not root.
+    fn command(&self, payload: &[&str]) -> Result<Command> {
+        let mut words: Vec<OsString> = Vec::new();
+        if !setup::is_root()? {
+            let Some(sudo) = setup::find("sudo") else { bail!("the demo needs root, or sudo to become it") };
+            words.push(sudo.into());
+        }
+        words.push(self.pipkin.clone().into());
+        words.extend(["run", "--rm", "--hostname", "pipkin-demo"].map(OsString::from));
+        words.extend(self.memory.iter().flat_map(|limit| ["--memory".into(), (*limit).into()]));
+        match &self.image {
+            Image::Alpine(path) => {
+                let mut volume = self.pipkin.clone().into_os_string();
+                volume.push(":/pipkin:ro");
+                words.extend(["-v".into(), volume, path.into()]);
+            }
+            Image::Scratch => words.push("scratch".into()),
+        }
+        words.extend(payload.iter().map(OsString::from));
+        let (program, arguments) = words.split_first().context("an empty command")?;
+        let mut command = Command::new(program);
+        command.args(arguments);
+        Ok(command)
+    }
+}
+
+/// The limit that this machine can enforce; a line says so where it cannot.
+fn memory_limit() -> Option<&'static str> {
+    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
+    let has_memory = |hierarchy: &str| {
+        let controllers = fs::read_to_string(Path::new(hierarchy).join("cgroup.controllers"));
+        controllers.is_ok_and(|list| list.split_whitespace().any(|name| name == "memory"))
+    };
+    if cgroup2_mounts(&mounts).any(has_memory) {
+        return Some("64m");
+    }
+    println!("This machine has no cgroup v2 memory controller: the container runs without a memory limit.");
+    None
+}
+
+/// Where the cgroup v2 hierarchy is mounted, from the text of `/proc/mounts`.
+fn cgroup2_mounts(mounts: &str) -> impl Iterator<Item = &str> {
+    mounts.lines().filter_map(|line| {
+        let mut fields = line.split(' ');
+        let (_device, point, kind) = (fields.next()?, fields.next()?, fields.next()?);
+        (kind == "cgroup2").then_some(point)
+    })
+}
+
+fn heading(text: &str) {
+    println!("\n== {text}");
+}
+
+/// Runs it below the line that a person would type.
+fn run_shown(command: &mut Command) -> Result<()> {
+    println!("$ {}", command::spelled(command));
+    let status = command.status().context("starting the line above")?;
+    if status.success() { Ok(()) } else { bail!("the line above ended with {status}") }
+}
+
+fn time_sentence(times: &mut [Duration], payload: &[&str]) -> String {
+    times.sort_unstable();
+    let median = times.get(times.len() / 2).copied().unwrap_or_default();
+    let least = times.first().copied().unwrap_or_default();
+    let payload = payload.join(" ");
+    format!("{} containers that run `{payload}`: median {median:.1?}, shortest {least:.1?}", times.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{cgroup2_mounts, time_sentence};
+    use std::time::Duration;
+
+    #[test]
+    fn the_unified_hierarchy_is_found_beside_the_old_one() {
+        let mounts = "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n\
+                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw,nosuid 0 0\nproc /proc proc rw 0 0\n";
+        assert_eq!(cgroup2_mounts(mounts).collect::<Vec<_>>(), ["/sys/fs/cgroup/unified"]);
+    }
+
+    #[test]
+    fn the_median_is_the_middle_one() {
+        let mut times = [9, 1, 5].map(Duration::from_millis);
+        let told = time_sentence(&mut times, &["/bin/true"]);
+        assert_eq!(told, "3 containers that run `/bin/true`: median 5.0ms, shortest 1.0ms");
+    }
+}

@@ -1,0 +1,52 @@
+//! Alpine on disk, for what runs on this machine: tests, the demo and the bench.
+
+use crate::build::Arch;
+use crate::{command, setup};
+use anyhow::{Context, Result};
+use rootfs_builder::Reason;
+use rootfs_builder::alpine::{self, Request, Tarball};
+use rootfs_builder::unpack::{self, Devices, Options};
+use std::path::PathBuf;
+
+/// What could be had.
+pub(crate) enum Rootfs {
+    Alpine {
+        /// The unpacked tree, in cargo's output folder. Whoever runs in it must not write to it.
+        path: PathBuf,
+        /// Its version and where it came from.
+        told: String,
+    },
+    /// No tarball was given or cached, and none could be downloaded: why.
+    Nothing(String),
+}
+
+/// Obtains Alpine for this machine's architecture and unpacks it, once.
+///
+/// # Errors
+/// A tarball that is not what its digest says, or does not unpack. Having none is not an error here.
+pub(crate) fn obtain() -> Result<Rootfs> {
+    let arch = match Arch::HOST {
+        Arch::X86_64 => alpine::Arch::X86_64,
+        Arch::Aarch64 => alpine::Arch::Aarch64,
+    };
+    match alpine::obtain(&Request::from_environment(arch), &mut |_, _| {}) {
+        Ok(tarball) => unpacked(&tarball),
+        Err(error) if matches!(error.reason, Reason::Missing(_) | Reason::Network(_)) => {
+            Ok(Rootfs::Nothing(error.to_string()))
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn unpacked(tarball: &Tarball) -> Result<Rootfs> {
+    let path = command::target().join("rootfs").join(format!("alpine-{}", tarball.version));
+    if !path.is_dir() {
+        let devices = if setup::is_root()? { Devices::Make } else { Devices::Skip };
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
+        }
+        unpack::unpack_file(&tarball.path, &path, &Options { devices, ..Options::default() })?;
+    }
+    let told = format!("Alpine {}, {}, {}", tarball.version, tarball.origin, tarball.verification);
+    Ok(Rootfs::Alpine { path, told })
+}
