@@ -1,5 +1,218 @@
 //! Turns reviewed data into static tables at build time.
+//!
+//! `src/bpf/data/syscall.table` becomes the table of system calls and `src/bpf/data/default.policy` the default
+//! seccomp policy, as data and as a finished program for each architecture. The compiler is the library's own, so a
+//! policy compiled while Pipkin runs and one compiled here are the same. What is wrong in the data stops the build
+//! with its line.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::{env, fs, process};
+
+/// The library's own assembler; this program uses a part of it.
+#[allow(dead_code, unreachable_pub)]
+#[path = "src/bpf"]
+mod bpf {
+    mod argument;
+    pub mod compile;
+    pub mod instruction;
+    pub mod policy;
+    mod program;
+}
+#[path = "src/bpf/data/parse.rs"]
+mod parse;
+
+use bpf::compile::compile;
+use bpf::instruction::MAX_INSTRUCTIONS;
+use bpf::policy::{Action, Arch, Condition, Policy, Rule, Section, Span, X32_BIT};
+use parse::{Fault, PolicyText, Syscall};
+
+const TABLE: &str = "src/bpf/data/syscall.table";
+const POLICY: &str = "src/bpf/data/default.policy";
+/// Calls of later releases are not yet among linux-raw-sys's constants, so their numbers are not checked against it.
+const LINUX_RAW_SYS_RELEASE: (u32, u32) = (6, 17);
 
 fn main() {
-    println!("cargo::rerun-if-changed=build.rs");
+    for input in ["build.rs", "src/bpf"] {
+        println!("cargo::rerun-if-changed={input}");
+    }
+    if let Err(message) = generate() {
+        eprintln!("{message}");
+        process::exit(1);
+    }
+}
+
+fn generate() -> Result<(), String> {
+    let out = env::var("OUT_DIR").map_err(|_| "OUT_DIR is not set: run by cargo".to_owned())?;
+    let in_file = |path: &'static str| move |Fault { line, what }: Fault| format!("{path}:{line}: {what}");
+    let calls = parse::table(&read(TABLE)?).map_err(in_file(TABLE))?;
+    let policy = parse::policy(&read(POLICY)?).map_err(in_file(POLICY))?;
+    let mut text = String::new();
+    for (name, arch) in [("X86_64", Arch::X86_64), ("AARCH64", Arch::Aarch64)] {
+        let spans = Spans::new(&calls, &policy, arch).map_err(in_file(POLICY))?;
+        text += &spans.emit(name, &policy)?;
+    }
+    text += &format!("const FOREIGN: Action = Action::{:?};\n", policy.foreign);
+    text += &format!("const COMPILED_FOR: u64 = {:#x};\nconst GATES: u64 = {:#x};\n", policy.compiled_for, {
+        policy.rules.iter().fold(0, |all, rule| all | rule.needs)
+    });
+    write(&Path::new(&out).join("default_policy.rs"), &text)?;
+    write(&Path::new(&out).join("syscall_table.rs"), &table_text(&calls))
+}
+
+fn read(path: &str) -> Result<String, String> {
+    fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))
+}
+
+fn write(path: &Path, text: &str) -> Result<(), String> {
+    fs::write(path, text).map_err(|error| format!("{}: {error}", path.display()))
+}
+
+type Verdict = Vec<OwnedRule>;
+
+#[derive(Clone, PartialEq)]
+struct OwnedRule {
+    action: Action,
+    needs: u64,
+    conditions: Vec<Condition>,
+}
+
+/// The default policy of one architecture: verdicts without repeats, and where each begins to hold.
+struct Spans {
+    arch: Arch,
+    verdicts: Vec<Verdict>,
+    spans: Vec<Span>,
+}
+
+impl Spans {
+    fn new(calls: &[Syscall], policy: &PolicyText, arch: Arch) -> Result<Self, Fault> {
+        let mut by_number = BTreeMap::new();
+        for call in calls {
+            let verdict = verdict(policy, call)?;
+            if let Some(number) = call.number(arch) {
+                by_number.insert(number, verdict);
+            }
+        }
+        if let Some(stray) = policy.rules.iter().find(|rule| !calls.iter().any(|call| call.name == rule.call))
+        {
+            return Err(Fault { line: stray.line, what: format!("{} is not in {TABLE}", stray.call) });
+        }
+        let fixed = |action| vec![OwnedRule { action, needs: 0, conditions: Vec::new() }];
+        let mut this = Self { arch, verdicts: Vec::new(), spans: Vec::new() };
+        let mut next = 0;
+        for (number, verdict) in by_number {
+            if number > next {
+                this.begin(next, fixed(policy.otherwise));
+            }
+            this.begin(number, verdict);
+            next = number + 1;
+        }
+        this.begin(next, fixed(policy.otherwise));
+        if arch == Arch::X86_64 {
+            this.begin(X32_BIT, fixed(policy.foreign));
+            // -1 is no call at all and means the same under every ABI.
+            this.begin(u32::MAX, fixed(policy.otherwise));
+        }
+        Ok(this)
+    }
+
+    /// From number `first` on `verdict` holds.
+    fn begin(&mut self, first: u32, verdict: Verdict) {
+        let known = self.verdicts.iter().position(|other| *other == verdict).unwrap_or_else(|| {
+            self.verdicts.push(verdict);
+            self.verdicts.len() - 1
+        });
+        let verdict = u16::try_from(known).unwrap_or(u16::MAX);
+        if self.spans.last().is_none_or(|last| last.verdict != verdict) {
+            self.spans.push(Span { first, verdict });
+        }
+    }
+
+    /// The constant `NAME_SECTION` and the static `NAME_PROGRAM`.
+    fn emit(&self, name: &str, policy: &PolicyText) -> Result<String, String> {
+        let verdicts: Vec<Vec<Rule<'_>>> =
+            self.verdicts.iter().map(|v| v.iter().map(borrow).collect()).collect();
+        let verdicts: Vec<&[Rule<'_>]> = verdicts.iter().map(Vec::as_slice).collect();
+        let section = Section { arch: self.arch, spans: &self.spans, verdicts: &verdicts };
+        let mut buffer = [0; MAX_INSTRUCTIONS];
+        let whole = Policy { sections: &[section], foreign: policy.foreign };
+        let program = compile(&whole, policy.compiled_for, &mut buffer)
+            .map_err(|fault| format!("{POLICY}: {name}: {fault:?}"))?;
+        let mut text = String::new();
+        let mut line = |line: String| text.extend([&line, "\n"]);
+        line(format!(
+            "const {name}_SECTION: Section<'static> = Section {{ arch: Arch::{:?}, spans: &[",
+            self.arch
+        ));
+        self.spans.iter().for_each(|span| line(format!("{span:?},")));
+        line("], verdicts: &[".to_owned());
+        verdicts.iter().for_each(|rules| line(rules_text(rules)));
+        line("] };".to_owned());
+        line(format!("static {name}_PROGRAM: [u64; {}] = {program:#018x?};", program.len()));
+        Ok(text)
+    }
+}
+
+/// The rules of `call`, in the order of the file. They must decide it for good, and none may stand behind the end.
+fn verdict(policy: &PolicyText, call: &Syscall) -> Result<Verdict, Fault> {
+    let mut rules = Vec::new();
+    let mut decided = false;
+    for rule in policy.rules.iter().filter(|rule| rule.call == call.name) {
+        if decided {
+            let what = format!("{} was decided for good by an earlier statement", call.name);
+            return Err(Fault { line: rule.line, what });
+        }
+        decided = rule.needs == 0 && rule.conditions.is_empty();
+        rules.push(OwnedRule { action: rule.action, needs: rule.needs, conditions: rule.conditions.clone() });
+    }
+    if decided {
+        return Ok(rules);
+    }
+    Err(Fault { line: policy.last_line, what: format!("no statement decides {} for good", call.name) })
+}
+
+fn borrow(rule: &OwnedRule) -> Rule<'_> {
+    Rule { action: rule.action, needs: rule.needs, conditions: &rule.conditions }
+}
+
+fn rules_text(rules: &[Rule<'_>]) -> String {
+    let mut text = "&[".to_owned();
+    for rule in rules {
+        text +=
+            &format!("Rule {{ action: Action::{:?}, needs: {:#x}, conditions: &[", rule.action, rule.needs);
+        for Condition { argument, operator, mask, value } in rule.conditions {
+            text += &format!(
+                "Condition {{ argument: {argument}, operator: Operator::{operator:?}, mask: {mask:#x}, value: {value:#x} }},"
+            );
+        }
+        text += "] },";
+    }
+    text + "],"
+}
+
+/// The table as Rust, and a check of each number by the constants of linux-raw-sys, for the target compiled for.
+fn table_text(calls: &[Syscall]) -> String {
+    let mut text =
+        format!("/// Every known system call.\npub static SYSCALLS: [Syscall; {}] = [\n", calls.len());
+    let number =
+        |call: &Syscall, arch| call.number(arch).map_or("NONE".to_owned(), |number| number.to_string());
+    for call in calls {
+        let (x86_64, aarch64) = (number(call, Arch::X86_64), number(call, Arch::Aarch64));
+        let name = &call.name;
+        writeln!(text, "    Syscall {{ name: {name:?}, numbers: [{x86_64}, {aarch64}] }},")
+            .unwrap_or_default();
+    }
+    text += "];\n";
+    for (target, arch) in [("x86_64", Arch::X86_64), ("aarch64", Arch::Aarch64)] {
+        writeln!(text, "#[cfg(target_arch = {target:?})]\nconst _: () = {{").unwrap_or_default();
+        for call in calls.iter().filter(|call| call.since <= LINUX_RAW_SYS_RELEASE) {
+            if let Some(number) = call.number(arch) {
+                writeln!(text, "    assert!(linux_raw_sys::general::__NR_{} == {number});", call.name)
+                    .unwrap_or_default();
+            }
+        }
+        text += "};\n";
+    }
+    text
 }

@@ -12,6 +12,7 @@ pub mod auxv;
 pub mod mount;
 pub mod netlink;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
 pub mod spawn;
 pub mod stdio;
