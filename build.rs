@@ -54,9 +54,12 @@ fn generate() -> Result<(), String> {
         text += &spans.emit(name, &policy)?;
     }
     text += &format!("const FOREIGN: Action = Action::{:?};\n", policy.foreign);
-    text += &format!("const COMPILED_FOR: u64 = {:#x};\nconst GATES: u64 = {:#x};\n", policy.compiled_for, {
-        policy.rules.iter().fold(0, |all, rule| all | rule.needs)
-    });
+    let gates = policy.rules.iter().fold(0_u64, |all, rule| all | rule.needs);
+    text += &format!(
+        "/// The capabilities that [`compiled`] is for.\npub const CAPABILITIES: u64 = {:#x};\n",
+        policy.compiled_for
+    );
+    text += &format!("/// The capabilities that some call asks for.\npub const GATES: u64 = {gates:#x};\n");
     write(&Path::new(&out).join("default_policy.rs"), &text)?;
     write(&Path::new(&out).join("syscall_table.rs"), &table_text(&calls))
 }

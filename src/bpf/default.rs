@@ -3,7 +3,7 @@
 use super::compile::{Fault, compile};
 use super::policy::{Action, Arch, Condition, Operator, Policy, Rule, Section, Span};
 
-// X86_64_SECTION, X86_64_PROGRAM, AARCH64_SECTION, AARCH64_PROGRAM, FOREIGN, COMPILED_FOR and GATES.
+// X86_64_SECTION, X86_64_PROGRAM, AARCH64_SECTION, AARCH64_PROGRAM, FOREIGN, CAPABILITIES and GATES.
 include!(concat!(env!("OUT_DIR"), "/default_policy.rs"));
 
 /// Capacity that suffices for [`filter`] whatever the capabilities.
@@ -35,7 +35,7 @@ pub const fn compiled(arch: Arch) -> &'static [u64] {
 /// # Errors
 /// [`Fault::TooLong`] when `buffer` is too small; [`FILTER_CAPACITY`] is enough.
 pub fn filter(capabilities: u64, buffer: &mut [u64]) -> Result<&[u64], Fault> {
-    if (capabilities ^ COMPILED_FOR) & GATES == 0 {
+    if (capabilities ^ CAPABILITIES) & GATES == 0 {
         return Ok(compiled(Arch::NATIVE));
     }
     compile(&policy(Arch::NATIVE), capabilities, buffer)

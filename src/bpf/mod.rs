@@ -23,3 +23,5 @@ pub mod policy;
 mod program;
 pub mod simulator;
 pub mod syscall;
+#[cfg(test)]
+mod tests;

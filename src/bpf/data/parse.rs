@@ -46,7 +46,7 @@ pub(crate) struct PolicyText {
 }
 
 /// Capability names by number (include/uapi/linux/capability.h).
-const CAPABILITIES: [&str; 41] = [
+pub(crate) const CAPABILITIES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
     "DAC_READ_SEARCH",
@@ -91,7 +91,7 @@ const CAPABILITIES: [&str; 41] = [
 ];
 
 /// Verdicts by name; errno values are the same on both architectures.
-const VERDICTS: [(&str, Action); 8] = [
+pub(crate) const VERDICTS: [(&str, Action); 8] = [
     ("allow", Action::Allow),
     ("kill", Action::KillProcess),
     ("EPERM", Action::Errno(1)),
