@@ -1,12 +1,17 @@
-//! The end-to-end tests: what they are built from, and their run on this machine.
+//! The end-to-end tests: what they are built from, and their run on this machine and in the test machine.
 
 use super::tally::{self, Tally};
 use crate::build::{self, Arch};
 use crate::command::{self, cargo};
 use crate::rootfs::{self, Rootfs};
+use crate::vm::{self, GuestFile, Job};
 use anyhow::{Context, Result};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::Duration;
+
+/// All cases together, emulated on a slow machine: longer is a hang.
+const MACHINE_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
 /// The static programs of one end-to-end run, of one architecture.
 pub(crate) struct EndToEnd {
@@ -41,6 +46,28 @@ pub(super) fn on_host(case: Option<&str>) -> Result<Tally> {
         }
     };
     tally::of(&mut test)
+}
+
+/// Runs the same cases in a machine of architecture `arch`, where Pipkin is PID 1.
+pub(super) fn in_machine(arch: Arch, case: Option<&str>) -> Result<Tally> {
+    let built = EndToEnd::build(arch)?;
+    let program = |path: &str, host: &Path| GuestFile { path: path.into(), mode: 0o755, host: host.into() };
+    // Colours would stand between the words of the summary.
+    let mut command = vec!["/test/e2e".to_owned(), "--color=never".to_owned()];
+    command.extend(case.map(str::to_owned));
+    let job = Job {
+        command,
+        env: vec![
+            ("PIPKIN", "/usr/bin/pipkin".to_owned()),
+            ("PIPKIN_HOOKS", "/usr/bin/pipkin-hooks".to_owned()),
+            ("PIPKIN_ROOTFS", "/alpine".to_owned()),
+            ("PIPKIN_VM", "1".to_owned()),
+        ],
+        files: vec![program("/test/e2e", &built.test), program("/usr/bin/pipkin-hooks", &built.hooks)],
+        timeout: MACHINE_TIMEOUT,
+    };
+    let outcome = vm::run(&vm::for_tests(arch)?, &job)?;
+    tally::of_output(&outcome.output, outcome.status)
 }
 
 /// Compiles the cases and asks cargo where the program went: its name holds a hash.

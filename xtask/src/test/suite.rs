@@ -16,11 +16,14 @@ pub(super) enum Suite {
     Unit,
     RootfsBuilder,
     Host,
+    Vm(Arch),
 }
 
 impl Suite {
     pub(super) fn all() -> Vec<Suite> {
-        vec![Suite::Format, Suite::Clippy, Suite::Tidy, Suite::Unit, Suite::RootfsBuilder, Suite::Host]
+        let here =
+            [Suite::Format, Suite::Clippy, Suite::Tidy, Suite::Unit, Suite::RootfsBuilder, Suite::Host];
+        here.into_iter().chain(Arch::ALL.map(Suite::Vm)).collect()
     }
 
     /// What `--only` takes.
@@ -32,6 +35,8 @@ impl Suite {
             Suite::Unit => "unit",
             Suite::RootfsBuilder => "rootfs-builder",
             Suite::Host => "host",
+            Suite::Vm(Arch::X86_64) => "vm-x86_64",
+            Suite::Vm(Arch::Aarch64) => "vm-aarch64",
         }
     }
 
@@ -44,12 +49,13 @@ impl Suite {
             Suite::Unit => "unit tests and the examples in the documentation",
             Suite::RootfsBuilder => "making root file systems",
             Suite::Host => "end to end on this machine",
+            Suite::Vm(_) => "end to end in a machine whose PID 1 is Pipkin",
         }
     }
 
     /// Whether it boots a virtual machine.
     pub(super) const fn needs_vm(self) -> bool {
-        false
+        matches!(self, Suite::Vm(_))
     }
 
     /// Runs it, end-to-end cases limited to those whose name contains `case`.
@@ -66,6 +72,7 @@ impl Suite {
                 tally::of(cargo().args(["test", "--quiet", "--package", "rootfs-builder"]))
             }
             Suite::Host => e2e::on_host(case),
+            Suite::Vm(arch) => e2e::in_machine(arch, case),
         }
     }
 }

@@ -70,17 +70,31 @@ pub(crate) fn of(command: &mut Command) -> Result<Tally> {
         tallies.extend(Tally::from_summary(&line));
     }
     let status = child.wait().context("waiting for the tests")?;
+    whole(tallies, status.success()).with_context(|| status.to_string())
+}
+
+/// Sums the summaries in what a test program printed before it ended with exit status `status`.
+///
+/// # Errors
+/// As [`of`].
+pub(crate) fn of_output(output: &str, status: u8) -> Result<Tally> {
+    let tallies = output.lines().filter_map(Tally::from_summary).collect();
+    whole(tallies, status == 0).with_context(|| format!("exit status {status}"))
+}
+
+/// The sum, if the program that printed these summaries ended as they say.
+fn whole(tallies: Vec<Tally>, success: bool) -> Result<Tally> {
     let found = !tallies.is_empty();
     let sum: Tally = tallies.into_iter().sum();
-    if !found || (!status.success() && sum.failed == 0) {
-        bail!("the tests ended early: {status}");
+    if !found || (!success && sum.failed == 0) {
+        bail!("the tests ended early");
     }
     Ok(sum)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Tally, of};
+    use super::{Tally, of, of_output};
     use std::process::Command;
 
     fn shell(script: &str) -> anyhow::Result<Tally> {
@@ -105,5 +119,13 @@ mod tests {
     fn silence_and_death_are_failures() {
         assert!(shell("true").is_err());
         assert!(shell("echo 'test result: ok. 2 passed; 0 failed; 0 ignored'; kill -9 $$").is_err());
+    }
+    #[test]
+    fn what_was_printed_elsewhere_counts_the_same() {
+        let good = "test result: ok. 2 passed; 0 failed; 0 ignored";
+        assert_eq!(of_output(good, 0).unwrap().passed, 2);
+        assert!(of_output(good, 137).is_err());
+        assert!(of_output("", 0).is_err());
+        assert_eq!(of_output("test result: FAILED. 1 passed; 1 failed; 0 ignored", 101).unwrap().failed, 1);
     }
 }

@@ -23,11 +23,33 @@ pub(super) struct Ended {
     pub(super) status: Option<u8>,
 }
 
+/// What is done with the console's output beside keeping it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Show {
+    /// All of it goes to standard output as it comes.
+    Live,
+    /// Its end becomes part of the error, if there is one.
+    LastWords,
+}
+
+impl Show {
+    /// The end of what the machine said, for those who have not seen it.
+    fn words(self, said: &[u8]) -> String {
+        if self == Show::Live {
+            return String::new();
+        }
+        let text = String::from_utf8_lossy(said);
+        let lines: Vec<&str> = text.lines().collect();
+        let from = lines.len().saturating_sub(LAST_LINES);
+        format!("; its last words:\n{}", lines.get(from..).unwrap_or_default().join("\n"))
+    }
+}
+
 /// Starts qemu and follows its standard output until it ends.
 ///
 /// # Errors
 /// qemu failing, the deadline, or endless output; the process is killed and reaped in each case.
-pub(super) fn watch(qemu: &mut Command, timeout: Duration, show: bool) -> Result<Ended> {
+pub(super) fn watch(qemu: &mut Command, timeout: Duration, show: Show) -> Result<Ended> {
     let deadline = Instant::now() + timeout;
     let mut process = Process(qemu.stdout(Stdio::piped()).spawn().context("starting qemu")?);
     let mut stdout = process.0.stdout.take().context("taking qemu's output")?;
@@ -54,7 +76,7 @@ pub(super) fn watch(qemu: &mut Command, timeout: Duration, show: bool) -> Result
                 let mut chunk = chunk.context("reading qemu's output")?;
                 // The console's lines end as a terminal wants them.
                 chunk.retain(|byte| *byte != b'\r');
-                if show {
+                if show == Show::Live {
                     let mut out = std::io::stdout().lock();
                     out.write_all(&chunk).and_then(|()| out.flush()).context("showing the console")?;
                 }
@@ -62,20 +84,16 @@ pub(super) fn watch(qemu: &mut Command, timeout: Duration, show: bool) -> Result
             }
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
-                bail!(
-                    "the machine was killed after {} s; its last words:\n{}",
-                    timeout.as_secs(),
-                    last(&said)
-                )
+                bail!("the machine was killed after {} s{}", timeout.as_secs(), show.words(&said))
             }
         }
         if said.len() > OUTPUT_MAX_BYTES {
-            bail!("the machine was killed: it would not stop talking; its last words:\n{}", last(&said));
+            bail!("the machine was killed: it would not stop talking{}", show.words(&said));
         }
     }
     let status = process.wait()?;
     if !status.success() {
-        bail!("qemu: {status}; the machine's last words:\n{}", last(&said));
+        bail!("qemu: {status}{}", show.words(&said));
     }
     let output = String::from_utf8_lossy(&said).into_owned();
     let status = exit_status(&output);
@@ -85,14 +103,6 @@ pub(super) fn watch(qemu: &mut Command, timeout: Duration, show: bool) -> Result
 /// The number on the last line that tells one: an earlier line may be something the job has printed.
 pub(super) fn exit_status(output: &str) -> Option<u8> {
     output.lines().rev().find_map(|line| line.trim().strip_prefix(EXIT_STATUS)?.parse().ok())
-}
-
-/// The end of what the machine said.
-pub(super) fn last(said: &[u8]) -> String {
-    let text = String::from_utf8_lossy(said);
-    let lines: Vec<&str> = text.lines().collect();
-    let from = lines.len().saturating_sub(LAST_LINES);
-    lines.get(from..).unwrap_or_default().join("\n")
 }
 
 /// A process that does not outlive the interest in it.
@@ -113,7 +123,7 @@ impl Drop for Process {
 
 #[cfg(test)]
 mod tests {
-    use super::{exit_status, last, watch};
+    use super::{Show, exit_status, watch};
     use std::process::Command;
     use std::time::Duration;
 
@@ -134,27 +144,29 @@ mod tests {
 
     #[test]
     fn output_and_status_are_kept() {
-        let ended = watch(&mut shell("printf 'a\\r\\npipkin: exit status 3\\r\\n'"), LONG, false).unwrap();
+        let ended =
+            watch(&mut shell("printf 'a\\r\\npipkin: exit status 3\\r\\n'"), LONG, Show::LastWords).unwrap();
         assert_eq!(ended.output, "a\npipkin: exit status 3\n");
         assert_eq!(ended.status, Some(3));
     }
 
     #[test]
     fn a_failing_qemu_is_told_with_the_last_words() {
-        let error = watch(&mut shell("echo panic; exit 1"), LONG, false).unwrap_err();
+        let error = watch(&mut shell("echo panic; exit 1"), LONG, Show::LastWords).unwrap_err();
         assert!(error.to_string().contains("exit status: 1") && error.to_string().ends_with("panic"));
     }
 
     #[test]
     fn a_silent_machine_is_killed() {
-        let error = watch(&mut shell("echo hung; exec sleep 1000"), Duration::from_millis(300), false);
+        let error =
+            watch(&mut shell("echo hung; exec sleep 1000"), Duration::from_millis(300), Show::LastWords);
         assert!(error.unwrap_err().to_string().contains("killed after"));
     }
 
     #[test]
     fn last_words_are_not_all_words() {
         let said: String = (0..100).map(|number| format!("{number}\n")).collect();
-        assert!(last(said.as_bytes()).starts_with("60\n"));
-        assert_eq!(last(b""), "");
+        assert!(Show::LastWords.words(said.as_bytes()).starts_with("; its last words:\n60\n"));
+        assert_eq!(Show::Live.words(said.as_bytes()), "");
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! It has a serial console, an entropy source, the disks it is given and nothing else: no network, no display.
 
-use super::console::{self, Ended};
+use super::console::{self, Ended, Show};
 use crate::build::Arch;
 use crate::setup::{self, Program};
 use anyhow::{Context, Result, bail};
@@ -42,11 +42,11 @@ impl Machine {
         Machine { arch, accelerator: Accelerator::Emulation, memory_mib: 1024, disks: Vec::new() }
     }
 
-    /// Boots without input; what the console says is also shown as it comes if `show`.
+    /// Boots without input.
     ///
     /// # Errors
-    /// qemu missing or failing, or the deadline, with the last words on the console. The machine is gone then.
-    pub(super) fn run(&self, boot: &Boot<'_>, timeout: Duration, show: bool) -> Result<Ended> {
+    /// qemu missing or failing, or the deadline. The machine is gone then.
+    pub(super) fn run(&self, boot: &Boot<'_>, timeout: Duration, show: Show) -> Result<Ended> {
         let mut qemu = self.qemu(boot)?;
         qemu.args(["-chardev", "stdio,id=console", "-serial", "chardev:console", "-monitor", "none"]);
         console::watch(qemu.stdin(Stdio::null()), timeout, show)

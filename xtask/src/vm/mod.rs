@@ -13,7 +13,7 @@ use crate::build::{self, Arch};
 use crate::command;
 use anyhow::{Context, Result, bail};
 use argh::FromArgs;
-use console::Ended;
+use console::{Ended, Show};
 use initramfs::Contents;
 use machine::Boot;
 pub(crate) use machine::{Accelerator, Machine};
@@ -23,6 +23,8 @@ use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 use std::{fs, io};
 
+/// Any value but an empty one lets the tests use KVM.
+const KVM_VARIABLE: &str = "PIPKIN_VM_KVM";
 /// A kernel that KVM can run has run `true` long before this.
 const KVM_TRIAL: Duration = Duration::from_secs(30);
 
@@ -71,6 +73,8 @@ impl Vm {
         let prepared = Prepared::new(self.arch, &job)?;
         match machine.run_on_terminal(&prepared.boot())? {
             Some(status) => Ok(ExitCode::from(status)),
+            // What Ctrl-A X does, and whatever else ended the machine was on this terminal.
+            None if self.command.is_empty() => Ok(ExitCode::SUCCESS),
             None => bail!("the machine ended without telling an exit status"),
         }
     }
@@ -105,16 +109,31 @@ pub(crate) struct GuestFile {
 pub(crate) struct Outcome {
     /// As a shell tells it: 128 + n for signal n.
     pub(crate) status: u8,
+    /// All that was printed on the console.
+    pub(crate) output: String,
 }
 
 /// Boots `machine`, runs the job, and shows the console's output as it comes.
 ///
 /// # Errors
 /// Anything missing that cannot be fetched, the deadline, or a machine that ended (a kernel panic, for one) without
-/// telling a status; its last words are in the error.
+/// telling a status.
 pub(crate) fn run(machine: &Machine, job: &Job) -> Result<Outcome> {
     let prepared = Prepared::new(machine.arch, job)?;
-    outcome(machine.run(&prepared.boot(), job.timeout, true)?)
+    outcome(machine.run(&prepared.boot(), job.timeout, Show::Live)?)
+}
+
+/// The machine of the tests: emulated, unless `PIPKIN_VM_KVM` allows another and it works.
+///
+/// # Errors
+/// As [`use_kvm`].
+pub(crate) fn for_tests(arch: Arch) -> Result<Machine> {
+    let mut machine = Machine::new(arch);
+    let allowed = std::env::var_os(KVM_VARIABLE).is_some_and(|value| !value.is_empty());
+    if allowed && arch == Arch::HOST {
+        use_kvm(&mut machine)?;
+    }
+    Ok(machine)
 }
 
 /// Turns KVM on, after a trial: a `/dev/kvm` that can be opened may still not run this kernel.
@@ -125,18 +144,14 @@ fn use_kvm(machine: &mut Machine) -> Result<()> {
     machine.accelerator = Accelerator::Kvm;
     let job = Job { command: vec!["true".to_owned()], ..Job::default() };
     let prepared = Prepared::new(machine.arch, &job)?;
-    let trial = machine.run(&prepared.boot(), KVM_TRIAL, false).and_then(outcome);
+    let trial = machine.run(&prepared.boot(), KVM_TRIAL, Show::LastWords).and_then(outcome);
     let status = trial.context("KVM does not work here; please go without it")?.status;
     if status != 0 { bail!("KVM does not work here: `true` gave {status}") } else { Ok(()) }
 }
 
 fn outcome(ended: Ended) -> Result<Outcome> {
-    let Ended { output, status } = ended;
-    let Some(status) = status else {
-        let last = console::last(output.as_bytes());
-        bail!("the machine ended without telling an exit status; its last words:\n{last}");
-    };
-    Ok(Outcome { status })
+    let status = ended.status.context("the machine ended without telling an exit status")?;
+    Ok(Outcome { status, output: ended.output })
 }
 
 /// What the machine boots, on disk; the initramfs goes with this value.
