@@ -9,12 +9,10 @@ mod download;
 
 use std::fmt;
 use std::fs::File;
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use sha2::{Digest, Sha256};
-
+use crate::digest::Digest;
 use crate::error::{Doing, Error, Reason, Result};
 use crate::name::printable;
 
@@ -309,21 +307,10 @@ fn verify(request: &Request, version: &str, path: &Path) -> Result<Verification>
         return Ok(Verification::Unverified);
     };
     let file = File::open(path).doing(VERIFY, || path.display())?;
-    let actual = digest(file).doing(VERIFY, || path.display())?;
+    let actual = Digest::of(file).doing(VERIFY, || path.display())?.to_string();
     if actual != expected {
         let reason = Reason::Digest { expected: expected.to_owned(), actual };
         return Err(Error::new(VERIFY, printable(path.as_os_str().as_encoded_bytes()), reason));
     }
     Ok(verification)
-}
-
-/// SHA-256 of everything `data` yields, lower-case hexadecimal.
-pub fn digest(mut data: impl Read) -> io::Result<String> {
-    let mut hasher = Sha256::new();
-    io::copy(&mut data, &mut hasher)?;
-    Ok(hexadecimal(&hasher.finalize()))
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

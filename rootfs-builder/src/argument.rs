@@ -98,16 +98,26 @@ pub(crate) struct Unpack {
     pub(crate) json: bool,
 }
 
-/// Stores a tarball or a directory as an image.
+/// Stores a root file system as an image: a tarball, a directory, an OCI image layout (a directory or an archive of
+/// it), a `docker save` or `podman save` archive.
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "import")]
 pub(crate) struct Import {
-    /// tarball or directory
+    /// tarball, directory, layout or archive
     #[argh(positional)]
     pub(crate) source: String,
     /// image name, as alpine:3.22
     #[argh(positional)]
     pub(crate) name: ImageName,
+    /// keep an image's layers apart, for overlay mounts, instead of merging them
+    #[argh(switch)]
+    pub(crate) layers: bool,
+    /// of an image for several: x86_64 or aarch64; this machine's if not given
+    #[argh(option, default = "Arch::HOST")]
+    pub(crate) arch: Arch,
+    /// of several images: the one of this name (in a layout) or tag (in an archive)
+    #[argh(option, long = "ref")]
+    pub(crate) reference: Option<String>,
     /// replace a stored image of that name
     #[argh(switch)]
     pub(crate) replace: bool,

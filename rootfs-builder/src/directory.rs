@@ -14,25 +14,30 @@
 //! set-user-id and set-group-id bits that would lend the caller's rights to others, and only `user.`
 //! attributes are kept.
 
+mod lower;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Timespec, Timestamps, Uid, XattrFlags};
+use rustix::fs::{AtFlags, Dir, FileType, Gid, Mode, OFlags, Stat, Timespec, Timestamps, Uid, XattrFlags};
 use rustix::io::Errno;
 
 use crate::beneath::Root;
 use crate::error::{Doing, Error, Reason, Result};
-use crate::meta::{Attributes, Device, Special, Timestamp, Travel, travel};
-use crate::name::{Name, PATH_MAX};
+use crate::meta::{Attributes, Device, Meta, Special, Timestamp, Travel, travel};
+use crate::name::{Name, check_link_target};
 use crate::remove::remove_below;
 use crate::sink::Sink;
 
+use lower::{Lower, Shown};
+
 const MAKE: &str = "make";
+const EMPTY: &str = "delete what is in";
 
 /// A directory being filled.
 #[derive(Debug)]
@@ -40,35 +45,33 @@ pub struct Directory {
     root: Root,
     /// Attributes that directories get at the end.
     directories: BTreeMap<Name, Attributes>,
-    deletions: Deletions,
+    /// If this is one layer of several that are kept apart: those below it.
+    lower: Option<Lower>,
     privileged: bool,
     dropped_xattrs: u64,
-}
-
-/// What becomes of a layer's deletions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Deletions {
-    CarriedOut,
-    WrittenDown,
 }
 
 impl Directory {
     /// Fills the existing directory `path`, into which several layers may be merged.
     pub fn open(path: &Path) -> Result<Directory> {
-        Directory::with(path, Deletions::CarriedOut)
+        Directory::with(path, None)
     }
 
-    /// Fills the existing directory `path` with one layer of an overlay mount.
-    pub fn open_layer(path: &Path) -> Result<Directory> {
-        Directory::with(path, Deletions::WrittenDown)
+    /// Fills the existing directory `path` with one layer of an overlay mount that has the directories `lower` below
+    /// it, lowest first. A directory that the layer does not describe is like the one below.
+    pub fn open_layer(path: &Path, lower: &[PathBuf]) -> Result<Directory> {
+        let open = |lower: &PathBuf| Root::open(lower).doing("open", || lower.display());
+        Directory::with(path, Some(Lower(lower.iter().map(open).collect::<Result<_>>()?)))
     }
 
-    fn with(path: &Path, deletions: Deletions) -> Result<Directory> {
+    fn with(path: &Path, lower: Option<Lower>) -> Result<Directory> {
         let root = Root::open(path).doing(MAKE, || path.display())?;
         refuse_case_folding(&root, path)?;
-        let directories = BTreeMap::from([(Name::ROOT, Attributes::DIRECTORY)]);
         let privileged = rustix::process::geteuid().is_root();
-        Ok(Directory { root, directories, deletions, privileged, dropped_xattrs: 0 })
+        let directories = BTreeMap::new();
+        let mut directory = Directory { root, directories, lower, privileged, dropped_xattrs: 0 };
+        directory.directories.insert(Name::ROOT, directory.undescribed(&Name::ROOT)?);
+        Ok(directory)
     }
 
     /// Gives the directories their attributes, innermost first, and tells how many extended attributes were not
@@ -92,11 +95,41 @@ impl Directory {
         }
         for directory in parent.ancestors().chain([parent.clone()]) {
             if !self.directories.contains_key(&directory) {
-                self.directory(&directory, &Attributes::DIRECTORY)?;
+                let attributes = self.undescribed(&directory)?;
+                self.directory(&directory, &attributes)?;
             }
         }
         let fd = self.open_parent(&parent).map_err(|errno| Error::new(MAKE, name, on_the_way(errno)))?;
         Ok(Some((fd, last)))
+    }
+
+    /// Attributes for a directory that was not described: those it has below this layer, if it is there.
+    fn undescribed(&self, name: &Name) -> Result<Attributes> {
+        match self.shown_below(name)? {
+            Some(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => {
+                let meta = Meta { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
+                let mtime = Timestamp::from_seconds(stat.st_mtime);
+                Ok(Attributes { mtime, ..Attributes::new(meta) })
+            }
+            Some(_) => Err(Error::new(MAKE, name, Reason::on_the_way())),
+            None => Ok(Attributes::DIRECTORY),
+        }
+    }
+
+    /// What the layers below have at `name`. If what they have on its path is no directory, this layer must have one.
+    fn shown_below(&self, name: &Name) -> Result<Option<Stat>> {
+        let Some(lower) = &self.lower else { return Ok(None) };
+        match lower.look_up(name, self.opaque_xattr()).doing(MAKE, || name)? {
+            Shown::Stat(stat) => Ok(Some(stat)),
+            Shown::Blocked(ancestor) if !self.directories.contains_key(&ancestor) => {
+                Err(Error::new(MAKE, name, Reason::on_the_way()))
+            }
+            Shown::Blocked(_) | Shown::Nothing => Ok(None),
+        }
+    }
+
+    fn opaque_xattr(&self) -> &'static str {
+        if self.privileged { "trusted.overlay.opaque" } else { "user.overlay.opaque" }
     }
 
     fn open_parent(&self, name: &Name) -> rustix::io::Result<OwnedFd> {
@@ -195,17 +228,43 @@ impl Directory {
         Ok(())
     }
 
-    fn names_in(&self, directory: &Name) -> io::Result<Vec<Name>> {
-        let mut names = Vec::new();
-        for entry in Dir::new(self.root.open_directory(directory)?)? {
-            let entry = entry?;
-            let last = entry.file_name().to_bytes();
-            if last != b"." && last != b".." {
-                names.push(directory.join(last).map_err(io::Error::other)?);
+    /// Writes down that nothing below this layer shows in the directory `name`.
+    fn write_opaque(&mut self, name: &Name, written: &BTreeSet<Name>, lower: Vec<Name>) -> Result<()> {
+        if name.is_root() {
+            // Overlayfs merges the roots of layers whatever they say.
+            for name in lower.iter().filter(|name| !written.contains(name)) {
+                self.whiteout(name)?;
             }
+            return Ok(());
         }
-        Ok(names)
+        let is_directory = |stat: Stat| FileType::from_raw_mode(stat.st_mode).is_dir();
+        if !self.directories.contains_key(name) {
+            match self.root.stat(name) {
+                Ok(_) => return Ok(()),
+                Err(Errno::NOENT) => {}
+                Err(errno) => return Err(Error::new(EMPTY, name, on_the_way(errno))),
+            }
+            if !self.shown_below(name)?.is_some_and(is_directory) {
+                return Ok(());
+            }
+            self.directory(name, &self.undescribed(name)?)?;
+        }
+        let xattr = self.opaque_xattr();
+        let fd = self.root.open_directory(name).doing(EMPTY, || name)?;
+        rustix::fs::fsetxattr(fd, xattr, b"y", XattrFlags::empty()).doing(EMPTY, || name)
     }
+}
+
+fn names_in(root: &Root, directory: &Name) -> io::Result<Vec<Name>> {
+    let mut names = Vec::new();
+    for entry in Dir::new(root.open_directory(directory)?)? {
+        let entry = entry?;
+        let last = entry.file_name().to_bytes();
+        if last != b"." && last != b".." {
+            names.push(directory.join(last).map_err(io::Error::other)?);
+        }
+    }
+    Ok(names)
 }
 
 impl Sink for Directory {
@@ -235,9 +294,7 @@ impl Sink for Directory {
     }
 
     fn symlink(&mut self, name: &Name, attributes: &Attributes, target: &[u8]) -> Result<()> {
-        if target.is_empty() || target.len() > PATH_MAX || target.contains(&0) {
-            return Err(Error::refused(MAKE, name, "a link target that is empty, too long or holds NUL"));
-        }
+        check_link_target(target).map_err(|why| Error::refused(MAKE, name, why))?;
         let (parent, last) = self.place(name)?;
         rustix::fs::symlinkat(OsStr::from_bytes(target), &parent, OsStr::from_bytes(last))
             .doing(MAKE, || name)?;
@@ -301,8 +358,15 @@ impl Sink for Directory {
     }
 
     fn whiteout(&mut self, name: &Name) -> Result<()> {
-        if self.deletions == Deletions::CarriedOut {
+        if self.lower.is_none() {
             return self.remove(name);
+        }
+        if let Err(Errno::LOOP | Errno::NOTDIR) = self.root.stat(name) {
+            return Err(Error::new(MAKE, name, Reason::on_the_way()));
+        }
+        // In a directory that is not merged with one below, overlayfs would show the whiteout itself.
+        if self.shown_below(name)?.is_none() {
+            return Ok(());
         }
         let (parent, last) = self.place(name)?;
         rustix::fs::mknodat(&parent, OsStr::from_bytes(last), FileType::CharacterDevice, Mode::empty(), 0)
@@ -310,22 +374,22 @@ impl Sink for Directory {
     }
 
     fn opaque(&mut self, name: &Name, written: &BTreeSet<Name>) -> Result<()> {
-        const EMPTY: &str = "delete what is in";
-        if self.deletions == Deletions::WrittenDown {
-            let xattr = if self.privileged { "trusted.overlay.opaque" } else { "user.overlay.opaque" };
-            if self.parent(name)?.is_some() && !self.directories.contains_key(name) {
-                self.directory(name, &Attributes::DIRECTORY)?;
+        if let Some(layers) = &self.lower {
+            let mut lower = Vec::new();
+            if name.is_root() {
+                for layer in &layers.0 {
+                    lower.extend(names_in(layer, name).doing(EMPTY, || name)?);
+                }
             }
-            let fd = self.root.open_directory(name).doing(EMPTY, || name)?;
-            return rustix::fs::fsetxattr(fd, xattr, b"y", XattrFlags::empty()).doing(EMPTY, || name);
+            return self.write_opaque(name, written, lower);
         }
         let mut pending = match self.root.stat(name) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => vec![name.clone()],
             Ok(_) | Err(Errno::NOENT) => return Ok(()),
-            Err(errno) => return Err(Error::new(EMPTY, name, errno)),
+            Err(errno) => return Err(Error::new(EMPTY, name, on_the_way(errno))),
         };
         while let Some(directory) = pending.pop() {
-            for inner in self.names_in(&directory).doing(EMPTY, || &directory)? {
+            for inner in names_in(&self.root, &directory).doing(EMPTY, || &directory)? {
                 if !written.contains(&inner) {
                     self.remove(&inner)?;
                 } else if self.is_directory(&inner)? {
@@ -349,9 +413,7 @@ fn clash<T>(name: &Name, why: &str) -> Result<T> {
 /// What a failure to open a parent means.
 fn on_the_way(errno: Errno) -> Reason {
     match errno {
-        Errno::LOOP | Errno::NOTDIR => {
-            Reason::Refused("its path leads through a symbolic link or a file".into())
-        }
+        Errno::LOOP | Errno::NOTDIR => Reason::on_the_way(),
         errno => errno.into(),
     }
 }

@@ -44,6 +44,13 @@ pub enum Reason {
     Missing(String),
 }
 
+impl Reason {
+    /// What stands in the way of a name that its parents do not lead to.
+    pub(crate) fn on_the_way() -> Reason {
+        Reason::Refused("its path leads through a symbolic link or a file".into())
+    }
+}
+
 impl From<rustix::io::Errno> for Reason {
     fn from(errno: rustix::io::Errno) -> Self {
         Reason::Io(errno.into())
@@ -54,6 +61,11 @@ impl Error {
     /// An error from its three parts.
     pub fn new(action: &'static str, subject: impl Display, reason: impl Into<Reason>) -> Self {
         Error { action, subject: subject.to_string(), reason: reason.into() }
+    }
+
+    /// The same, of a subject that belongs to `place`.
+    pub fn within(self, place: impl Display) -> Error {
+        Error { subject: format!("{} of {place}", self.subject), ..self }
     }
 
     /// The input breaks a rule.

@@ -116,6 +116,22 @@ impl Name {
         Name::parse(&whole)
     }
 
+    /// The name that a symbolic link in this directory leads to, with `..` taken by the letter; refused if it is
+    /// absolute or leaves the root.
+    pub fn resolve(&self, target: &[u8]) -> Result<Name, BadName> {
+        if target.first() == Some(&b'/') {
+            return Err(BadName::Absolute);
+        }
+        let mut name = self.clone();
+        for part in target.split(|&byte| byte == b'/') {
+            name = match part {
+                b".." => name.parent().ok_or(BadName::Parent)?,
+                _ => name.join(part)?,
+            };
+        }
+        Ok(name)
+    }
+
     /// The names of this one's components' directories, outermost first, without the root and without itself.
     pub fn ancestors(&self) -> impl Iterator<Item = Name> + '_ {
         self.0
@@ -149,6 +165,14 @@ impl fmt::Display for Name {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.is_root() { out.write_str(".") } else { printable(&self.0).fmt(out) }
     }
+}
+
+/// Refuses what symlink(2) would not take as a target. Where the target leads is nobody's business here.
+pub fn check_link_target(target: &[u8]) -> Result<(), &'static str> {
+    if target.is_empty() || target.len() > PATH_MAX || target.contains(&0) {
+        return Err("a link target that is empty, too long or holds NUL");
+    }
+    Ok(())
 }
 
 /// Bytes of an archive as text for a terminal: control characters and what is no UTF-8 are escaped.
@@ -198,6 +222,9 @@ mod tests {
         assert!(Name::ROOT.split().is_none());
         assert!(name.join(b"../x").is_err());
         assert!(Name::ROOT.join(b"/x").is_err());
+        assert_eq!(name.resolve(b"../d/./e").unwrap().as_bytes(), b"a/b/d/e");
+        assert_eq!(Name::ROOT.resolve(b"../x"), Err(BadName::Parent));
+        assert_eq!(name.resolve(b"/x"), Err(BadName::Absolute));
     }
 
     #[test]

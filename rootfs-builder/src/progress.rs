@@ -20,6 +20,13 @@ impl Progress {
         Progress(bar)
     }
 
+    /// Of work whose amount is not known.
+    pub(crate) fn of_unknown(doing: &'static str) -> Progress {
+        let bar = ProgressBar::new_spinner().with_message(doing);
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Progress(bar)
+    }
+
     /// So many bytes are done, of so many if that is known.
     pub(crate) fn set(&self, done: u64, total: Option<u64>) {
         if let Some(total) = total {

@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::beneath::Root;
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Reason, Result};
 use crate::name::Name;
 
 const REMOVE: &str = "remove";
@@ -23,10 +23,7 @@ pub fn remove_tree(path: &Path) -> Result<()> {
         Err(Errno::NOENT) => return Ok(()),
         Err(errno) => return Err(errno).doing(REMOVE, || path.display()),
     };
-    remove_below(&root, &Name::ROOT).map_err(|error| {
-        let subject = format!("{} in {}", error.subject, path.display());
-        Error { subject, ..error }
-    })?;
+    remove_below(&root, &Name::ROOT).map_err(|error| error.within(path.display()))?;
     std::fs::remove_dir(path).doing(REMOVE, || path.display())
 }
 
@@ -40,6 +37,7 @@ pub fn remove_below(root: &Root, name: &Name) -> Result<()> {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => {}
         Ok(_) => return unlink(root, name, AtFlags::empty()).doing(REMOVE, || name),
         Err(Errno::NOENT) => return Ok(()),
+        Err(Errno::LOOP | Errno::NOTDIR) => return Err(Error::new(REMOVE, name, Reason::on_the_way())),
         Err(errno) => return Err(errno).doing(REMOVE, || name),
     }
     let mut pending = vec![name.clone()];

@@ -4,6 +4,7 @@
 //! images/NAME/rootfs/          the root file system, if it is one piece
 //! images/NAME/layers/000/ …    its layers, lowest first, if they are kept apart: directories or links to them
 //! images/NAME/config.json      the OCI image config, where there is one
+//! images/.layers/…             layers that images link to, each once
 //! ```
 //!
 //! `images` is `/var/lib/pipkin/images` for root, else `$XDG_DATA_HOME/pipkin/images` (`~/.local/share/…`), mode 0700:
@@ -18,6 +19,8 @@
 //! exclusively and fail when they cannot. Changes of the list are made under an exclusive lock on `images` itself, by
 //! one rename each: an image is there whole or not at all.
 
+mod layers;
+
 use std::fmt;
 use std::fs::Permissions;
 use std::os::fd::OwnedFd;
@@ -28,9 +31,11 @@ use std::str::FromStr;
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RenameFlags};
 use rustix::io::Errno;
 
+use crate::directory::Directory;
 use crate::error::{Doing, Error, Reason, Result};
 use crate::name::{NAME_MAX, printable};
 use crate::partial::Partial;
+use crate::unpack::{Options, Summary};
 
 /// Where root's images are.
 pub const SYSTEM_DIRECTORY: &str = "/var/lib/pipkin/images";
@@ -38,6 +43,9 @@ pub const SYSTEM_DIRECTORY: &str = "/var/lib/pipkin/images";
 pub const ROOTFS: &str = "rootfs";
 /// The directory of layers inside an image, if they are kept apart.
 pub const LAYERS: &str = "layers";
+
+/// The OCI image config inside an image, where there is one.
+pub const CONFIG: &str = "config.json";
 
 /// A checked image name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -207,7 +215,33 @@ impl Store {
         }
         let _list = self.lock_list()?;
         Partial::sweep(&self.directory)?;
+        self.sweep_layers()?;
         Partial::within(&self.directory)
+    }
+
+    /// Stores an image, its layers kept apart or merged into one root file system, and tells what was unpacked.
+    pub fn import(
+        &self,
+        image: &crate::image::Image,
+        name: &ImageName,
+        keep_layers: bool,
+        options: &Options,
+        replace: bool,
+    ) -> Result<(Image, Summary)> {
+        let partial = self.begin()?;
+        let config = partial.path().join(CONFIG);
+        std::fs::write(&config, &image.config).doing("write", || config.display())?;
+        let summary = if keep_layers {
+            self.add_layers(&partial, image, options)?
+        } else {
+            let rootfs = partial.path().join(ROOTFS);
+            std::fs::create_dir(&rootfs).doing("make", || rootfs.display())?;
+            let mut directory = Directory::open(&rootfs)?;
+            let mut summary = image.squash(&mut directory, options)?;
+            summary.dropped_xattrs = directory.finish()?;
+            summary
+        };
+        Ok((self.commit(partial, name, replace)?, summary))
     }
 
     /// Gives a finished image its name, and makes it last through a power failure. An image of that name is an error,
@@ -229,6 +263,7 @@ impl Store {
                 .doing(STORE, || name)?;
             // The old image now has the temporary name and goes with it.
             drop(image);
+            self.sweep_layers()?;
         } else {
             image.rename_to(&path)?;
         }
@@ -252,7 +287,8 @@ impl Store {
         let grave = Partial::within(&self.directory)?;
         std::fs::rename(self.path_of(name), grave.path()).doing(REMOVE, || name)?;
         rustix::fs::fsync(&list).doing(REMOVE, || name)?;
-        crate::remove::remove_tree(grave.path())
+        crate::remove::remove_tree(grave.path())?;
+        self.sweep_layers()
     }
 
     fn lock_list(&self) -> Result<OwnedFd> {

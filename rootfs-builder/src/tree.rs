@@ -15,9 +15,9 @@ use std::sync::Arc;
 pub use content::Content;
 use content::Spool;
 
-use crate::error::{Doing, Error, Result};
+use crate::error::{Doing, Error, Reason, Result};
 pub use crate::meta::{Attributes, Device, Meta, Special};
-use crate::name::Name;
+use crate::name::{Name, check_link_target};
 use crate::sink::Sink;
 
 /// What stands at a name.
@@ -133,7 +133,12 @@ impl Tree {
 
     /// What stands at `path`.
     pub fn get(&self, path: &str) -> Option<&Node> {
-        self.nodes.get(self.names.get(&inside(path).ok()?)?.0)
+        self.get_name(&inside(path).ok()?)
+    }
+
+    /// What stands at a checked name.
+    pub fn get_name(&self, name: &Name) -> Option<&Node> {
+        self.nodes.get(self.names.get(name)?.0)
     }
 
     /// Bytes of all regular files, hard-linked ones once.
@@ -171,7 +176,8 @@ impl Tree {
     /// Puts a node at a checked name; see [`Tree::insert`].
     pub fn insert_name(&mut self, name: Name, mut node: Node) -> Result<()> {
         self.make_parents(&name)?;
-        if matches!(node.kind, Kind::Symlink(_)) {
+        if let Kind::Symlink(target) = &node.kind {
+            check_link_target(target).map_err(|why| Error::refused(ADD, &name, why))?;
             // Linux has no other mode for a link (symlink(7)), whatever an archive says.
             node.attributes.meta.mode = 0o777;
         }
@@ -227,10 +233,7 @@ impl Tree {
         for parent in parents {
             match self.names.get(&parent) {
                 Some(&id) if self.is_directory(id) => {}
-                Some(_) => {
-                    let why = "its path leads through a symbolic link or a file";
-                    return Err(Error::refused(ADD, name, why));
-                }
+                Some(_) => return Err(Error::new(ADD, name, Reason::on_the_way())),
                 None => {
                     let id = NodeId(self.nodes.len());
                     self.nodes.push(Node::new(Meta::root(0o755), Kind::Directory));
@@ -297,6 +300,10 @@ impl Sink for Tree {
     }
 
     fn opaque(&mut self, name: &Name, written: &BTreeSet<Name>) -> Result<()> {
+        let leads_on = |parent: Name| self.names.get(&parent).is_none_or(|&id| self.is_directory(id));
+        if !name.ancestors().all(leads_on) {
+            return Err(Error::new(ADD, name, Reason::on_the_way()));
+        }
         for inner in self.below(name) {
             if !written.contains(&inner) {
                 self.names.remove(&inner);

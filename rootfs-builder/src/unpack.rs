@@ -69,10 +69,15 @@ pub fn unpack(input: impl Read, target: &Path, options: &Options) -> Result<Summ
     Ok(summary)
 }
 
-/// Writes one archive to a sink.
+/// Writes one archive, compressed or not, to a sink.
 pub fn apply(input: impl Read, sink: &mut dyn Sink, options: &Options) -> Result<Summary> {
     let decoder = Decoder::new(input, options.limits).doing(UNPACK, || "the archive")?;
-    let mut archive = Archive::new(decoder);
+    apply_decoded(decoder, sink, options.devices)
+}
+
+/// Writes one archive that is no longer compressed to a sink, and reads `input` to its end.
+pub fn apply_decoded(input: impl Read, sink: &mut dyn Sink, devices: Devices) -> Result<Summary> {
+    let mut archive = Archive::new(input);
     let mut summary = Summary::default();
     let mut skipped = BTreeSet::new();
     while let Some(entry) = archive.next_entry()? {
@@ -91,7 +96,7 @@ pub fn apply(input: impl Read, sink: &mut dyn Sink, options: &Options) -> Result
                     sink.hard_link(&name, &existing)?;
                 }
             }
-            EntryKind::Special(special) if special.device().is_some() && options.devices == Devices::Skip => {
+            EntryKind::Special(special) if special.device().is_some() && devices == Devices::Skip => {
                 summary.skipped_devices += 1;
                 skipped.insert(name);
             }

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{DecimalBytes, HumanCount};
 use rootfs_builder::compress::Encoder;
 use rootfs_builder::directory::Directory;
+use rootfs_builder::image::{Layout, Wanted};
 use rootfs_builder::store::{Contents, Image, ImageName, ROOTFS, Store};
 use rootfs_builder::tree::Tree;
 use rootfs_builder::unpack::{self, Options, Summary, apply};
@@ -95,14 +96,37 @@ fn unpack(verb: &Unpack) -> Result<Outcome> {
 
 fn import(verb: &Import) -> Result<Outcome> {
     let (source, store) = (Path::new(&verb.source), store_of(&verb.images)?);
-    let (image, summary) = if source.is_dir() {
-        store_directory(source, &store, &verb.name, verb.replace)?
-    } else {
-        store_tarball(source, &store, &verb.name, verb.replace, &verb.options())?
+    let layout = layout_at(source, &verb.options())?;
+    let (image, summary) = match layout {
+        Some(layout) => {
+            let wanted = Wanted { arch: verb.arch, reference: verb.reference.clone() };
+            let image = layout.image(&wanted)?;
+            let _progress = Progress::of_unknown("unpack layers");
+            store.import(&image, &verb.name, verb.layers, &verb.options(), verb.replace)?
+        }
+        None if verb.layers || verb.reference.is_some() => {
+            let why = "not an image, which alone has layers and names";
+            return Err(Error::refused("import", source.display(), why));
+        }
+        None if source.is_dir() => store_directory(source, &store, &verb.name, verb.replace)?,
+        None => store_tarball(source, &store, &verb.name, verb.replace, &verb.options())?,
     };
     let (mut text, mut value) = (String::new(), json!({ "name": verb.name.to_string() }));
     tell(&mut text, &mut value, "stored", &image.path.to_string_lossy(), &summary);
     Ok(Outcome { text, value })
+}
+
+/// The image with layers that `source` holds, if it does.
+fn layout_at(source: &Path, options: &Options) -> Result<Option<Layout>> {
+    if source.is_dir() {
+        return if Layout::is_at(source) { Layout::open_directory(source).map(Some) } else { Ok(None) };
+    }
+    let (_, file) = open(source, "read")?;
+    if !Layout::is_in(file)? {
+        return Ok(None);
+    }
+    let (progress, file) = open(source, "read")?;
+    Layout::read_archive(progress.read(file), options.limits).map(Some)
 }
 
 fn images(verb: &Images) -> Result<Outcome> {
@@ -135,7 +159,8 @@ fn initramfs(verb: &Initramfs) -> Result<Outcome> {
         tree.host_directory("/", source)?;
     } else {
         let (progress, file) = open(source, "read")?;
-        apply(progress.read(file), &mut tree, &Options::default())?;
+        apply(progress.read(file), &mut tree, &Options::default())
+            .map_err(|error| error.within(source.display()))?;
     }
     if let Some(init) = &verb.init {
         tree.host_file("/init", 0o755, Path::new(init))?;
@@ -186,7 +211,8 @@ fn open(path: &Path, doing: &'static str) -> Result<(Progress, File)> {
 
 fn unpack_file(tarball: &Path, directory: &Path, options: &Options) -> Result<Summary> {
     let (progress, file) = open(tarball, "unpack")?;
-    unpack::unpack(progress.read(file), directory, options)
+    let result = unpack::unpack(progress.read(file), directory, options);
+    result.map_err(|error| error.within(tarball.display()))
 }
 
 fn store_tarball(
@@ -198,7 +224,8 @@ fn store_tarball(
 ) -> Result<(Image, Summary)> {
     let (progress, file) = open(tarball, "import")?;
     let image = store.begin()?;
-    let summary = unpack::unpack(progress.read(file), &image.path().join(ROOTFS), options)?;
+    let summary = unpack::unpack(progress.read(file), &image.path().join(ROOTFS), options)
+        .map_err(|error| error.within(tarball.display()))?;
     drop(progress);
     Ok((store.commit(image, name, replace)?, summary))
 }
@@ -209,6 +236,7 @@ fn store_directory(
     name: &ImageName,
     replace: bool,
 ) -> Result<(Image, Summary)> {
+    let _progress = Progress::of_unknown("import");
     let mut tree = Tree::new();
     tree.host_directory("/", source)?;
     let image = store.begin()?;

@@ -5,7 +5,8 @@ use std::net::TcpListener;
 use std::path::Path;
 
 use rootfs_builder::Reason;
-use rootfs_builder::alpine::{Arch, Origin, Request, Verification, digest, file_name, obtain};
+use rootfs_builder::alpine::{Arch, Origin, Request, Verification, file_name, obtain};
+use rootfs_builder::digest::Digest;
 
 /// Answers one request after another, each with the next of `answers`, and tells the paths that were asked for.
 fn mirror(answers: Vec<Vec<u8>>) -> (String, std::thread::JoinHandle<Vec<String>>) {
@@ -52,7 +53,7 @@ fn downloads_verifies_and_keeps() {
     let (url, server) = mirror(vec![ok(&body)]);
     let mut request = request(dir.path());
     request.version = Some("3.99.1".into());
-    request.sha256 = Some(digest(&body[..]).unwrap());
+    request.sha256 = Some(Digest::of(&body[..]).unwrap().to_string());
     request.mirror = Some(url);
     let mut last = (0, None);
     let first = obtain(&request, &mut |done, size| last = (done, size)).unwrap();
@@ -93,7 +94,7 @@ fn a_damaged_cache_is_fetched_again() {
     std::fs::create_dir_all(&cache).unwrap();
     std::fs::write(cache.join(file_name("3.22.1", Arch::X86_64)), "half").unwrap();
     assert!(matches!(quiet(&request).unwrap_err().reason, Reason::Digest { .. }), "offline: told");
-    request.sha256 = Some(digest(&b"whole"[..]).unwrap());
+    request.sha256 = Some(Digest::of(&b"whole"[..]).unwrap().to_string());
     let (url, server) = mirror(vec![ok(b"whole")]);
     request.mirror = Some(url);
     let tarball = quiet(&request).unwrap();

@@ -152,9 +152,7 @@ fn what_the_format_cannot_hold_is_refused_by_name() {
     tree.host_file("big", 0o644, &big).unwrap();
     assert!(error(&tree).contains("big: the format cannot hold a file of 4 GiB"), "{}", error(&tree));
 
-    let mut tree = Tree::new();
-    tree.symlink("l", &"x".repeat(4096)).unwrap();
-    assert!(error(&tree).contains(" l: no link target"));
+    assert!(tree.symlink("l", &"x".repeat(4096)).is_err());
 }
 
 #[test]

@@ -75,10 +75,10 @@ fn a_refused_tarball_leaves_the_store_as_it_was() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path().join("evil.tar"), Tarball::new().file("ok", b"").file("../x", b""));
     let error = error_of(run(dir.path(), "import evil.tar evil --images im"));
-    assert_eq!(error, "unpack ../x: path has a '..' component");
+    assert_eq!(error, "unpack ../x of evil.tar: path has a '..' component");
     assert_eq!(std::fs::read_dir(dir.path().join("im")).unwrap().count(), 0);
     let error = error_of(run(dir.path(), "unpack evil.tar out"));
-    assert_eq!(error, "unpack ../x: path has a '..' component");
+    assert_eq!(error, "unpack ../x of evil.tar: path has a '..' component");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 2);
 }
 
@@ -87,11 +87,11 @@ fn limits_can_be_given() {
     let dir = tempfile::tempdir().unwrap();
     write(dir.path().join("t.tar"), Tarball::new().file("f", &[0; 5000]));
     let error = error_of(run(dir.path(), "unpack t.tar out --size-max 4000"));
-    assert_eq!(error, "make f: unpacks to more than the limit of 4000 bytes");
+    assert_eq!(error, "make f of t.tar: unpacks to more than the limit of 4000 bytes");
     let text = succeeds(dir.path(), "unpack t.tar out --size-max=7168");
     assert_eq!(text, "unpacked out: 1 entries, 5.00 kB\n");
     let error = error_of(run(dir.path(), "unpack t.tar out"));
-    assert_eq!(error, "make out: it is there and not empty");
+    assert_eq!(error, "make out of t.tar: it is there and not empty");
 }
 
 #[test]
@@ -178,7 +178,10 @@ fn without_root() {
     write(dir.path().join("good.tar"), closed(Tarball::new().mode(0o755, 0, 0, 7).directory(".")));
     let Some(refused) = as_nobody(dir.path(), "unpack device.tar out") else { return };
     let error = error_of(refused);
-    assert_eq!(error, "unpack dev/null: a device node needs root (--skip-devices leaves it out)");
+    assert_eq!(
+        error,
+        "unpack dev/null of device.tar: a device node needs root (--skip-devices leaves it out)"
+    );
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 3, "the closed directory is removed too");
     let skipped = as_nobody(dir.path(), "unpack device.tar out --skip-devices").unwrap();
     let text = String::from_utf8(skipped.stdout).unwrap();

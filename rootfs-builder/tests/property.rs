@@ -1,5 +1,6 @@
 //! Whatever entries an archive has, nothing outside the target changes, and the two sinks agree about it.
 
+mod layout;
 mod tarball;
 
 use std::collections::BTreeMap;
@@ -8,7 +9,10 @@ use std::os::unix::fs::FileTypeExt;
 use std::path::Path;
 
 use proptest::prelude::*;
+use rootfs_builder::alpine::Arch;
 use rootfs_builder::directory::Directory;
+use rootfs_builder::image::{Layout, Wanted};
+use rootfs_builder::store::{Contents, ImageName, Store};
 use rootfs_builder::tree::{Kind, Tree};
 use rootfs_builder::unpack::{Options, apply, unpack};
 use tarball::{Sandbox, Tarball};
@@ -62,6 +66,25 @@ fn operations() -> impl Strategy<Value = Vec<Op>> {
     prop_oneof![prop::collection::vec(operation(false), 0..20), prop::collection::vec(operation(true), 0..8),]
 }
 
+/// Entries of a layer: honest paths, no hard links (which may only lead to the layer's own files when it is kept
+/// apart), and deletions.
+fn layer() -> impl Strategy<Value = Vec<Op>> {
+    let marker = prop_oneof![
+        3 => path(false).prop_map(|path| {
+            let (parent, last) = path.rsplit_once('/').map_or(("", path.as_str()), |(parent, last)| (parent, last));
+            format!("{parent}/.wh.{last}").trim_start_matches('/').to_owned()
+        }),
+        1 => path(false).prop_map(|path| format!("{path}/.wh..wh..opq")),
+    ];
+    let entry = prop_oneof![
+        3 => path(false).prop_map(Op::Directory),
+        3 => path(false).prop_map(Op::File),
+        1 => path(false).prop_map(|path| Op::Symlink(path, "a".into())),
+        3 => marker.prop_map(Op::File),
+    ];
+    prop::collection::vec(entry, 0..6)
+}
+
 fn archive(operations: &[Op]) -> Vec<u8> {
     let mut tarball = Tarball::new();
     for (index, operation) in operations.iter().enumerate() {
@@ -97,7 +120,7 @@ fn on_disk(top: &Path) -> BTreeMap<Vec<u8>, String> {
     seen
 }
 
-fn in_memory(tree: &Tree) -> BTreeMap<Vec<u8>, String> {
+fn in_memory_view(tree: &Tree) -> BTreeMap<Vec<u8>, String> {
     let summary = |kind: &Kind| match kind {
         Kind::Directory => "directory".to_owned(),
         Kind::Symlink(target) => format!("link {target:?}"),
@@ -127,7 +150,7 @@ proptest! {
         if result.is_ok() {
             prop_assert_eq!(sandbox.beside(), ["target"]);
             tree.insert_name(rootfs_builder::name::Name::ROOT, root()).unwrap();
-            prop_assert_eq!(on_disk(&sandbox.target()), in_memory(&tree));
+            prop_assert_eq!(on_disk(&sandbox.target()), in_memory_view(&tree));
         } else {
             prop_assert_eq!(sandbox.beside(), [""; 0]);
         }
@@ -146,7 +169,7 @@ proptest! {
         directory.finish().unwrap();
         let mut again = Tree::new();
         again.host_directory("/", &sandbox.target()).unwrap();
-        prop_assert_eq!(in_memory(&again), in_memory(&tree));
+        prop_assert_eq!(in_memory_view(&again), in_memory_view(&tree));
     }
 
     #[test]
@@ -161,4 +184,33 @@ proptest! {
 
 fn root() -> rootfs_builder::tree::Node {
     rootfs_builder::tree::Node::new(rootfs_builder::meta::Meta::root(0o755), Kind::Directory)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn layers_kept_apart_and_merged_are_the_same(layers in prop::collection::vec(layer(), 1..4)) {
+        if !tarball::is_root() {
+            // Overlay mounts need root.
+            return Ok(());
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let layout = layout::LayoutDirectory::new(&dir.path().join("layout"));
+        let archives: Vec<_> = layers.iter().map(|layer| archive(layer)).collect();
+        layout.index(&[layout.image(&archives, "amd64")]);
+        let wanted = Wanted { arch: Arch::X86_64, reference: None };
+        let image = Layout::open_directory(&layout.path).unwrap().image(&wanted).unwrap();
+        let mut merged = Tree::new();
+        merged.directory("/", 0o755).unwrap();
+        let in_memory = image.squash(&mut merged, &Options::default());
+        let store = Store::at(dir.path().join("images"));
+        let name: ImageName = "i".parse().unwrap();
+        let apart = store.import(&image, &name, true, &Options::default(), false);
+        prop_assert_eq!(in_memory.is_ok(), apart.is_ok(), "{:?} {:?}", in_memory, apart);
+        if let Ok((stored, _)) = apart {
+            let Contents::Layers(paths) = stored.contents else { panic!("not kept apart") };
+            prop_assert_eq!(in_memory_view(&layout::overlay_view(&paths, dir.path())), in_memory_view(&merged));
+        }
+    }
 }

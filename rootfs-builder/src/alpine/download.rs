@@ -4,9 +4,8 @@ use std::io::{Read, Write};
 use std::path::Path;
 use std::time::Duration;
 
-use sha2::{Digest, Sha256};
-
-use super::{Origin, Request, Tarball, Verification, file_name, hexadecimal};
+use super::{Origin, Request, Tarball, Verification, file_name};
+use crate::digest::Hashing;
 use crate::error::{Doing, Error, Reason, Result};
 
 /// Name lookup, connection and the first byte of an answer each have this long.
@@ -40,8 +39,8 @@ pub(super) fn download(
     std::fs::create_dir_all(cache).doing("create the cache", || cache.display())?;
     let mut target =
         tempfile::NamedTempFile::new_in(cache).doing("write into the cache", || cache.display())?;
-    let (mut body, size) = open(&agent, &url, SIZE_MAX)?;
-    let mut hasher = Sha256::new();
+    let (body, size) = open(&agent, &url, SIZE_MAX)?;
+    let mut body = Hashing::new(body);
     let mut buffer = vec![0; 64 << 10];
     let mut done = 0;
     loop {
@@ -50,12 +49,11 @@ pub(super) fn download(
         if chunk.is_empty() {
             break;
         }
-        hasher.update(chunk);
         target.write_all(chunk).doing("write into the cache", || cache.display())?;
         done += count as u64;
         progress(done, size);
     }
-    let actual = hexadecimal(&hasher.finalize());
+    let actual = body.digest().to_string();
     if actual != expected {
         return Err(Error::new(DOWNLOAD, &url, Reason::Digest { expected, actual }));
     }
