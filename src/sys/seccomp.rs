@@ -72,3 +72,106 @@ fn set_filter(program: &[u64], flags: u32) -> Result<usize> {
     // copies them during the call and writes nothing.
     unsafe { syscall(__NR_seccomp, args) }
 }
+
+/// Calls made under a filter, for the tests of this room and of `bpf`.
+#[cfg(test)]
+pub(crate) mod trial {
+    use super::super::process::{Side, clone, exit};
+    use super::{Flags, install, syscall};
+    use core::mem::size_of;
+    use rustix::io::{Errno, read, write};
+    use rustix::process::{WaitId, WaitIdOptions, WaitIdStatus, waitid};
+
+    /// A call's number and arguments.
+    pub(crate) type Call = (u32, [u64; 6]);
+
+    /// Runs `acts` in a child that has `program` as its filter and gives what each came to, 0 for success, into
+    /// `answers`; the count of these, and how the child ended. A child that got no filter answers nothing.
+    fn in_child(
+        program: &[u64],
+        answers: &mut [i32],
+        mut act: impl FnMut(usize) -> rustix::io::Result<()>,
+    ) -> (usize, WaitIdStatus) {
+        let (from, to) = rustix::pipe::pipe().unwrap();
+        let pidfd = match clone(0, None).unwrap() {
+            Side::Parent(_, pidfd) => pidfd,
+            Side::Child => {
+                rustix::thread::set_no_new_privs(true).unwrap_or_else(|_| exit(1));
+                install(program, Flags::default()).unwrap_or_else(|_| exit(1));
+                for index in 0..answers.len() {
+                    let answer = act(index).map_or_else(Errno::raw_os_error, |()| 0);
+                    if write(&to, &answer.to_ne_bytes()) != Ok(size_of::<i32>()) {
+                        exit(1);
+                    }
+                }
+                exit(0)
+            }
+        };
+        drop(to);
+        let mut answered = 0;
+        let mut answer = [0; size_of::<i32>()];
+        while read(&from, &mut answer).unwrap() == answer.len() {
+            answers[answered] = i32::from_ne_bytes(answer);
+            answered += 1;
+        }
+        let end = waitid(WaitId::PidFd(rustix::fd::AsFd::as_fd(&pidfd)), WaitIdOptions::EXITED);
+        (answered, end.unwrap().unwrap())
+    }
+
+    /// Makes `calls` under `program`.
+    pub(crate) fn make(program: &[u64], calls: &[Call], answers: &mut [i32]) -> (usize, WaitIdStatus) {
+        in_child(program, answers, |index| {
+            let (number, arguments) = calls[index];
+            // SAFETY: the child is a copy that makes calls and then exits, so whatever they do to its memory meets no
+            // code but this loop.
+            unsafe { syscall(number, arguments.map(|argument| argument as usize)) }.map(|_| ())
+        })
+    }
+
+    /// Makes the 32-bit getpid(2) of i386 under `program`.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) fn make_i386_getpid(program: &[u64]) -> (usize, WaitIdStatus) {
+        in_child(program, &mut [0], |_| {
+            // SAFETY: getpid takes no argument and touches no memory; the kernel saves every register but rax and,
+            // for programs of the other width, r8 to r11.
+            unsafe {
+                core::arch::asm!(
+                    "int 0x80", inlateout("eax") 20 => _,
+                    lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _,
+                );
+            }
+            Ok(())
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// `BPF_RET | BPF_K`, `SECCOMP_RET_ALLOW`.
+    const ALLOW: u64 = 0x7fff_0000_0000_0006;
+
+    #[test]
+    fn what_the_kernel_refuses_is_an_error() {
+        assert_eq!(install(&[], Flags::default()), Err(Errno::INVAL));
+        assert_eq!(install(&[0x0000_0000_0000_0087], Flags::default()), Err(Errno::INVAL));
+        assert_eq!(install(&[ALLOW; 4097], Flags::default()), Err(Errno::INVAL));
+        assert_eq!(install(&[ALLOW; 65537], Flags::default()), Err(Errno::INVAL));
+    }
+
+    #[test]
+    fn a_filter_is_for_good() {
+        let refuse_getppid = [
+            0x0000_0000_0000_0020,
+            0x0000_0000_0100_0015 | u64::from(linux_raw_sys::general::__NR_getppid) << 32,
+            0x0005_0007_0000_0006,
+            ALLOW,
+        ];
+        let mut answers = [-1; 2];
+        let calls =
+            [(linux_raw_sys::general::__NR_getppid, [0; 6]), (linux_raw_sys::general::__NR_getpid, [0; 6])];
+        let (answered, end) = trial::make(&refuse_getppid, &calls, &mut answers);
+        assert_eq!((answered, end.exit_status(), answers), (2, Some(0), [7, 0]));
+    }
+}

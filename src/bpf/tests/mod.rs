@@ -7,6 +7,7 @@ extern crate std;
 mod attack;
 mod default;
 mod edge;
+mod kernel;
 mod random;
 mod table;
 
