@@ -2,12 +2,12 @@
 
 use crate::build::{self, Arch};
 use crate::rootfs::{self, Rootfs};
-use crate::{command, setup};
+use crate::{cgroup, command, setup};
 use anyhow::{Context, Result, bail};
 use argh::FromArgs;
 use std::ffi::OsString;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -33,7 +33,7 @@ impl Demo {
         heading("The root file system");
         let image = if self.scratch { Image::Scratch } else { Image::obtain()? };
 
-        let demo = Running { pipkin, image, memory: memory_limit() };
+        let demo = Running { pipkin, image, memory: memory_limit()? };
         demo.show()?;
         demo.time()
     }
@@ -127,26 +127,12 @@ impl Running {
 }
 
 /// The limit that this machine can enforce; a line says so where it cannot.
-fn memory_limit() -> Option<&'static str> {
-    let mounts = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    let has_memory = |hierarchy: &str| {
-        let controllers = fs::read_to_string(Path::new(hierarchy).join("cgroup.controllers"));
-        controllers.is_ok_and(|list| list.split_whitespace().any(|name| name == "memory"))
-    };
-    if cgroup2_mounts(&mounts).any(has_memory) {
-        return Some("64m");
+fn memory_limit() -> Result<Option<&'static str>> {
+    if cgroup::hierarchies()?.iter().any(|hierarchy| cgroup::has_memory(hierarchy)) {
+        return Ok(Some("64m"));
     }
     println!("This machine has no cgroup v2 memory controller: the container runs without a memory limit.");
-    None
-}
-
-/// Where the cgroup v2 hierarchy is mounted, from the text of `/proc/mounts`.
-fn cgroup2_mounts(mounts: &str) -> impl Iterator<Item = &str> {
-    mounts.lines().filter_map(|line| {
-        let mut fields = line.split(' ');
-        let (_device, point, kind) = (fields.next()?, fields.next()?, fields.next()?);
-        (kind == "cgroup2").then_some(point)
-    })
+    Ok(None)
 }
 
 fn heading(text: &str) {
@@ -170,15 +156,8 @@ fn time_sentence(times: &mut [Duration], payload: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{cgroup2_mounts, time_sentence};
+    use super::time_sentence;
     use std::time::Duration;
-
-    #[test]
-    fn the_unified_hierarchy_is_found_beside_the_old_one() {
-        let mounts = "cgroup /sys/fs/cgroup/memory cgroup rw,memory 0 0\n\
-                      cgroup2 /sys/fs/cgroup/unified cgroup2 rw,nosuid 0 0\nproc /proc proc rw 0 0\n";
-        assert_eq!(cgroup2_mounts(mounts).collect::<Vec<_>>(), ["/sys/fs/cgroup/unified"]);
-    }
 
     #[test]
     fn the_median_is_the_middle_one() {

@@ -4,7 +4,9 @@
 //! linker runs any of them as its first command. The program is never started through cargo: what is
 //! tested, shown and measured is the file that [`build`] leaves in `target/dist`.
 
+mod bench;
 mod build;
+mod cgroup;
 mod command;
 mod demo;
 mod elf;
@@ -28,6 +30,7 @@ struct Xtask {
 #[derive(FromArgs)]
 #[argh(subcommand)]
 enum Verb {
+    Bench(bench::Bench),
     BuildStatic(build::BuildStatic),
     Demo(demo::Demo),
     Size(size::Size),
@@ -39,6 +42,7 @@ enum Verb {
 fn main() -> ExitCode {
     let xtask: Xtask = argh::from_env();
     let outcome = match xtask.verb {
+        Verb::Bench(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::BuildStatic(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Demo(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Size(verb) => verb.run().map(|()| ExitCode::SUCCESS),

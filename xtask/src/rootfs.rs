@@ -6,12 +6,12 @@ use anyhow::{Context, Result};
 use rootfs_builder::Reason;
 use rootfs_builder::alpine::{self, Request, Tarball};
 use rootfs_builder::unpack::{self, Devices, Options};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// What could be had.
 pub(crate) enum Rootfs {
     Alpine {
-        /// The unpacked tree, in cargo's output folder. Whoever runs in it must not write to it.
+        /// The unpacked tree. It is shared: whoever runs in it must not write to it.
         path: PathBuf,
         /// Its version and where it came from.
         told: String,
@@ -25,12 +25,20 @@ pub(crate) enum Rootfs {
 /// # Errors
 /// A tarball that is not what its digest says, or does not unpack. Having none is not an error here.
 pub(crate) fn obtain() -> Result<Rootfs> {
+    obtain_in(&command::target().join("rootfs"))
+}
+
+/// As [`obtain`], a copy of one's own below `folder`.
+///
+/// # Errors
+/// As [`obtain`].
+pub(crate) fn obtain_in(folder: &Path) -> Result<Rootfs> {
     let arch = match Arch::HOST {
         Arch::X86_64 => alpine::Arch::X86_64,
         Arch::Aarch64 => alpine::Arch::Aarch64,
     };
     match alpine::obtain(&Request::from_environment(arch), &mut |_, _| {}) {
-        Ok(tarball) => unpacked(&tarball),
+        Ok(tarball) => unpacked(&tarball, folder),
         Err(error) if matches!(error.reason, Reason::Missing(_) | Reason::Network(_)) => {
             Ok(Rootfs::Nothing(error.to_string()))
         }
@@ -38,13 +46,11 @@ pub(crate) fn obtain() -> Result<Rootfs> {
     }
 }
 
-fn unpacked(tarball: &Tarball) -> Result<Rootfs> {
-    let path = command::target().join("rootfs").join(format!("alpine-{}", tarball.version));
+fn unpacked(tarball: &Tarball, folder: &Path) -> Result<Rootfs> {
+    let path = folder.join(format!("alpine-{}", tarball.version));
     if !path.is_dir() {
         let devices = if setup::is_root()? { Devices::Make } else { Devices::Skip };
-        if let Some(folder) = path.parent() {
-            std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
-        }
+        std::fs::create_dir_all(folder).with_context(|| format!("making {}", folder.display()))?;
         unpack::unpack_file(&tarball.path, &path, &Options { devices, ..Options::default() })?;
     }
     let told = format!("Alpine {}, {}, {}", tarball.version, tarball.origin, tarball.verification);
