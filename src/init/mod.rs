@@ -23,6 +23,8 @@ pub mod option;
 pub mod payload;
 pub mod state;
 pub mod supervise;
+#[cfg(test)]
+mod tests;
 
 /// Lets a failure pass that PID 1 can do nothing about; `why` says why it is no matter.
 fn best_effort<T, E>(result: core::result::Result<T, E>, why: &'static str) {
