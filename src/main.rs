@@ -1,17 +1,22 @@
 //! The `pipkin` program: from how it was called to the front end that answers.
+#![cfg_attr(not(test), no_main)]
 #![deny(unsafe_code)]
 
 mod cli;
 
-use std::ffi::OsString;
-use std::process::ExitCode;
+use pipkin::sys::entry::Strings;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 
-fn main() -> ExitCode {
-    let mut args = std::env::args_os();
+#[cfg(not(test))]
+pipkin::entry_point!(start);
+
+#[cfg_attr(test, allow(dead_code, reason = "the test harness brings a main of its own"))]
+fn start(args: Strings) -> ! {
+    let mut args = args.iter().map(|arg| OsStr::from_bytes(arg.to_bytes()).to_owned());
     let called_as = args.next().unwrap_or_default();
     let args: Vec<OsString> = args.collect();
-    if cli::init::boots(&called_as) {
-        cli::init::boot(called_as, args);
-    }
-    cli::main(&args)
+    let code = cli::main(&called_as, &args);
+    // Writes out what std has buffered, which the end of a program without std's start would not.
+    std::process::exit(code.number())
 }

@@ -19,6 +19,8 @@ Runs Linux containers from one static program, without a daemon.
 Verbs:
   doctor     tell what this machine and user can and cannot do, and what to do
              about it
+  init       be the init of a container: start a command, forward signals to it,
+             reap orphans, end with its code
   probe      inside a container: tell what this process can see and do
 
 Options:
@@ -36,6 +38,43 @@ cannot run here at all.
 Options:
       --json  print an array of objects: name, state, detail, remedy
       --help  show this help";
+
+/// Help of `init`, under all its names.
+pub(super) const INIT: &str = "\
+Usage: pipkin init [OPTIONS] [--] COMMAND [ARG...]
+
+Starts COMMAND, passes every signal on to it, reaps orphans and ends with its
+exit code (128 + n when killed by signal n). Under the name tini, docker-init,
+catatonit or dumb-init it does what that init does and takes its options. Called
+init, as PID 1 and without --, it boots a machine: see the kernel arguments below.
+
+Signals:
+  -g, --group                 to the command's whole process group
+  -c, --single-child          to the command alone, as without any option
+      --scope WHOM            to child, group, or (as PID 1) all
+  -r, --rewrite, --map S:R    pass on signal S as R; nothing when R is 0
+      --delay MS              hold the first TERM back so long
+  -p, --parent-death SIGNAL   when the parent ends, act as if SIGNAL came
+
+The end:
+      --orphans WHAT          when the command has ended: leave the others alone,
+                              end them with TERM and later KILL, or wait for them
+                              [end; as tini: leave]
+      --grace MS              how long TERM may take [1000; as another init: 0]
+  -e, --remap CODE[:NEW]      report exit code CODE as NEW [0]
+
+Other:
+  -w, --warn                  tell each orphan that is reaped
+  -P, --pause                 no command: reap until TERM or INT comes
+  -s, --subreaper             adopt orphans without being PID 1, as always
+  -v, --verbose               taken, and ignored
+  -V, --version               show the version
+  -l, -L, --license           show the license
+  -h, --help                  show this help
+
+Kernel arguments: pipkin.exec=PATH, pipkin.env.NAME=VALUE, pipkin.hostname=NAME,
+pipkin.end=poweroff|reboot|halt, pipkin.grace=MS, pipkin.rescue; what follows
+' -- ' is the command.";
 
 /// Help of `probe`.
 pub(super) const PROBE: &str = "\

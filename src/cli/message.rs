@@ -3,11 +3,11 @@
 //! `pipkin: cannot WHAT SUBJECT: WHY`, and on a second line what to do about it, where that is known. What came from
 //! outside is shown with its control characters escaped, so that no name can steer the reader's terminal.
 
+use super::ExitCode;
 use pipkin::error::{Error, Subject};
 use pipkin::plan::Conflict;
 use rustix::io::Errno;
 use std::io::Write;
-use std::process::ExitCode;
 
 /// Exit code of Pipkin's own failures, as with docker.
 pub(crate) const FAILED: u8 = 125;
@@ -56,7 +56,7 @@ impl Failure {
         text.push(b'\n');
         // Nobody is left to tell when standard error is closed; the exit code still speaks.
         drop(std::io::stderr().write_all(&text));
-        ExitCode::from(FAILED)
+        ExitCode(FAILED)
     }
 }
 

@@ -6,17 +6,32 @@
 mod argv;
 mod doctor;
 mod help;
-pub(crate) mod init;
+mod init;
 mod json;
 mod kernel;
 mod message;
 mod probe;
 mod report;
+mod signal;
 
 use argv::{Order, Sorted};
 use message::Failure;
-use std::ffi::OsString;
-use std::process::ExitCode;
+use pipkin::sys::signal::{Action, set_action};
+use pipkin::sys::stdio::Stream;
+use std::ffi::{OsStr, OsString};
+
+/// The code this program ends with.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct ExitCode(u8);
+
+impl ExitCode {
+    const SUCCESS: Self = Self(0);
+
+    /// As exit(3) takes it.
+    pub(crate) fn number(self) -> i32 {
+        i32::from(self.0)
+    }
+}
 
 /// What a verb ends with: its exit code, or what went wrong.
 type Outcome = Result<ExitCode, Failure>;
@@ -32,17 +47,36 @@ struct Verb {
 
 const VERBS: &[Verb] = &[
     Verb { name: "doctor", help: help::DOCTOR, order: Order::Mixed, run: doctor::run },
+    Verb { name: "init", help: help::INIT, order: Order::OptionsFirst, run: init::run },
     Verb { name: "probe", help: help::PROBE, order: Order::Mixed, run: probe::run },
 ];
 
-/// Answers one call of the program; `args` are those after its name.
-pub(crate) fn main(args: &[OsString]) -> ExitCode {
+/// Answers one call of the program by the name `called_as`; `args` are those after it.
+pub(crate) fn main(called_as: &OsStr, args: &[OsString]) -> ExitCode {
+    if init::boots(called_as, args) {
+        init::boot(called_as, args);
+    }
     if pipkin::sys::auxv::secure_execution() {
         let why = b"it was installed with more rights than its caller has";
         let remedy = "take away its set-user-id bit and file capabilities (chmod u-s,g-s; setcap -r)";
         return Failure::new("run", b"pipkin", why).remedy(remedy).tell();
     }
-    dispatch(args).unwrap_or_else(|failure| failure.tell())
+    let answered = match init::face(called_as) {
+        Some(face) => init::main(face, args),
+        None => prepare(args).and_then(|()| dispatch(args)),
+    };
+    answered.unwrap_or_else(|failure| failure.tell())
+}
+
+/// What every verb but `init` can rely on: three open standard streams, and an error instead of a signal for writing
+/// to a closed pipe. An init changes nothing, since its payload would inherit it.
+fn prepare(args: &[OsString]) -> Result<(), Failure> {
+    const SIGPIPE: i32 = 13;
+    if args.first().is_some_and(|verb| verb == "init") {
+        return Ok(());
+    }
+    Stream::open_closed().map_err(|errno| Failure::errno("open", b"/dev/null", errno))?;
+    set_action(SIGPIPE, Action::Ignore).map_err(|errno| Failure::errno("ignore SIGPIPE", b"", errno))
 }
 
 fn dispatch(args: &[OsString]) -> Outcome {

@@ -1,11 +1,10 @@
 //! Facts as a tree, shown to a person as aligned lines or to a program as JSON.
 
-use super::Outcome;
 use super::json::Json;
 use super::message::Failure;
+use super::{ExitCode, Outcome};
 use rustix::io::Errno;
 use std::io::Write;
-use std::process::ExitCode;
 
 /// One fact.
 #[derive(Clone, PartialEq, Eq, Debug)]

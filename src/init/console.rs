@@ -2,6 +2,7 @@
 //!
 //! A message that cannot be written is lost: there is nobody left to tell.
 
+use super::payload::{DIGITS, decimal};
 use crate::error::{Error, Subject};
 use crate::sys::stdio::Stream;
 use rustix::io::Errno;
@@ -35,18 +36,8 @@ impl Message {
 
     /// Adds a decimal number.
     pub fn number(self, number: u32) -> Self {
-        let mut digits = [0_u8; 10];
-        let mut rest = number;
-        let mut used = 0_usize;
-        for digit in digits.iter_mut().rev() {
-            *digit = (rest % 10) as u8 | b'0';
-            used = used.saturating_add(1);
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
-        }
-        digits.iter().skip(digits.len().saturating_sub(used)).copied().fold(self, Self::byte)
+        let mut digits = [0_u8; DIGITS];
+        decimal(number, &mut digits).iter().copied().fold(self, Self::byte)
     }
 
     /// Adds the kernel's reason.

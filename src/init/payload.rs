@@ -1,7 +1,7 @@
 //! Becoming the payload: the search along PATH that execvp(3) makes, without memory of its own.
 
 use crate::error::Error;
-use crate::sys::process::{StrArray, execve};
+use crate::sys::process::{StrArray, StrSlot, execve};
 use core::ffi::CStr;
 use rustix::io::Errno;
 
@@ -48,6 +48,34 @@ fn join<'b>(buffer: &'b mut [u8], directory: &[u8], name: &[u8]) -> Option<&'b C
     CStr::from_bytes_until_nul(buffer).ok()
 }
 
+/// Sets `slot` to `LISTEN_PID=` and this process's id (sd_listen_fds(3)).
+///
+/// # Errors
+/// `ENAMETOOLONG` when the slot is too small.
+pub fn name_listener<const N: usize>(slot: &StrSlot<N>) -> rustix::io::Result<()> {
+    let pid = rustix::process::getpid().as_raw_nonzero().get();
+    let mut digits = [0_u8; DIGITS];
+    slot.set(&[b"LISTEN_PID=", decimal(pid.unsigned_abs(), &mut digits)])
+}
+
+/// Digits of the largest number that [`decimal`] writes.
+pub(super) const DIGITS: usize = 10;
+
+/// Writes `number` into the end of `digits` and answers the part written.
+pub(super) fn decimal(number: u32, digits: &mut [u8; DIGITS]) -> &[u8] {
+    let mut rest = number;
+    let mut used = 0_usize;
+    for digit in digits.iter_mut().rev() {
+        *digit = (rest % 10) as u8 | b'0';
+        used = used.saturating_add(1);
+        rest /= 10;
+        if rest == 0 {
+            break;
+        }
+    }
+    digits.get(DIGITS.saturating_sub(used)..).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -60,6 +88,16 @@ mod tests {
         assert_eq!(join(&mut buffer, b"", b"sh"), Some(c"sh"));
         assert_eq!(join(&mut buffer, b"/abcdefghijk", b"sh"), Some(c"/abcdefghijk/sh"));
         assert_eq!(join(&mut buffer, b"/abcdefghijkl", b"sh"), None);
+    }
+
+    #[test]
+    fn a_listener_is_named_by_its_own_id() {
+        let slot = StrSlot::<32>::new();
+        assert_eq!(name_listener(&slot), Ok(()));
+        assert_eq!(name_listener(&StrSlot::<4>::new()), Err(Errno::NAMETOOLONG));
+        let mut digits = [0; DIGITS];
+        assert_eq!(decimal(0, &mut digits), b"0");
+        assert_eq!(decimal(u32::MAX, &mut digits), b"4294967295");
     }
 
     #[test]

@@ -80,7 +80,10 @@ fn the_whole_machine_is_never_reached_from_below_pid_1() {
             let mut state = State::new(&options, false, main);
             let events = [came(1), exited(MAIN, 0), came(1), Event::Tick, came(TERM)];
             for (event, now_ms) in events.into_iter().zip([1, 2, 3, 1000, 1001]) {
-                assert!(!matches!(state.step(now_ms, event), Act::Send(Target::All, _)), "{scope:?} {event:?}");
+                assert!(
+                    !matches!(state.step(now_ms, event), Act::Send(Target::All, _)),
+                    "{scope:?} {event:?}"
+                );
             }
         }
     }

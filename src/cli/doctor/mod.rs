@@ -10,8 +10,7 @@ mod trial;
 use super::argv::Sorted;
 use super::json::Json;
 use super::message::Failure;
-use super::{Outcome, report};
-use std::process::ExitCode;
+use super::{ExitCode, Outcome, report};
 
 /// Exit code when a container cannot run here at all.
 const UNFIT: u8 = 1;
@@ -80,7 +79,7 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let json = typed.options.iter().any(|(name, _)| *name == "--json");
     report::write(&if json { as_json(&checks) } else { as_text(&checks) })?;
     let unfit = checks.iter().any(|check| check.required && check.state == State::Missing);
-    Ok(if unfit { ExitCode::from(UNFIT) } else { ExitCode::SUCCESS })
+    Ok(if unfit { ExitCode(UNFIT) } else { ExitCode::SUCCESS })
 }
 
 fn examine() -> Vec<Check> {
