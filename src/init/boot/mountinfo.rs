@@ -18,6 +18,11 @@ pub(super) struct Entry<'a> {
 }
 
 impl Entry<'_> {
+    /// Whether this is the kernel's first root, with an initramfs unpacked to it.
+    pub(super) fn is_initramfs(&self) -> bool {
+        self.kind == b"rootfs" && self.target == c"/"
+    }
+
     /// Whether something would be lost or left unclean without unmounting: all but what lives in memory only.
     pub(super) fn keeps_data(&self) -> bool {
         const MEMORY: [&[u8]; 19] = [

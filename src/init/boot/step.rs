@@ -4,6 +4,7 @@
 //! is left as it is, and one that fails does not keep the next from being tried.
 
 use super::file;
+use super::mountinfo;
 use crate::error::{Error, Result, Stage};
 use crate::init::console;
 use crate::netlink::link;
@@ -11,9 +12,9 @@ use crate::sys::process::duplicate_onto;
 use crate::sys::stdio::Stream;
 use core::ffi::CStr;
 use rustix::fd::AsRawFd;
-use rustix::fs::{AtFlags, Mode, OFlags, StatxAttributes, StatxFlags, mkdir, open, statx, symlink};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, mkdir, open, statx, symlink};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, mount};
+use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount, open_tree};
 use rustix::system::RebootCommand;
 
 /// A pseudo file system and where it belongs.
@@ -30,6 +31,8 @@ pub(super) struct Mount {
 pub(super) enum Step<'a> {
     /// Mount, unless something is mounted there.
     Mount(&'static Mount),
+    /// Have a root that pivot_root(2) can replace, as containers need it.
+    Root,
     /// Have somewhere to write temporary files, also under a read-only root.
     Temporary,
     /// Take `/dev/console` as the standard streams.
@@ -87,9 +90,11 @@ const CGROUP: Mount = Mount {
 /// What comes before the kernel command line can be read.
 pub(super) const EARLY: [Step<'static>; 3] = [Step::Mount(&DEV), Step::Console, Step::Mount(&PROC)];
 
-/// All the rest, in order: modules first, since a file system or a controller may be one.
-pub(super) const fn rest(hostname: Option<&CStr>) -> [Step<'_>; 12] {
+/// All the rest, in order: the root before there is more to copy with it, and modules early, since a file system or a
+/// controller may be one.
+pub(super) const fn rest(hostname: Option<&CStr>) -> [Step<'_>; 13] {
     [
+        Step::Root,
         Step::Mount(&SYS),
         Step::Modules,
         Step::Mount(&PTS),
@@ -130,6 +135,7 @@ impl Troubles {
 pub(super) fn perform(step: Step<'_>, troubles: &mut Troubles) {
     match step {
         Step::Mount(wanted) => troubles.note(mount_once(wanted)),
+        Step::Root => troubles.note(root()),
         Step::Temporary => troubles.note(temporary()),
         Step::Console => troubles.note(take_console()),
         Step::DeviceLinks => device_links(troubles),
@@ -162,6 +168,24 @@ fn mount_once(wanted: &Mount) -> Result<()> {
         Ok(()) | Err(Errno::BUSY) => Ok(()),
         Err(errno) => Err(Error::on("mount", wanted.target.to_bytes(), errno)),
     }
+}
+
+/// Puts a copy of the root mount over an initramfs, and goes there.
+///
+/// The mount an initramfs is unpacked to hangs on no other, and pivot_root(2) refuses to replace such a one, in every
+/// mount namespace copied from ours as well. The copy hangs on it; the files are the same.
+fn root() -> Result<()> {
+    const STAGE: &str = "put a mount over the initramfs";
+    let mut initramfs = false;
+    mountinfo::for_each_from_last(|mounted| initramfs |= mounted.is_initramfs());
+    if !initramfs {
+        return Ok(());
+    }
+    let whole = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
+    let copy = open_tree(CWD, c"/", whole | OpenTreeFlags::OPEN_TREE_CLOEXEC).stage(STAGE)?;
+    move_mount(&copy, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).stage(STAGE)?;
+    rustix::process::fchdir(&copy).stage(STAGE)?;
+    rustix::process::chroot(c".").stage(STAGE)
 }
 
 fn temporary() -> Result<()> {
