@@ -8,7 +8,9 @@
 //! | `PIPKIN` | the static program; cargo's own build of it when unset |
 //! | `PIPKIN_HOOKS` | the same with the test-only pause points |
 //! | `PIPKIN_ROOTFS` | a folder with an unpacked Alpine root file system |
+//! | `PIPKIN_VM` | set in the test machine |
 
+mod machine;
 mod program;
 mod start;
 
@@ -16,5 +18,6 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
-    libtest_mimic::run(&arguments, start::cases()).exit_code()
+    let cases = [start::cases(), machine::cases()];
+    libtest_mimic::run(&arguments, cases.into_iter().flatten().collect()).exit_code()
 }

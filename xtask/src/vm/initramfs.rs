@@ -6,7 +6,7 @@
 //! | `/alpine` | Alpine once more and untouched, for containers |
 //! | `/init`, `/usr/bin/pipkin` | the shipped program |
 //! | `/lib/modules/pipkin/` | kernel modules, in the order of `/etc/pipkin/modules` |
-//! | `/etc/pipkin/init` | the job |
+//! | `/etc/pipkin/job` | what the machine was booted for |
 
 use super::GuestFile;
 use super::kernel::Kernel;
@@ -22,6 +22,9 @@ use std::collections::HashMap;
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::Path;
+
+/// Where the machine finds its job.
+pub(super) const JOB: &str = "/etc/pipkin/job";
 
 /// What containers, their network and the machine's devices need. Most are parts of the kernel on one distribution
 /// or another.
@@ -56,7 +59,7 @@ pub(super) struct Contents<'a> {
     pub(super) kernel: &'a Kernel,
     /// The shipped program.
     pub(super) pipkin: &'a Path,
-    /// The text of `/etc/pipkin/init`.
+    /// The shell script of the job.
     pub(super) job: String,
     pub(super) files: &'a [GuestFile],
 }
@@ -75,8 +78,7 @@ pub(super) fn write(arch: Arch, contents: &Contents<'_>, out: &Path) -> Result<(
     add_modules(&mut tree, selection.modules)?;
     tree.host_file("/usr/bin/pipkin", 0o755, contents.pipkin)?;
     tree.hard_link("/init", "/usr/bin/pipkin")?;
-    tree.file("/etc/hostname", 0o644, *b"pipkin-vm\n")?;
-    tree.file("/etc/pipkin/init", 0o755, contents.job.as_bytes())?;
+    tree.file(JOB, 0o644, contents.job.as_bytes())?;
     for file in contents.files {
         tree.host_file(&file.path, file.mode, &file.host)?;
     }

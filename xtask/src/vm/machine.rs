@@ -131,7 +131,8 @@ fn kernel_arguments(arch: Arch) -> String {
         Arch::X86_64 => "ttyS0",
         Arch::Aarch64 => "ttyAMA0",
     };
-    format!("console={console} panic=-1 quiet loglevel=3 rdinit=/init")
+    let job = super::initramfs::JOB;
+    format!("console={console} panic=-1 quiet loglevel=3 rdinit=/init pipkin.hostname=pipkin-vm -- sh {job}")
 }
 
 /// A path as a value among qemu's comma-separated options.

@@ -186,7 +186,7 @@ fn folder(arch: Arch) -> Result<PathBuf> {
 
 /// The job as a script: the kernel's command line holds 32 words and no quotes, this holds anything.
 fn script(job: &Job, size: Option<String>) -> String {
-    let mut script = String::from("#!/bin/sh\ncd /root\n");
+    let mut script = String::from("cd /root\n");
     for (name, value) in &job.env {
         script.push_str(&format!("export {name}={}\n", quoted(value)));
     }
@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn a_shell_knows_the_size_of_the_terminal() {
         let script = script(&Job::default(), Some("rows 24 cols 80".to_owned()));
-        assert_eq!(script, "#!/bin/sh\ncd /root\nstty rows 24 cols 80\nexec sh -l\n");
+        assert_eq!(script, "cd /root\nstty rows 24 cols 80\nexec sh -l\n");
         assert_eq!(quoted("a'b"), r"'a'\''b'");
     }
 }
