@@ -10,6 +10,7 @@
 //! | [`socket`] | sending, matching answers to requests, refusals as errors |
 //! | [`link`] | `lo`, bridges, veth pairs |
 //! | [`address`], [`route`], [`neighbour`] | the IP side of links |
+//! | [`nftables`] | tables, chains, rules, sets: changes as transactions, and lists |
 //! | [`interface`] | a whole interface set up from within its namespace |
 //!
 //! Dangers: everything the kernel sends is read with checks, and a reply that does not fit is an error, never a
@@ -27,6 +28,7 @@ pub mod batch;
 pub mod interface;
 pub mod link;
 pub mod neighbour;
+pub mod nftables;
 pub mod route;
 pub mod socket;
 pub mod wire;

@@ -1,18 +1,18 @@
 //! A container's interface from both sides: the pair made outside, the rest done inside.
 
-use crate::namespace::{self, beside};
+use crate::namespace::{self, Place};
 use crate::{commit, kernel_case, name, open, tool};
 use libtest_mimic::Trial;
 use pipkin::netlink::interface::{self, Interface};
+use pipkin::netlink::link::{self, create_pair};
 use pipkin::netlink::wire::address::Address;
 use pipkin::netlink::wire::ip::{Cidr, INET, INET6};
 use pipkin::netlink::wire::link::{Kind, Link, Name, UP};
 use pipkin::netlink::wire::route::Route;
-use pipkin::netlink::{address, link, neighbour, route};
-use rustix::fd::{AsFd, OwnedFd};
+use pipkin::netlink::{address, neighbour, route};
+use rustix::fd::AsFd;
 use rustix::io::Errno;
 use std::fs;
-use std::io::Read;
 use std::net::{IpAddr, TcpListener, TcpStream};
 
 pub(crate) fn cases() -> Vec<Trial> {
@@ -53,25 +53,25 @@ fn both_sides() {
     let index = bridge();
     let listeners = ["172.20.0.1:0", "[fd00:20::1]:0"].map(|place| TcpListener::bind(place).unwrap());
     let places = listeners.each_ref().map(|listener| listener.local_addr().unwrap());
+    let container = Place::new();
     let near_name = name("near0");
-    let outside = |other: &OwnedFd| {
-        let near = Link {
-            name: Some(near_name),
-            kind: Some(Kind::Veth),
-            master: Some(index),
-            mtu: Some(1400),
-            flags: UP,
-            change: UP,
-            ..Link::default()
-        };
-        let far = Link { name: Some(name("eth0")), mac: Some(MAC), mtu: Some(1400), ..Link::default() };
-        commit(&mut open(), &mut [0; 512], |batch| link::create_pair(batch, &near, &far, other.as_fd()))
-            .unwrap();
-        assert_eq!(link::index(&open(), &name("eth0")).unwrap_err().errno, Errno::NODEV);
-        let listed = link::fold_members(&mut open(), index, &Vec::new(), |found, link| found.push(link.name));
-        assert_eq!(listed, Ok(vec![Some(near_name)]));
+    let near = Link {
+        name: Some(near_name),
+        kind: Some(Kind::Veth),
+        master: Some(index),
+        mtu: Some(1400),
+        flags: UP,
+        change: UP,
+        ..Link::default()
     };
-    let inside = || {
+    let far = Link { name: Some(name("eth0")), mac: Some(MAC), mtu: Some(1400), ..Link::default() };
+    commit(&mut open(), &mut [0; 512], |batch| create_pair(batch, &near, &far, container.fd.as_fd()))
+        .unwrap();
+    assert_eq!(link::index(&open(), &name("eth0")).unwrap_err().errno, Errno::NODEV);
+    let listed = link::fold_members(&mut open(), index, &Vec::new(), |found, link| found.push(link.name));
+    assert_eq!(listed, Ok(vec![Some(near_name)]));
+
+    container.run(move || {
         let eth0 = name("eth0");
         let interfaces = [Interface {
             name: &eth0,
@@ -79,40 +79,19 @@ fn both_sides() {
             gateways: &[ip("172.20.0.1"), ip("fd00:20::1")],
         }];
         interface::configure(&interfaces).unwrap();
-        let index = what_is_inside(&eth0);
-        for (family, gateway) in [(INET, "172.20.0.1"), (INET6, "fd00:20::1")] {
-            let defaults = route::fold(&mut open(), family, &Vec::new(), |found: &mut Vec<Route>, route| {
-                if route.destination.prefix_len() == 0 && route.gateway.is_some() {
-                    found.push(*route);
-                }
-            })
-            .unwrap();
-            assert_eq!(defaults.len(), 1);
-            assert_eq!((defaults[0].gateway, defaults[0].link), (Some(ip(gateway)), Some(index)));
-        }
-        assert_eq!(route::uplink(&mut open()).unwrap().unwrap().link, Some(index));
-        for place in places {
-            let mut said = String::new();
-            TcpStream::connect(place).unwrap().read_to_string(&mut said).unwrap();
-            assert_eq!(said, "");
-        }
+        what_is_inside(&eth0);
+        drop(places.map(|place| TcpStream::connect(place).unwrap()));
         // Done twice, it is refused: an address that is there is not taken over silently.
         assert_eq!(interface::configure(&interfaces).unwrap_err().errno, Errno::EXIST);
-    };
-    // The connections wait in the listeners' queues; they end when the listeners do.
-    let accept = std::thread::scope(|scope| {
-        let accepted = scope.spawn(|| listeners.map(|listener| listener.accept().map(drop)));
-        beside(outside, inside, || ());
-        accepted.join().unwrap()
     });
-    assert!(accept.iter().all(Result::is_ok));
     assert!(link::get(&mut open(), &near_name).is_ok_and(|near| near.statistics.unwrap().rx_packets > 0));
     commit(&mut open(), &mut [0; 256], |batch| link::delete(batch, &near_name)).unwrap();
     assert_eq!(link::fold_members(&mut open(), index, &0, |count, _| *count += 1), Ok(0));
+    container.run(|| assert_eq!(link::index(&open(), &name("eth0")).unwrap_err().errno, Errno::NODEV));
 }
 
-/// Checks `eth0` by our own lists and by ip's; gives its index.
-fn what_is_inside(eth0: &Name) -> u32 {
+/// Checks `eth0` by our own lists and by ip's.
+fn what_is_inside(eth0: &Name) {
     let mut socket = open();
     let found = link::get(&mut socket, eth0).unwrap();
     assert_eq!((found.mac, found.mtu, found.flags & UP), (Some(MAC), Some(1400), UP));
@@ -135,7 +114,17 @@ fn what_is_inside(eth0: &Name) -> u32 {
     if let Some(told) = tool::json("ip", &["-j", "route", "show", "default"]) {
         assert_eq!((&told[0]["gateway"], &told[0]["dev"]), (&"172.20.0.1".into(), &"eth0".into()));
     }
-    found.index
+    for (family, gateway) in [(INET, "172.20.0.1"), (INET6, "fd00:20::1")] {
+        let defaults = route::fold(&mut socket, family, &Vec::new(), |list: &mut Vec<Route>, route| {
+            if route.destination.prefix_len() == 0 && route.gateway.is_some() {
+                list.push(*route);
+            }
+        })
+        .unwrap();
+        assert_eq!(defaults.len(), 1);
+        assert_eq!((defaults[0].gateway, defaults[0].link), (Some(ip(gateway)), Some(found.index)));
+    }
+    assert_eq!(route::uplink(&mut socket).unwrap().unwrap().link, Some(found.index));
 }
 
 fn routes_and_neighbours() {
@@ -192,16 +181,13 @@ fn routes_and_neighbours() {
 fn a_moved_link() {
     let traveller = Link { name: Some(name("traveller")), kind: Some(Kind::Veth), ..Link::default() };
     let stays = Link { name: Some(name("stays")), ..Link::default() };
-    let outside = |other: &OwnedFd| {
-        let here = namespace::own();
-        let called = name("traveller");
-        commit(&mut open(), &mut [0; 512], |batch| {
-            link::create_pair(batch, &traveller, &stays, here.as_fd());
-            link::surrender(batch, &called, other.as_fd());
-        })
-        .unwrap();
-        assert_eq!(link::get(&mut open(), &called).unwrap_err().errno, Errno::NODEV);
-        assert!(link::get(&mut open(), &name("stays")).is_ok());
-    };
-    beside(outside, || assert!(link::get(&mut open(), &name("traveller")).is_ok()), || ());
+    let (here, other, called) = (namespace::own(), Place::new(), name("traveller"));
+    commit(&mut open(), &mut [0; 512], |batch| {
+        create_pair(batch, &traveller, &stays, here.as_fd());
+        link::surrender(batch, &called, other.fd.as_fd());
+    })
+    .unwrap();
+    assert_eq!(link::get(&mut open(), &called).unwrap_err().errno, Errno::NODEV);
+    assert!(link::get(&mut open(), &name("stays")).is_ok());
+    other.run(|| assert!(link::get(&mut open(), &name("traveller")).is_ok()));
 }

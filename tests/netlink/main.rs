@@ -7,6 +7,7 @@ mod captured;
 mod interface;
 mod link;
 mod namespace;
+mod nftables;
 mod tool;
 
 use libtest_mimic::{Arguments, Completion, Trial};
@@ -18,7 +19,8 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let cases = captured::cases().into_iter().chain(link::cases()).chain(interface::cases());
+    let cases =
+        captured::cases().into_iter().chain(link::cases()).chain(interface::cases()).chain(nftables::cases());
     libtest_mimic::run(&arguments, cases.collect()).exit_code()
 }
 

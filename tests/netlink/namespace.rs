@@ -4,7 +4,9 @@ use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags};
 use rustix::thread::UnshareFlags;
 use std::fs;
-use std::sync::mpsc::channel;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
 
 /// The kernel does not give us a network namespace.
 #[derive(Debug)]
@@ -18,42 +20,56 @@ pub(crate) fn in_new(test: impl FnOnce() + Send) -> Result<(), Refused> {
             test();
             Ok(())
         });
-        body.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        body.join().unwrap_or_else(|panic| resume_unwind(panic))
     })
 }
 
-/// Runs `outside` here with a descriptor of a second new network namespace, then `inside` in that one, then
-/// `after` here while the second still is.
-pub(crate) fn beside<T>(
-    outside: impl FnOnce(&OwnedFd),
-    inside: impl FnOnce() + Send,
-    after: impl FnOnce() -> T,
-) -> T {
-    let (opened, open) = channel();
-    let (prepared, ready) = channel();
-    let (configured, done) = channel();
-    let (finished, end) = channel::<()>();
-    std::thread::scope(|scope| {
-        let other = scope.spawn(move || {
+type Job = Box<dyn FnOnce() + Send>;
+
+/// Another network namespace, with a thread in it that does what it is told. Both end when this is dropped.
+pub(crate) struct Place {
+    /// The namespace.
+    pub(crate) fd: OwnedFd,
+    jobs: Option<Sender<Job>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        let (jobs, queue) = channel::<Job>();
+        let (opened, fd) = channel();
+        let thread = std::thread::spawn(move || {
             enter().unwrap();
             opened.send(own()).unwrap();
-            // A sender that is gone is a test that failed on the other side, which tells by itself.
-            if ready.recv().is_ok() {
-                inside();
-                configured.send(()).unwrap();
-                assert!(end.recv().is_err());
-            }
+            queue.into_iter().for_each(|job| job());
         });
-        let namespace = open.recv().unwrap();
-        outside(&namespace);
-        prepared.send(()).unwrap();
-        if done.recv().is_err() {
-            std::panic::resume_unwind(other.join().unwrap_err());
+        Self { fd: fd.recv().unwrap(), jobs: Some(jobs), thread: Some(thread) }
+    }
+
+    /// What `job` gives, run in this namespace. Passes its panic on.
+    pub(crate) fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        self.start(job)()
+    }
+
+    /// The same without waiting: the function given back waits.
+    pub(crate) fn start<T: Send + 'static>(
+        &self,
+        job: impl FnOnce() -> T + Send + 'static,
+    ) -> impl FnOnce() -> T {
+        let (done, result) = channel();
+        let job: Job = Box::new(move || done.send(catch_unwind(AssertUnwindSafe(job))).unwrap_or_default());
+        self.jobs.as_ref().unwrap().send(job).unwrap();
+        move || result.recv().unwrap().unwrap_or_else(|panic| resume_unwind(panic))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        drop(self.jobs.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
         }
-        let result = after();
-        drop(finished);
-        result
-    })
+    }
 }
 
 /// The calling thread's network namespace.

@@ -50,6 +50,11 @@ impl<'b> Builder<'b> {
         self.buffer.get_mut(..self.len).ok_or(Overflow)
     }
 
+    /// Remembers that something did not fit.
+    pub(super) fn overflow(&mut self) {
+        self.overflowed = true;
+    }
+
     /// Replaces bytes already written.
     pub(crate) fn patch(&mut self, offset: usize, bytes: &[u8]) {
         let end = offset.saturating_add(bytes.len()).min(self.len);

@@ -17,6 +17,7 @@ pub mod ip;
 pub mod link;
 pub mod message;
 pub mod neighbour;
+pub mod nftables;
 pub mod route;
 #[cfg(test)]
 mod tests;

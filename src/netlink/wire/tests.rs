@@ -20,7 +20,7 @@ use rustix::io::Errno;
 use std::vec::Vec;
 
 /// What `emit` writes, as the payload of one message that must read back whole.
-fn payload(emit: impl FnOnce(&mut Builder<'_>)) -> Vec<u8> {
+pub(super) fn payload(emit: impl FnOnce(&mut Builder<'_>)) -> Vec<u8> {
     let mut buffer = [0; 4096];
     let mut builder = Builder::new(&mut buffer);
     builder.message(Header { kind: 99, ..Header::default() }, emit);
