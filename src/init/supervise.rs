@@ -6,12 +6,12 @@
 use super::console::Message;
 use super::option::Options;
 use super::state::{Act, Event, Outcome, State, Target};
+use crate::sys::clock::monotonic_ms as now_ms;
 use crate::sys::signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use rustix::process::{Pid, WaitOptions, WaitStatus, getpid, wait};
-use rustix::time::{ClockId, clock_gettime};
 
 /// Most signals read, and most children reaped, before the other is looked at again: a storm of one does not
 /// keep init from the other.
@@ -170,11 +170,4 @@ fn sleep(signals: BorrowedFd<'_>, parent: Option<BorrowedFd<'_>>, timeout_ms: Op
     let fds = both.get_mut(..used).unwrap_or_default();
     // EINTR (a debugger) and ENOMEM alike lead to another turn, which looks at everything anew.
     poll(fds, timeout.as_ref()).is_ok() && fds.get(1).is_some_and(|fd| !fd.revents().is_empty())
-}
-
-/// Milliseconds on a clock that never goes back.
-#[must_use]
-pub fn now_ms() -> u64 {
-    let now = clock_gettime(ClockId::Monotonic);
-    now.tv_sec.cast_unsigned().saturating_mul(1000).saturating_add(now.tv_nsec.cast_unsigned() / 1_000_000)
 }

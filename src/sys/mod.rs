@@ -9,6 +9,7 @@
 
 mod arch;
 pub mod auxv;
+pub mod clock;
 pub mod entry;
 pub mod mount;
 pub mod netlink;

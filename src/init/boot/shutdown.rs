@@ -8,7 +8,7 @@ use super::mountinfo::{self, Entry};
 use crate::init::best_effort;
 use crate::init::console::Message;
 use crate::init::option::End;
-use crate::init::supervise::now_ms;
+use crate::sys::clock::monotonic_ms as now_ms;
 use crate::sys::process::exit;
 use crate::sys::signal;
 use crate::sys::spawn::{Fork, fork};
