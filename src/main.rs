@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod cli;
+mod store;
 
 use pipkin::sys::entry::Strings;
 use std::ffi::{OsStr, OsString};

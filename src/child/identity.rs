@@ -3,7 +3,10 @@
 use super::account::{self, Entry, MOST_GROUPS};
 use super::path::{self, Links};
 use crate::spec::{Account, Capabilities, CapabilitySet, Rlimit, User};
-use crate::sys::process::{StrSlot, join_new_session_keyring, set_rlimit as set_raw_rlimit};
+use crate::sys::process::{
+    StrSlot, close_on_exec_from, join_new_session_keyring, set_rlimit as set_raw_rlimit,
+};
+use crate::sys::signal::{SignalSet, reset_actions, set_mask};
 use core::ffi::CStr;
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, OFlags, fchown, fstat};
@@ -17,11 +20,17 @@ use rustix::thread::{
     set_thread_res_gid, set_thread_res_uid,
 };
 
-/// Starts a session, with `terminal` as its controlling terminal and standard streams, and a keyring of its own.
+/// Starts a session, with `terminal` as its controlling terminal and standard streams, and keys, signals and
+/// descriptors of its own.
 ///
 /// # Errors
 /// Those of setsid(2), ioctl_tty(2) and dup(2). A kernel or filter without keyrings has none to share.
 pub(super) fn start_session(terminal: Option<&OwnedFd>) -> Result<()> {
+    // From here on a signal to this process is one to the container: it finds defaults, as the command will.
+    reset_actions()?;
+    set_mask(SignalSet::EMPTY)?;
+    // Everything of the host's goes at exec, whatever opened it and however.
+    close_on_exec_from(3)?;
     match join_new_session_keyring() {
         Ok(()) | Err(Errno::NOSYS | Errno::PERM) => {}
         Err(errno) => return Err(errno),

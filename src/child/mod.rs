@@ -174,7 +174,16 @@ impl<'a> State<'a> {
                 self.terminal.as_ref(),
             ),
             Step::ForbidNewPrivileges => rustix::thread::set_no_new_privs(true),
-            Step::Execute { .. } => Err(execute::execute(process)),
+            Step::InstallFilter(filter) => {
+                let flags =
+                    sys::seccomp::Flags { log: filter.log, allow_speculation: true, all_threads: false };
+                sys::seccomp::install(filter.program, flags)
+            }
+            Step::Execute { command, init: false } => Err(execute::execute(process, command)),
+            Step::Execute { command, init: true } => {
+                let last = u16::try_from(self.context.plan.child.len().saturating_sub(1)).unwrap_or(u16::MAX);
+                Err(execute::execute_under_init(process, command, self.context.channel.as_fd(), last))
+            }
             // Every step stands in one of the three lists; a plan with another one cannot be carried out.
             _ => Err(Errno::NOSYS),
         }

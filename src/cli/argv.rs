@@ -57,6 +57,14 @@ fn spellings(help: &str) -> impl Iterator<Item = (&str, Known<'_>)> {
     })
 }
 
+/// The options that `help` shows, each with whether it takes a value.
+#[cfg(test)]
+pub(crate) fn options(help: &str) -> impl Iterator<Item = (&str, bool)> {
+    spellings(help)
+        .filter(|(spelling, option)| *spelling == option.name)
+        .map(|(name, option)| (name, option.value))
+}
+
 fn find<'a>(help: &'a str, typed: &str) -> Result<Known<'a>, String> {
     let found = spellings(help).find(|(spelling, _)| *spelling == typed).map(|(_, option)| option);
     found.ok_or_else(|| ["unknown option ", typed].concat())

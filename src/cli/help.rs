@@ -17,6 +17,9 @@ Usage: pipkin VERB [OPTIONS] ...
 Runs Linux containers from one static program, without a daemon.
 
 Verbs:
+  run        run a command in a new container
+  ps         list containers
+  rm         remove containers
   doctor     tell what this machine and user can and cannot do, and what to do
              about it
   init       be the init of a container: start a command, forward signals to it,
@@ -75,6 +78,30 @@ Other:
 Kernel arguments: pipkin.exec=PATH, pipkin.env.NAME=VALUE, pipkin.hostname=NAME,
 pipkin.end=poweroff|reboot|halt, pipkin.grace=MS, pipkin.rescue; what follows
 ' -- ' is the command.";
+
+/// Help of `ps`.
+pub(super) const PS: &str = "\
+Usage: pipkin ps [OPTIONS]
+
+Lists the containers that run, newest first. What a killed Pipkin left behind is
+cleaned up on the way.
+
+Options:
+  -a, --all    also those that have ended
+  -q, --quiet  only the ids
+      --help   show this help";
+
+/// Help of `rm`.
+pub(super) const RM: &str = "\
+Usage: pipkin rm [OPTIONS] CONTAINER ...
+
+Removes containers that have ended, with their writable layers. CONTAINER is a
+name, an id, or the beginning of just one id. What a killed Pipkin left behind is
+cleaned up on the way.
+
+Options:
+  -f, --force  kill running ones first; one that does not exist is no error
+      --help   show this help";
 
 /// Help of `probe`.
 pub(super) const PROBE: &str = "\

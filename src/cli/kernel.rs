@@ -1,5 +1,8 @@
 //! What the kernel tells in its files.
 
+use std::ffi::{CStr, CString};
+use std::path::Path;
+
 /// The contents of `path` without the newline at its end; `None` when there is no such file or it cannot be read.
 pub(crate) fn read(path: &str) -> Option<Vec<u8>> {
     let mut text = std::fs::read(path).ok()?;
@@ -12,6 +15,20 @@ pub(crate) fn read(path: &str) -> Option<Vec<u8>> {
 /// The same as text; bytes that are not UTF-8 are replaced.
 pub(crate) fn read_text(path: &str) -> Option<String> {
     read(path).map(|text| String::from_utf8_lossy(&text).into_owned())
+}
+
+/// The thermal counters of every CPU that has them, by which one container can tell what another computes.
+pub(crate) fn thermal_directories() -> Vec<&'static CStr> {
+    // A list of ranges that ends with the highest number: 0-7.
+    let possible = read_text("/sys/devices/system/cpu/possible").unwrap_or_default();
+    let last = possible.rsplit(['-', ',']).next().and_then(|last| last.parse().ok()).unwrap_or(0_u32);
+    let path = |cpu: u32| ["/sys/devices/system/cpu/cpu", &cpu.to_string(), "/thermal_throttle"].concat();
+    // All have them or none: a machine without does not pay for each CPU.
+    if !Path::new(&path(0)).exists() {
+        return Vec::new();
+    }
+    let found = (0..=last).map(path).filter(|path| Path::new(path).exists());
+    found.filter_map(|path| Some(&*Box::leak(CString::new(path).ok()?.into_boxed_c_str()))).collect()
 }
 
 /// Undoes the escapes of mount tables: `\040` and the like for blanks and backslashes in names (proc_pid_mounts(5)).

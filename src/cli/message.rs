@@ -19,6 +19,8 @@ pub(crate) struct Failure {
     line: Vec<u8>,
     /// What to do about it; empty when there is nothing to say.
     remedy: String,
+    /// The exit code it ends with.
+    code: u8,
 }
 
 impl Failure {
@@ -26,14 +28,14 @@ impl Failure {
     pub(crate) fn usage(verb: &str, line: &str) -> Self {
         let remedy = ["see 'pipkin ", verb, if verb.is_empty() { "" } else { " " }, "--help'"].concat();
         let prefix = if verb.is_empty() { "" } else { " " };
-        Self { line: [prefix, verb, ": ", line].concat().into_bytes(), remedy }
+        Self { line: [prefix, verb, ": ", line].concat().into_bytes(), remedy, code: FAILED }
     }
 
     /// `what`, a verb phrase, cannot be done to `subject`, and why.
     pub(crate) fn new(what: &str, subject: &[u8], why: &[u8]) -> Self {
         let space: &[u8] = if subject.is_empty() { b"" } else { b" " };
         let line = [b": cannot ", what.as_bytes(), space, subject, b": ", why].concat();
-        Self { line, remedy: String::new() }
+        Self { line, remedy: String::new(), code: FAILED }
     }
 
     /// `what` cannot be done to `subject`, by the kernel's answer.
@@ -41,12 +43,22 @@ impl Failure {
         Self::new(what, subject, reason(errno).as_bytes())
     }
 
+    /// The same, where the answer came through std.
+    pub(crate) fn io(what: &str, subject: &[u8], error: &std::io::Error) -> Self {
+        Self::errno(what, subject, error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
+    }
+
     /// The same failure with a remedy.
     pub(crate) fn remedy(self, remedy: &str) -> Self {
         Self { remedy: remedy.to_owned(), ..self }
     }
 
-    /// Prints it to standard error and gives the exit code of a failed Pipkin.
+    /// The same failure with an exit code of its own.
+    pub(crate) fn code(self, code: u8) -> Self {
+        Self { code, ..self }
+    }
+
+    /// Prints it to standard error and gives its exit code.
     pub(crate) fn tell(&self) -> ExitCode {
         let newline = if self.remedy.is_empty() { "" } else { "\n" };
         let mut text = b"pipkin".to_vec();
@@ -56,7 +68,7 @@ impl Failure {
         text.push(b'\n');
         // Nobody is left to tell when standard error is closed; the exit code still speaks.
         drop(std::io::stderr().write_all(&text));
-        ExitCode(FAILED)
+        ExitCode(self.code)
     }
 }
 

@@ -9,11 +9,17 @@ mod help;
 mod init;
 mod json;
 mod kernel;
+mod launch;
+mod list;
 mod message;
 mod probe;
+mod remove;
 mod report;
+mod run;
 mod signal;
+mod text;
 
+use crate::store::Store;
 use argv::{Order, Sorted};
 use message::Failure;
 use pipkin::sys::signal::{Action, set_action};
@@ -48,7 +54,10 @@ struct Verb {
 const VERBS: &[Verb] = &[
     Verb { name: "doctor", help: help::DOCTOR, order: Order::Mixed, run: doctor::run },
     Verb { name: "init", help: help::INIT, order: Order::OptionsFirst, run: init::run },
+    Verb { name: "ps", help: help::PS, order: Order::Mixed, run: list::run },
+    Verb { name: "rm", help: help::RM, order: Order::Mixed, run: remove::run },
     Verb { name: "probe", help: help::PROBE, order: Order::Mixed, run: probe::run },
+    Verb { name: "run", help: run::help::RUN, order: Order::OptionsFirst, run: run::run },
 ];
 
 /// Answers one call of the program by the name `called_as`; `args` are those after it.
@@ -100,4 +109,9 @@ fn dispatch(args: &[OsString]) -> Outcome {
 
 fn find(name: &str) -> Option<&'static Verb> {
     VERBS.iter().find(|verb| verb.name == name)
+}
+
+/// The store of whoever calls.
+fn open_store() -> Result<Store, Failure> {
+    Store::open().map_err(|error| Failure::io("find the directories of the store", b"", &error))
 }

@@ -3,7 +3,6 @@
 use super::json::Json;
 use super::message::Failure;
 use super::{ExitCode, Outcome};
-use rustix::io::Errno;
 use std::io::Write;
 
 /// One fact.
@@ -102,10 +101,8 @@ pub(crate) fn print(fact: &Fact, json: bool) -> Outcome {
 /// A [`Failure`] when that does not take it all, so that a full disk does not look like success.
 pub(crate) fn write(text: &[u8]) -> Outcome {
     let mut out = std::io::stdout().lock();
-    out.write_all(text).and_then(|()| out.flush()).map_err(|error| {
-        let errno = error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error);
-        Failure::errno("write to", b"standard output", errno)
-    })?;
+    let written = out.write_all(text).and_then(|()| out.flush());
+    written.map_err(|error| Failure::io("write to", b"standard output", &error))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -367,9 +367,11 @@ impl<'a> Step<'a> {
             ),
             Self::RaiseLoopback => Description::new("raise-loopback", "bring up the loopback interface", []),
             Self::AwaitHost => Description::new("await-host", "wait until the host's part is done", []),
-            Self::NewSession => {
-                Description::new("new-session", "start a session and a keyring of its own", [])
-            }
+            Self::NewSession => Description::new(
+                "new-session",
+                "start a session with keys, signals and descriptors of its own",
+                [],
+            ),
             Self::CloseStdin => {
                 Description::new("close-stdin", "read nothing: standard input is /dev/null", [])
             }
@@ -404,6 +406,14 @@ impl<'a> Step<'a> {
             Self::ForbidNewPrivileges => {
                 Description::new("forbid-new-privileges", "let no exec raise privileges", [])
             }
+            Self::InstallFilter(filter) => Description::new(
+                "install-filter",
+                "install the seccomp filter of {origin}, {instructions} instructions",
+                [
+                    ("origin", Value::Bytes(filter.origin.as_bytes())),
+                    ("instructions", Value::Number(u64::try_from(filter.program.len()).unwrap_or(u64::MAX))),
+                ],
+            ),
             Self::Execute { command, init } => Description::new(
                 "execute",
                 "run {command}[ under Pipkin as PID 1{init}]",

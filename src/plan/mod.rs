@@ -312,9 +312,16 @@ impl<'a> Child<'_, 'a> {
             self.push(Step::SetRlimit(*limit))?;
         }
         self.push(Step::SetUmask(process.umask))?;
+        // Without no_new_privs only root may install a filter.
+        if let Some(filter) = process.filter.filter(|_| !process.no_new_privileges) {
+            self.push(Step::InstallFilter(filter))?;
+        }
         self.push(Step::BecomeUser { user: process.user, capabilities: process.capabilities })?;
         if process.no_new_privileges {
             self.push(Step::ForbidNewPrivileges)?;
+        }
+        if let Some(filter) = process.filter.filter(|_| process.no_new_privileges) {
+            self.push(Step::InstallFilter(filter))?;
         }
         let command = process.args.list.first().copied().unwrap_or(c"");
         self.push(Step::Execute { command, init: spec.init })

@@ -1,7 +1,8 @@
 //! The two lists of a plan: what the host does and what the child does.
 
 use crate::spec::{
-    Attributes, Capabilities, Device, IdMap, MountOption, Propagation, Rlimit, Upper, User, WindowSize,
+    Attributes, Capabilities, Device, Filter, IdMap, MountOption, Propagation, Rlimit, Upper, User,
+    WindowSize,
 };
 use core::ffi::CStr;
 
@@ -178,6 +179,8 @@ pub enum Step<'a> {
     },
     /// Let no exec raise privileges.
     ForbidNewPrivileges,
+    /// Let the kernel judge every system call from here on.
+    InstallFilter(Filter<'a>),
     /// Become the process.
     Execute {
         /// The command.

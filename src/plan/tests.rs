@@ -22,6 +22,7 @@ fn spec(mounts: &'static [Mount<'static>]) -> Spec<'static> {
             umask: 0o022,
             capabilities: Capabilities::plain(DEFAULT_CAPABILITIES),
             no_new_privileges: true,
+            filter: None,
             rlimits: &[],
             oom_score_adj: None,
             terminal: None,

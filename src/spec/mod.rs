@@ -21,7 +21,7 @@ pub use id::Id;
 pub use identity::{Account, IdMap, User};
 pub use namespace::{Join, Namespaces, UserNamespace};
 pub use process::{
-    CAPABILITY_NAMES, Capabilities, CapabilitySet, DEFAULT_CAPABILITIES, Process, Rlimit, RlimitKind,
+    CAPABILITY_NAMES, Capabilities, CapabilitySet, DEFAULT_CAPABILITIES, Filter, Process, Rlimit, RlimitKind,
     Strings, WindowSize,
 };
 pub use resource::{CpuMax, DeviceLimit, Limit, Resources};

@@ -181,6 +181,17 @@ pub struct WindowSize {
     pub columns: u16,
 }
 
+/// A finished seccomp program.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Filter<'a> {
+    /// Instructions, each the eight bytes of a `struct sock_filter`.
+    pub program: &'a [u64],
+    /// Where it comes from, for showing: `"the default policy"` or a file.
+    pub origin: &'a str,
+    /// Whether what it refuses goes to the audit log.
+    pub log: bool,
+}
+
 /// The container's main process.
 #[derive(Clone, Copy)]
 pub struct Process<'a> {
@@ -202,6 +213,8 @@ pub struct Process<'a> {
     pub capabilities: Capabilities,
     /// Whether exec can never raise privileges (prctl(2) `PR_SET_NO_NEW_PRIVS`).
     pub no_new_privileges: bool,
+    /// The seccomp filter; `None` only when it was asked to have none.
+    pub filter: Option<Filter<'a>>,
     /// Limits of setrlimit(2).
     pub rlimits: &'a [Rlimit],
     /// `oom_score_adj`, -1000 to 1000; `None` leaves the inherited one.

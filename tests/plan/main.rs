@@ -28,11 +28,15 @@ const PROCESS: Process<'static> = Process {
     umask: 0o022,
     capabilities: Capabilities::plain(DEFAULT_CAPABILITIES),
     no_new_privileges: true,
+    filter: None,
     rlimits: &[],
     oom_score_adj: None,
     terminal: None,
     stdin: false,
 };
+
+const FILTER: Filter<'static> =
+    Filter { program: &[6 | 0x7fff_0000 << 32], origin: "the default policy", log: false };
 
 /// What `pipkin run alpine sh` asks for.
 fn usual() -> Spec<'static> {
@@ -183,6 +187,8 @@ golden! {
         Rlimit { kind: RlimitKind::Nofile, soft: Some(1024), hard: Some(4096) },
         Rlimit { kind: RlimitKind::Core, soft: None, hard: None }], ..PROCESS }, ..bare() };
     new_privileges_allowed: Spec { process: Process { no_new_privileges: false, ..PROCESS }, ..bare() };
+    filtered: Spec { process: Process { filter: Some(FILTER), ..PROCESS }, ..bare() };
+    filtered_without_nnp: Spec { process: Process { filter: Some(FILTER), no_new_privileges: false, ..PROCESS }, ..bare() };
     under_init: Spec { init: true, ..bare() };
     sysctl: Spec { sysctls: &[Sysctl { name: c"net.core.somaxconn", value: c"512" }], ..usual() };
     sysctl_of_the_machine: Spec { sysctls: &[Sysctl { name: c"kernel.core_pattern", value: c"|/x" }], ..usual() };

@@ -1,8 +1,8 @@
 //! The limits this process lives under.
 
-use super::super::kernel;
-use super::super::report::{Fact, Map};
 use super::Add;
+use crate::cli::kernel;
+use crate::cli::report::{Fact, Map};
 use pipkin::spec::RlimitKind;
 use rustix::process::{Resource, getrlimit};
 

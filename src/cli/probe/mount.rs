@@ -1,8 +1,8 @@
 //! What is mounted, and whether the paths that should be hidden or read-only are.
 
-use super::super::kernel;
-use super::super::report::{Fact, Map};
 use super::Add;
+use crate::cli::kernel;
+use crate::cli::report::{Fact, Map};
 use pipkin::spec::{DEFAULT_MASKED, DEFAULT_READONLY};
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags, open, statvfs};
 use rustix::io::Errno;

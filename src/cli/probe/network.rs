@@ -1,8 +1,8 @@
 //! The addresses this process's network has, as `/proc/net` tells them.
 
-use super::super::kernel;
-use super::super::report::Fact;
 use super::Add;
+use crate::cli::kernel;
+use crate::cli::report::Fact;
 use std::net::Ipv6Addr;
 
 pub(super) fn facts(add: &mut Add<'_>) {

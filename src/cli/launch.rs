@@ -1,0 +1,164 @@
+//! From a plan to a finished container: record, run, tell, take away.
+
+use super::ExitCode;
+use super::message::{Failure, reason};
+use crate::store::{Record, Status, Store};
+use pipkin::host::{Ended, Host, remove_group};
+use pipkin::plan::{Plan, Step};
+use pipkin::spec::{Id, Spec};
+use rustix::io::Errno;
+use std::io;
+
+/// Exit code for a command that is there but cannot be executed.
+const NOT_EXECUTABLE: u8 = 126;
+/// Exit code for a command that is not there.
+const NOT_FOUND: u8 = 127;
+/// How many records one `run` looks at for containers whose supervisor died. `ps` and `rm` look at all; a busy host
+/// does not pay for its thousands of live ones at every start.
+const SWEPT: usize = 32;
+
+/// Carries out `plan` as the container `record` describes, and gives its exit code.
+///
+/// # Errors
+/// Whatever kept the command from running; nothing is then left of the container.
+pub(crate) fn launch(
+    store: &Store,
+    spec: &Spec<'_>,
+    plan: &Plan<'_>,
+    record: Record,
+) -> Result<ExitCode, Failure> {
+    sweep(store);
+    let remove = record.remove;
+    let mut container = store.create(spec.id, record).map_err(|error| cannot_create(&error, spec))?;
+    let ended = run(spec, plan, &mut |pid| {
+        let running = Record { status: Status::Running, pid, ..container.record.clone() };
+        container
+            .write(running)
+            .map_err(|error| pipkin::error::Error::new("write the record", errno_of(&error)))
+    });
+    let keep = ended.as_ref().ok().filter(|ended| ended.failure.is_none() && !remove);
+    let stored = match keep {
+        Some(ended) => {
+            let exited =
+                Record { status: Status::Exited, exit: Some(ended.status), ..container.record.clone() };
+            container.write(exited)
+        }
+        None => container.remove(),
+    };
+    let code = tell(&ended?, plan)?;
+    stored.map_err(|error| Failure::errno("take away the container", b"", errno_of(&error)))?;
+    Ok(code)
+}
+
+fn run(
+    spec: &Spec<'_>,
+    plan: &Plan<'_>,
+    started: &mut dyn FnMut(i32) -> pipkin::error::Result<()>,
+) -> Result<Ended, Failure> {
+    let mut host = Host::new()?;
+    #[cfg(feature = "test-hooks")]
+    {
+        host.pause_at = pause("PIPKIN_PAUSE_HOST");
+    }
+    let ended = host.run(
+        plan,
+        &spec.id,
+        spec.process.stdin,
+        &mut |channel, namespaces| {
+            pipkin::child::run(pipkin::child::Context {
+                plan,
+                process: &spec.process,
+                channel,
+                namespaces,
+                #[cfg(feature = "test-hooks")]
+                pause_at: pause("PIPKIN_PAUSE_CHILD"),
+            })
+        },
+        &mut |pid| started(pid.as_raw_nonzero().get()),
+    );
+    Ok(ended?)
+}
+
+/// The index of the step before which a test wants us to stop.
+#[cfg(feature = "test-hooks")]
+fn pause(variable: &str) -> Option<usize> {
+    std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Takes away what dead supervisors left. Best effort: this run does not depend on it, and `rm` tells of trouble.
+pub(crate) fn sweep(store: &Store) {
+    store.reclaim(SWEPT, &mut end).unwrap_or(());
+}
+
+/// Ends what is left of a container whose supervisor is gone.
+pub(crate) fn end(id: &Id) -> io::Result<()> {
+    remove_group(id).map_err(|error| io::Error::from_raw_os_error(error.errno.raw_os_error()))
+}
+
+/// The kernel's word inside an [`io::Error`].
+pub(crate) fn errno_of(error: &io::Error) -> Errno {
+    error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
+}
+
+fn cannot_create(error: &io::Error, spec: &Spec<'_>) -> Failure {
+    let failure = Failure::errno("create the container", spec.id.as_str().as_bytes(), errno_of(error));
+    match errno_of(error) {
+        Errno::EXIST => {
+            failure.remedy("its name or id is in use: see 'pipkin ps -a', or 'pipkin rm' the other one")
+        }
+        Errno::NOSPC | Errno::DQUOT => failure.remedy("make room on the disk of the data directory"),
+        Errno::ROFS | Errno::ACCESS => failure.remedy("the run and data directories must be writable"),
+        _ => failure,
+    }
+}
+
+/// Says what has to be said of an end, and gives the exit code.
+fn tell(ended: &Ended, plan: &Plan<'_>) -> Result<ExitCode, Failure> {
+    if let Some(failure) = ended.failure {
+        let step = plan.child.get(usize::from(failure.step));
+        return Err(step.map_or_else(
+            || Failure::errno("prepare the container", b"", failure.errno),
+            |step| explain(step, failure.errno),
+        ));
+    }
+    if ended.signal == Some(9) && ended.oom_kills > 0 {
+        let count = ended.oom_kills.to_string();
+        eprintln!("pipkin: killed by the kernel: out of memory (memory.events: oom_kill {count})");
+    }
+    Ok(ExitCode(ended.status))
+}
+
+/// The sentence for a step of the child that failed, with a remedy where one is known.
+fn explain(step: &Step<'_>, errno: Errno) -> Failure {
+    if let Step::Execute { command, .. } = step {
+        let (code, why) = match errno {
+            Errno::NOENT | Errno::NOTDIR => (NOT_FOUND, "not found in the container".to_owned()),
+            Errno::NOEXEC => {
+                (NOT_EXECUTABLE, "neither a program of this machine nor a script with #!".to_owned())
+            }
+            errno => (NOT_EXECUTABLE, reason(errno)),
+        };
+        return Failure::new("run", command.to_bytes(), why.as_bytes()).code(code);
+    }
+    let mut sentence = super::text::Text::default();
+    // Infallible: the text grows as needed.
+    step.describe().write(&mut sentence).unwrap_or(());
+    let failure = Failure::errno(&sentence.0, b"", errno);
+    match (step, errno) {
+        (Step::BecomeUser { .. }, Errno::NOENT) => {
+            failure.remedy("the image has no such user or group: give numbers, or add it to its /etc/passwd")
+        }
+        (Step::BecomeUser { .. }, Errno::INVAL) => {
+            failure.remedy("the id has no place in the user namespace's maps")
+        }
+        (Step::OpenSource { .. } | Step::MountOverlay { .. }, Errno::NOENT) => {
+            failure.remedy("it does not exist on the host")
+        }
+        (_, Errno::LOOP) => {
+            failure.remedy("the image has a symbolic link there; only real directories are mounted on")
+        }
+        (_, Errno::NOTDIR) => failure.remedy("the image has a file where a directory is needed"),
+        (_, Errno::NOSPC | Errno::DQUOT) => failure.remedy("make room on the disk of the data directory"),
+        _ => failure,
+    }
+}

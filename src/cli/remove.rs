@@ -1,0 +1,90 @@
+//! `pipkin rm`: takes containers away, whatever state they are in.
+
+use super::argv::Sorted;
+use super::launch::{end, errno_of};
+use super::message::Failure;
+use super::{ExitCode, Outcome, open_store};
+use crate::store::{Status, Store};
+use pipkin::spec::Id;
+use rustix::io::Errno;
+use std::ffi::OsStr;
+use std::time::{Duration, Instant};
+
+/// How long a killed container may take until its supervisor has let go of it.
+const PATIENCE: Duration = Duration::from_secs(15);
+/// How often that is looked at.
+const PAUSE: Duration = Duration::from_millis(5);
+
+/// Takes away the containers named by the operands; with `--force` also running ones.
+///
+/// # Errors
+/// The first that could not be; the others are taken away all the same.
+pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
+    if sorted.operands.is_empty() {
+        return Err(Failure::usage("rm", "the name or id of a container is needed"));
+    }
+    let force = sorted.options.iter().any(|(name, _)| *name == "--force");
+    let store = open_store()?;
+    // What dead supervisors left is gone through first, so that it can be named, or is gone already.
+    store.reclaim(usize::MAX, &mut end).map_err(|error| Failure::errno("clean up", b"", errno_of(&error)))?;
+    let mut first = None;
+    for name in &sorted.operands {
+        if let Err(failure) = remove(&store, name, force) {
+            // Only the last failure ends the program; the ones before it are told here.
+            first = first.map_or(Some(failure.clone()), |former: Failure| {
+                former.tell();
+                Some(failure)
+            });
+        }
+    }
+    first.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+fn remove(store: &Store, name: &OsStr, force: bool) -> Result<(), Failure> {
+    let told = name.as_encoded_bytes();
+    let fail = |error: &std::io::Error| Failure::errno("remove the container", told, errno_of(error));
+    let text = name.to_str().unwrap_or_default();
+    let id = match store.find(text) {
+        Err(error) if error.kind() == std::io::ErrorKind::InvalidInput => {
+            return Err(
+                Failure::new("remove the container", told, b"several ids begin so").remedy("give more of it")
+            );
+        }
+        Err(_) => {
+            return if force {
+                Ok(())
+            } else {
+                Err(Failure::new("remove the container", told, b"there is none"))
+            };
+        }
+        Ok(id) => id,
+    };
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        if let Some(container) = store.adopt(&id).map_err(|error| fail(&error))? {
+            end(&id).map_err(|error| fail(&error))?;
+            return container.remove().map_err(|error| fail(&error));
+        }
+        let Some(record) = store.read(&id).map_err(|error| fail(&error))? else { return Ok(()) };
+        if !force && record.status != Status::Exited {
+            let failure = Failure::new("remove the container", told, b"it is running");
+            return Err(failure.remedy("give --force to kill it first"));
+        }
+        kill(&id, record.pid)?;
+        if Instant::now() > deadline {
+            return Err(Failure::errno("remove the container", told, Errno::TIMEDOUT));
+        }
+        std::thread::sleep(PAUSE);
+    }
+}
+
+/// Kills a running container's first process, and everything in its cgroup with it. The pid is that of a child which
+/// its supervisor, alive since it holds the lock, has not reaped while the record says that it runs.
+fn kill(id: &Id, pid: i32) -> Result<(), Failure> {
+    end(id).unwrap_or(());
+    match pipkin::sys::signal::kill(pid, 9) {
+        _ if pid <= 1 => Ok(()),
+        Ok(()) | Err(Errno::SRCH) => Ok(()),
+        Err(errno) => Err(Failure::errno("kill the container", id.as_str().as_bytes(), errno)),
+    }
+}

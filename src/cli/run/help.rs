@@ -1,0 +1,76 @@
+//! Help of `run`, and by that the table of its options.
+
+/// The text; its form is told in [`help`](super::super::help).
+pub(in super::super) const RUN: &str = "\
+Usage: pipkin run [OPTIONS] IMAGE [COMMAND [ARGUMENT ...]]
+
+Runs a command in a new container. IMAGE is a name in the store, a directory that
+holds a root file system (/path, ./path), or scratch: a root that holds nothing
+but /pipkin. Options end at IMAGE; what follows is the command, as it stands.
+Ends with the status of the command; 128+n when signal n killed it, 126 when it
+could not be executed, 127 when it was not found, 125 when Pipkin failed.
+
+Container:
+      --name NAME                  its name
+      --rm                         remove it when it has ended
+  -h, --hostname NAME              host name; the container's id if not given
+      --domainname NAME            NIS domain name
+      --dry-run                    tell what would be done, and do nothing
+      --json                       with --dry-run: as JSON
+
+Process:
+  -e, --env NAME[=VALUE]           set a variable, or pass on the caller's
+      --env-file FILE              set variables from lines of NAME[=VALUE]
+  -w, --workdir DIRECTORY          start in this directory
+  -u, --user USER[:GROUP]          run as this user: a name of the image, or an id
+      --entrypoint PROGRAM         run this, with COMMAND as its arguments
+      --init                       put an init in front of it as process 1
+  -i, --interactive                let it read Pipkin's standard input
+  -t, --tty                        give it a terminal
+      --ulimit NAME=SOFT[:HARD]    limit of the process, as nofile=1024
+      --oom-score-adj NUMBER       -1000 (never killed for memory) to 1000 (first)
+
+Resources; SIZE is in bytes or ends in k, m or g:
+  -m, --memory SIZE                most memory
+      --swap, --memory-swap SIZE   most memory and swap together; -1 for any swap
+      --memory-reservation SIZE    memory that is spared when others need some
+      --oom-group                  out of memory kills the container as a whole
+      --cpu, --cpus NUMBER         most CPU time, in CPUs: 0.5
+      --cpu-weight NUMBER          share of contended CPU time, 1 to 10000
+      --cpuset-cpus LIST           CPUs to run on: 0-3,8
+      --cpuset-mems LIST           memory nodes to use
+      --pids, --pids-limit NUMBER  most processes and threads; -1 for any
+      --io-weight NUMBER           share of contended disk time, 1 to 10000
+      --device-read-bps DEV:SIZE   most bytes read from a disk per second
+      --device-write-bps DEV:SIZE  most bytes written
+      --device-read-iops DEV:N     most reads per second
+      --device-write-iops DEV:N    most writes
+
+Files:
+  -v, --volume SRC:DST[:OPTIONS]   show a file or directory of the host: ro, rw,
+                                   noexec, nosuid, nodev, rslave, rshared ...
+      --mount KEY=VALUE,...        type=bind,src=,dst=,ro or
+                                   type=tmpfs,dst=,size=,mode=
+      --tmpfs DST[:OPTIONS]        a file system in memory: size=, mode=, exec ...
+      --read-only                  make the root read-only
+      --layer DIRECTORY            lay this over the image; the last is on top
+      --ephemeral                  keep changes of the root in memory
+      --device HOST[:INSIDE]       give it a device of the host
+
+Isolation:
+      --net, --network MODE        none (a loopback only), host or ns:PATH
+      --pid MODE                   private, host or ns:PATH
+      --ipc MODE                   private, host or ns:PATH
+      --uts MODE                   private, host or ns:PATH
+      --cgroupns MODE              private, host or ns:PATH
+      --time-ns                    clocks of its own
+      --userns MODE                host, or auto: root inside is you outside
+      --uidmap IN:OUT:COUNT        user ids of a user namespace
+      --gidmap IN:OUT:COUNT        group ids; as --uidmap if not given
+      --cap-add NAME               give a capability, or ALL
+      --cap-drop NAME              take one away, or ALL
+      --security-opt OPTION        no-new-privileges=false, seccomp=unconfined; by
+                                   default neither holds
+      --sysctl NAME=VALUE          kernel parameter of its own namespaces
+
+      --help                       show this help";

@@ -1,0 +1,35 @@
+//! Strings that live as long as the program: what a container is made of is borrowed everywhere, to the end.
+//!
+//! One call of the program makes one container, so nothing is ever given back.
+
+use pipkin::spec::Strings;
+use pipkin::sys::process::{StrArray, StrPtr, StrSlot};
+use std::ffi::{CStr, CString};
+
+/// Keeps `bytes` as a C string; `None` when they hold a NUL, which only contents of files can.
+pub(super) fn text(bytes: impl Into<Vec<u8>>) -> Option<&'static CStr> {
+    CString::new(bytes).ok().map(|text| &*Box::leak(text.into_boxed_c_str()))
+}
+
+/// Keeps a word.
+pub(super) fn word(text: &str) -> &'static str {
+    text.to_owned().leak()
+}
+
+/// Keeps a list.
+pub(super) fn list<T>(items: Vec<T>) -> &'static [T] {
+    items.leak()
+}
+
+/// Keeps a list of strings in both forms; with `slot`, the array for the kernel has it as one string more.
+pub(super) fn strings(items: Vec<&'static CStr>, slot: Option<&'static StrSlot<256>>) -> Strings<'static> {
+    let slot = slot.map(StrPtr::slot);
+    let pointers = items.iter().map(|item| StrPtr::new(item)).chain(slot).chain([StrPtr::END]);
+    let array = StrArray::new(list(pointers.collect())).unwrap_or(StrArray::EMPTY);
+    Strings { list: list(items), array }
+}
+
+/// An empty slot for `HOME`.
+pub(super) fn slot() -> &'static StrSlot<256> {
+    Box::leak(Box::default())
+}

@@ -1,0 +1,210 @@
+//! What the process may do and be: capabilities, limits of setrlimit(2), id maps.
+//!
+//! Pure.
+
+use super::quantity::{Why, unsigned};
+use pipkin::bpf::default::FILTER_CAPACITY;
+use pipkin::spec::{CapabilitySet, DEFAULT_CAPABILITIES, Filter, IdMap, Rlimit, RlimitKind};
+
+/// The capabilities left after `--cap-add` and `--cap-drop`, as docker reckons: ALL first, then single names.
+///
+/// # Errors
+/// The offending name, and why.
+pub(super) fn capabilities<'a>(
+    add: &'a [String],
+    drop: &'a [String],
+) -> Result<CapabilitySet, (&'a str, Why)> {
+    let (all_added, added) = set(add)?;
+    let (all_dropped, dropped) = set(drop)?;
+    if all_added && all_dropped {
+        return Err(("ALL", "it is both added and dropped"));
+    }
+    if let Some(name) = CapabilitySet(added.0 & dropped.0).names().next() {
+        return Err((name, "it is both added and dropped"));
+    }
+    let start = match (all_added, all_dropped) {
+        (true, _) => CapabilitySet::ALL,
+        (_, true) => CapabilitySet::EMPTY,
+        _ => DEFAULT_CAPABILITIES,
+    };
+    Ok(CapabilitySet(start.0 | added.0).without(dropped))
+}
+
+/// Whether ALL is among `names`, and the others.
+fn set(names: &[String]) -> Result<(bool, CapabilitySet), (&str, Why)> {
+    let (mut all, mut set) = (false, CapabilitySet::EMPTY);
+    for name in names {
+        if name.eq_ignore_ascii_case("ALL") {
+            all = true;
+            continue;
+        }
+        let number = CapabilitySet::number(name.as_bytes());
+        set = set.with(
+            number.ok_or((name.as_str(), "it is no capability: give a name such as NET_ADMIN, or ALL"))?,
+        );
+    }
+    Ok((all, set))
+}
+
+/// `--ulimit NAME=SOFT[:HARD]`; -1 and `unlimited` are no limit.
+pub(super) fn rlimit(text: &str) -> Result<Rlimit, Why> {
+    let (name, values) = text.split_once('=').ok_or("give NAME=SOFT[:HARD], as nofile=1024")?;
+    let known = RlimitKind::ALL.into_iter().find(|(known, _)| *known == name);
+    let (_, kind) = known.ok_or("the name is unknown: give one such as nofile, nproc, core or memlock")?;
+    let value = |text: &str| match text {
+        "-1" | "unlimited" => Ok(None),
+        _ => unsigned(text).map(Some).ok_or("give numbers, or -1 for no limit"),
+    };
+    let (soft, hard) = values.split_once(':').unwrap_or((values, values));
+    let (soft, hard) = (value(soft)?, value(hard)?);
+    if hard.is_some_and(|hard| soft.is_none_or(|soft| soft > hard)) {
+        return Err("the first limit must not be above the second");
+    }
+    Ok(Rlimit { kind, soft, hard })
+}
+
+/// `--uidmap INSIDE:OUTSIDE:COUNT`.
+pub(super) fn id_map(text: &str) -> Result<IdMap, Why> {
+    const WHY: Why = "give INSIDE:OUTSIDE:COUNT, as 0:100000:65536";
+    let mut parts = text.split(':').map(|part| unsigned(part).and_then(|number| u32::try_from(number).ok()));
+    let mut next = || parts.next().flatten().ok_or(WHY);
+    let map = IdMap { inside: next()?, outside: next()?, count: next()? };
+    // The last id means "none" to the kernel.
+    let fits = |first: u32| first.checked_add(map.count).is_some();
+    match parts.next() {
+        Some(_) => Err(WHY),
+        None if map.count == 0 => Err("the count must be more than 0"),
+        None if !fits(map.inside) || !fits(map.outside) => Err("it goes beyond the highest id, 4294967294"),
+        None => Ok(map),
+    }
+}
+
+/// Whether no two of `maps` overlap, inside or outside.
+pub(super) fn disjoint(maps: &[IdMap]) -> bool {
+    let apart = |one: u32, other: u32, count: u32, other_count: u32| {
+        one.saturating_add(count) <= other || other.saturating_add(other_count) <= one
+    };
+    maps.iter().enumerate().all(|(place, one)| {
+        maps.iter().skip(place + 1).all(|other| {
+            apart(one.inside, other.inside, one.count, other.count)
+                && apart(one.outside, other.outside, one.count, other.count)
+        })
+    })
+}
+
+/// What `--security-opt` settles.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Security {
+    /// Whether exec can never raise privileges.
+    pub(super) no_new_privileges: bool,
+    /// Whether the default seccomp filter is installed.
+    pub(super) filter: bool,
+}
+
+impl Security {
+    /// Without the option.
+    pub(super) const DEFAULT: Self = Self { no_new_privileges: true, filter: true };
+
+    /// These settings changed by one `--security-opt`.
+    pub(super) fn with(self, text: &str) -> Result<Self, Why> {
+        let (name, value) = text.split_once(['=', ':']).unwrap_or((text, "true"));
+        match (name, value) {
+            ("no-new-privileges", "true") => Ok(Self { no_new_privileges: true, ..self }),
+            ("no-new-privileges", "false") => Ok(Self { no_new_privileges: false, ..self }),
+            ("seccomp", "default" | "builtin") => Ok(Self { filter: true, ..self }),
+            ("seccomp", "unconfined") => Ok(Self { filter: false, ..self }),
+            _ => Err("give no-new-privileges=true or =false, seccomp=default or seccomp=unconfined"),
+        }
+    }
+}
+
+/// The default filter for a process that may have `capabilities`: a capability opens the calls that need it.
+pub(super) fn filter(capabilities: CapabilitySet) -> Option<Filter<'static>> {
+    let buffer = Box::leak(Box::new([0; FILTER_CAPACITY]));
+    let program = pipkin::bpf::default::filter(capabilities.0, buffer).ok()?;
+    Some(Filter { program, origin: "the default policy", log: false })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kept(add: &[&str], drop: &[&str]) -> Result<CapabilitySet, String> {
+        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+        capabilities(&own(add), &own(drop)).map_err(|(name, why)| [name, ": ", why].concat())
+    }
+
+    #[test]
+    fn capabilities_are_reckoned_as_docker_does() {
+        let one = |name: &str| CapabilitySet::EMPTY.with(CapabilitySet::number(name.as_bytes()).unwrap());
+        assert_eq!(kept(&[], &[]), Ok(DEFAULT_CAPABILITIES));
+        assert_eq!(kept(&["ALL"], &[]), Ok(CapabilitySet::ALL));
+        assert_eq!(kept(&[], &["all"]), Ok(CapabilitySet::EMPTY));
+        assert_eq!(kept(&["net_raw"], &["ALL"]), Ok(one("NET_RAW")));
+        assert_eq!(kept(&["ALL"], &["CAP_SYS_ADMIN"]), Ok(CapabilitySet::ALL.without(one("SYS_ADMIN"))));
+        assert_eq!(kept(&[], &["CHOWN"]), Ok(DEFAULT_CAPABILITIES.without(one("CHOWN"))));
+        assert!(kept(&["NET_RAW"], &["cap_net_raw"]).unwrap_err().starts_with("NET_RAW: "));
+        assert!(kept(&["ALL"], &["ALL"]).is_err());
+        assert!(kept(&["FLY"], &[]).unwrap_err().starts_with("FLY: "));
+        assert!(kept(&[""], &[]).is_err());
+    }
+
+    #[test]
+    fn limits_of_a_process() {
+        let limit = |soft, hard| Ok(Rlimit { kind: RlimitKind::Nofile, soft, hard });
+        assert_eq!(rlimit("nofile=1024"), limit(Some(1024), Some(1024)));
+        assert_eq!(rlimit("nofile=1:2"), limit(Some(1), Some(2)));
+        assert_eq!(rlimit("nofile=1:-1"), limit(Some(1), None));
+        assert_eq!(rlimit("nofile=unlimited"), limit(None, None));
+        for text in [
+            "",
+            "nofile",
+            "nofile=",
+            "files=1",
+            "nofile=2:1",
+            "nofile=-1:1",
+            "nofile=1:2:3",
+            "nofile=+1",
+            "=1",
+        ] {
+            assert!(rlimit(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn maps_stay_within_the_ids() {
+        assert_eq!(id_map("0:100000:65536"), Ok(IdMap { inside: 0, outside: 100_000, count: 65_536 }));
+        assert!(id_map("0:0:4294967295").is_ok());
+        for text in [
+            "",
+            "0",
+            "0:1",
+            "0:1:2:3",
+            "0:1:0",
+            "1:0:4294967295",
+            "0:4294967295:1",
+            "-1:0:1",
+            "a:0:1",
+            "0:0:4294967296",
+        ] {
+            assert!(id_map(text).is_err(), "{text}");
+        }
+        let map = |inside, outside, count| IdMap { inside, outside, count };
+        assert!(disjoint(&[map(0, 1000, 1), map(1, 100_000, 65_535)]));
+        assert!(!disjoint(&[map(0, 1000, 2), map(1, 100_000, 1)]));
+        assert!(!disjoint(&[map(0, 1000, 2), map(5, 1001, 1)]));
+    }
+
+    #[test]
+    fn only_what_is_enforced_can_be_asked_for() {
+        let with = |text| Security::DEFAULT.with(text);
+        assert_eq!(with("no-new-privileges"), Ok(Security::DEFAULT));
+        assert_eq!(with("no-new-privileges:true"), Ok(Security::DEFAULT));
+        assert_eq!(with("no-new-privileges=false"), Ok(Security { no_new_privileges: false, filter: true }));
+        assert_eq!(with("seccomp=unconfined"), Ok(Security { no_new_privileges: true, filter: false }));
+        assert_eq!(with("seccomp=unconfined").unwrap().with("seccomp=default"), Ok(Security::DEFAULT));
+        for text in ["", "seccomp=/no/file", "no-new-privileges=1", "label=disable"] {
+            assert!(with(text).is_err(), "{text}");
+        }
+    }
+}

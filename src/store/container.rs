@@ -1,0 +1,367 @@
+//! Making, finding, listing and taking away containers.
+
+use super::record::{Record, Status};
+use pipkin::spec::Id;
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
+use std::path::{Path, PathBuf};
+
+/// The directories everything is in.
+#[derive(Clone, Debug)]
+pub(crate) struct Store {
+    run: PathBuf,
+    data: PathBuf,
+}
+
+/// A container that this process owns: as long as this value lives, its lock is held.
+#[derive(Debug)]
+pub(crate) struct Container {
+    store: Store,
+    /// Its id.
+    pub(crate) id: Id,
+    /// Its record as last written.
+    pub(crate) record: Record,
+    lock: File,
+}
+
+impl Store {
+    /// The store of root, or of the user whose directories the environment names.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no `XDG_RUNTIME_DIR` or no home to put it in.
+    pub(crate) fn open() -> io::Result<Self> {
+        if rustix::process::geteuid().is_root() {
+            return Ok(Self { run: "/run/pipkin".into(), data: "/var/lib/pipkin".into() });
+        }
+        let variable =
+            |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+        let missing = |what: &'static str| io::Error::new(ErrorKind::NotFound, what);
+        let run = variable("XDG_RUNTIME_DIR").ok_or_else(|| missing("XDG_RUNTIME_DIR is not set"))?;
+        let data = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
+        let data = data.ok_or_else(|| missing("neither XDG_DATA_HOME nor HOME is set"))?;
+        Ok(Self { run: run.join("pipkin"), data: data.join("pipkin") })
+    }
+
+    /// Where images are.
+    pub(crate) fn images(&self) -> PathBuf {
+        self.data.join("images")
+    }
+
+    /// The directory of a container's writable layer.
+    pub(crate) fn layer(&self, id: &Id) -> PathBuf {
+        self.data.join("containers").join(id.as_str())
+    }
+
+    fn lock_path(&self, id: &Id) -> PathBuf {
+        self.run.join("containers").join([id.as_str(), ".lock"].concat())
+    }
+
+    fn record_path(&self, id: &Id) -> PathBuf {
+        self.run.join("containers").join(id.as_str())
+    }
+
+    fn name_path(&self, name: &str) -> PathBuf {
+        self.run.join("names").join(name)
+    }
+
+    /// Makes a container: lock, name, record and the two directories of its writable layer.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when the id or the name is taken, and those of the file system; nothing is then left.
+    pub(crate) fn create(&self, id: Id, record: Record) -> io::Result<Container> {
+        for directory in [self.run.join("containers"), self.run.join("names"), self.data.join("containers")] {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
+        let lock = self.take_new_lock(&id)?;
+        let mut container =
+            Container { store: self.clone(), id, record: Record { name: String::new(), ..record }, lock };
+        let filled = container.fill(&record.name);
+        match filled {
+            Ok(()) => Ok(container),
+            Err(error) => {
+                container.remove()?;
+                Err(error)
+            }
+        }
+    }
+
+    /// Creates and locks the lock file. A sweep may take it away between the two, and is then outrun by trying
+    /// again.
+    fn take_new_lock(&self, id: &Id) -> io::Result<File> {
+        let path = self.lock_path(id);
+        for _ in 0..100 {
+            let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            lock.lock()?;
+            if is_same(&lock, &path)? {
+                return Ok(lock);
+            }
+        }
+        Err(ErrorKind::ResourceBusy.into())
+    }
+
+    /// The ids of all containers, in no order.
+    ///
+    /// # Errors
+    /// Those of reading the directory; one that does not exist holds none.
+    pub(crate) fn ids(&self) -> io::Result<Vec<Id>> {
+        let entries = match fs::read_dir(self.run.join("containers")) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        let mut ids = Vec::new();
+        for entry in entries {
+            let name = entry?.file_name();
+            let id = name.as_encoded_bytes().strip_suffix(b".lock").and_then(Id::new);
+            ids.extend(id);
+        }
+        Ok(ids)
+    }
+
+    /// The container that `text` means: a name, a whole id, or the beginning of just one.
+    ///
+    /// # Errors
+    /// `NotFound`, or `InvalidInput` when several ids begin so.
+    pub(crate) fn find(&self, text: &str) -> io::Result<Id> {
+        if let Ok(target) = fs::read_link(self.name_path(text).as_path())
+            && !text.contains('/')
+            && let Some(id) = Id::new(target.as_os_str().as_encoded_bytes())
+        {
+            return Ok(id);
+        }
+        let mut found = self.ids()?;
+        if let Some(exact) = found.iter().find(|id| id.as_str() == text) {
+            return Ok(*exact);
+        }
+        found.retain(|id| !text.is_empty() && id.as_str().starts_with(text));
+        match found.as_slice() {
+            [one] => Ok(*one),
+            [] => Err(ErrorKind::NotFound.into()),
+            _ => Err(io::Error::new(ErrorKind::InvalidInput, "several ids begin so")),
+        }
+    }
+
+    /// The record of a container; `None` while it is being made or taken away.
+    ///
+    /// # Errors
+    /// Those of reading it.
+    pub(crate) fn read(&self, id: &Id) -> io::Result<Option<Record>> {
+        let mut text = Vec::new();
+        match File::open(self.record_path(id)) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            file => file?.read_to_end(&mut text)?,
+        };
+        Ok(Record::decode(&text))
+    }
+
+    /// Takes over a container whose supervisor is gone. `None` when it has one, or does not exist any more.
+    ///
+    /// # Errors
+    /// Those of opening and locking.
+    pub(crate) fn adopt(&self, id: &Id) -> io::Result<Option<Container>> {
+        let path = self.lock_path(id);
+        let lock = match OpenOptions::new().write(true).open(&path) {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            lock => lock?,
+        };
+        match lock.try_lock() {
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+            Ok(()) => {}
+        }
+        if !is_same(&lock, &path)? {
+            return Ok(None);
+        }
+        let unknown = Record {
+            name: String::new(),
+            image: Default::default(),
+            command: Default::default(),
+            status: Status::Creating,
+            pid: 0,
+            created_ns: 0,
+            exit: None,
+            remove: true,
+        };
+        let record = self.read(id)?.unwrap_or(unknown);
+        Ok(Some(Container { store: self.clone(), id: *id, record, lock }))
+    }
+
+    /// Looks at up to `most` containers for ones whose supervisor died, ends what is left of each by `end`, and
+    /// takes it away, or marks it as exited when it was to stay.
+    ///
+    /// # Errors
+    /// The first that `end` or the file system gave; the others are still looked at.
+    pub(crate) fn reclaim(&self, most: usize, end: &mut dyn FnMut(&Id) -> io::Result<()>) -> io::Result<()> {
+        let mut outcome = Ok(());
+        for id in self.ids()?.iter().take(most) {
+            let done = self.reclaim_one(id, end);
+            outcome = outcome.and(done);
+        }
+        outcome
+    }
+
+    fn reclaim_one(&self, id: &Id, end: &mut dyn FnMut(&Id) -> io::Result<()>) -> io::Result<()> {
+        let Some(mut container) = self.adopt(id)? else { return Ok(()) };
+        if container.record.status == Status::Exited {
+            return Ok(());
+        }
+        end(id)?;
+        if container.record.remove || container.record.status == Status::Creating {
+            return container.remove();
+        }
+        container.write(Record { status: Status::Exited, exit: None, ..container.record.clone() })
+    }
+}
+
+fn is_same(file: &File, path: &Path) -> io::Result<bool> {
+    let held = file.metadata()?;
+    match fs::metadata(path) {
+        Ok(named) => Ok((held.dev(), held.ino()) == (named.dev(), named.ino())),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
+/// What is already gone was to be gone.
+fn gone(done: io::Result<()>) -> io::Result<()> {
+    match done {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        done => done,
+    }
+}
+
+impl Container {
+    fn fill(&mut self, name: &str) -> io::Result<()> {
+        if !name.is_empty() {
+            symlink(self.id.as_str(), self.store.name_path(name))?;
+            self.record.name = name.to_owned();
+        }
+        self.write(self.record.clone())?;
+        let layer = self.store.layer(&self.id);
+        DirBuilder::new().mode(0o700).create(&layer)?;
+        DirBuilder::new().mode(0o755).create(layer.join("upper"))?;
+        DirBuilder::new().mode(0o700).create(layer.join("work"))
+    }
+
+    /// Replaces the record, whole.
+    ///
+    /// # Errors
+    /// Those of writing and renaming; the former record then stands.
+    pub(crate) fn write(&mut self, record: Record) -> io::Result<()> {
+        let path = self.store.record_path(&self.id);
+        let temporary = path.with_file_name([self.id.as_str(), ".new"].concat());
+        let mut file =
+            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(&record.encode())?;
+        fs::rename(&temporary, path)?;
+        self.record = record;
+        Ok(())
+    }
+
+    /// Takes it away, the lock last. Nothing of it may run any more.
+    ///
+    /// # Errors
+    /// The first one met; what could be removed is gone, and the lock stays so that it can be tried again.
+    pub(crate) fn remove(self) -> io::Result<()> {
+        let (store, id) = (&self.store, &self.id);
+        gone(fs::remove_dir_all(store.layer(id)))?;
+        if !self.record.name.is_empty() {
+            gone(fs::remove_file(store.name_path(&self.record.name)))?;
+        }
+        let record = store.record_path(id);
+        gone(fs::remove_file(record.with_file_name([id.as_str(), ".new"].concat())))?;
+        gone(fs::remove_file(record))?;
+        gone(fs::remove_file(store.lock_path(id)))?;
+        drop(self.lock);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Temporary(Store);
+
+    impl Temporary {
+        fn new(name: &str) -> Self {
+            let base = std::env::temp_dir().join(format!("pipkin-store-{name}-{}", std::process::id()));
+            Self(Store { run: base.join("run"), data: base.join("data") })
+        }
+
+        fn is_empty(&self) -> bool {
+            let count = |path: PathBuf| fs::read_dir(path).map_or(0, Iterator::count);
+            count(self.0.run.join("containers")) == 0
+                && count(self.0.run.join("names")) == 0
+                && count(self.0.data.join("containers")) == 0
+        }
+    }
+
+    impl Drop for Temporary {
+        fn drop(&mut self) {
+            fs::remove_dir_all(self.0.run.parent().unwrap()).unwrap();
+        }
+    }
+
+    fn record(name: &str, status: Status, remove: bool) -> Record {
+        Record {
+            name: name.into(),
+            image: "alpine".into(),
+            command: "true".into(),
+            status,
+            pid: 0,
+            created_ns: 1,
+            exit: None,
+            remove,
+        }
+    }
+
+    #[test]
+    fn made_and_taken_away() {
+        let t = Temporary::new("life");
+        let id = Id::from_random(1);
+        let container = t.0.create(id, record("web", Status::Creating, true)).unwrap();
+        assert!(t.0.layer(&id).join("upper").is_dir());
+        assert_eq!(t.0.find("web").unwrap(), id);
+        assert_eq!(t.0.find("00000").unwrap(), id);
+        assert!(t.0.find("1").is_err() && t.0.find("").is_err() && t.0.find("../names/web").is_err());
+        assert_eq!(
+            t.0.create(id, record("", Status::Creating, true)).unwrap_err().kind(),
+            ErrorKind::AlreadyExists
+        );
+        container.remove().unwrap();
+        assert!(t.is_empty());
+    }
+
+    #[test]
+    fn a_taken_name_leaves_nothing() {
+        let t = Temporary::new("name");
+        let first = t.0.create(Id::from_random(1), record("web", Status::Running, true)).unwrap();
+        let second = t.0.create(Id::from_random(2), record("web", Status::Running, true));
+        assert_eq!(second.unwrap_err().kind(), ErrorKind::AlreadyExists);
+        assert_eq!(t.0.find("web").unwrap(), first.id);
+        assert_eq!(t.0.ids().unwrap().len(), 1);
+        first.remove().unwrap();
+        assert!(t.is_empty());
+    }
+
+    #[test]
+    fn only_the_dead_are_reclaimed() {
+        let t = Temporary::new("reclaim");
+        let alive = t.0.create(Id::from_random(1), record("", Status::Running, true)).unwrap();
+        drop(t.0.create(Id::from_random(2), record("", Status::Running, true)).unwrap());
+        drop(t.0.create(Id::from_random(3), record("kept", Status::Running, false)).unwrap());
+        drop(t.0.create(Id::from_random(4), record("", Status::Exited, false)).unwrap());
+        let mut ended = Vec::new();
+        t.0.reclaim(100, &mut |id| {
+            ended.push(id.as_str().to_owned());
+            Ok(())
+        })
+        .unwrap();
+        ended.sort();
+        assert_eq!(ended, ["0000000000000002", "0000000000000003"]);
+        assert_eq!(t.0.ids().unwrap().len(), 3);
+        assert_eq!(t.0.read(&Id::from_random(3)).unwrap().unwrap().status, Status::Exited);
+        alive.remove().unwrap();
+    }
+}

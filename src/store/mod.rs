@@ -1,0 +1,24 @@
+//! What Pipkin keeps on disk: who runs, under which name, with which data.
+//!
+//! Layout, under the run directory (`/run/pipkin`, or `$XDG_RUNTIME_DIR/pipkin` without root):
+//!
+//! | path | what |
+//! |---|---|
+//! | `containers/ID.lock` | exists as long as the container does; locked by its supervisor as long as that lives |
+//! | `containers/ID` | the record, replaced whole by rename |
+//! | `names/NAME` | a link whose target is the ID |
+//!
+//! and under the data directory (`/var/lib/pipkin`, or `$XDG_DATA_HOME/pipkin`): `containers/ID/{upper,work}`, the
+//! writable layer, and `images/NAME`.
+//!
+//! Duty: make, find, list and take away containers so that a crash at any point leaves nothing that the next
+//! command cannot recognise. The lock comes first and goes last: whatever belongs to an id whose lock is free or
+//! missing is garbage. Liveness is the lock itself, which the kernel releases with its holder; a pid is only shown.
+//!
+//! It does not kill, and it knows nothing of cgroups: [`Store::reclaim`] is told how to take those away.
+
+mod container;
+mod record;
+
+pub(crate) use container::Store;
+pub(crate) use record::{Record, Status};
