@@ -387,6 +387,13 @@ impl<'a> Step<'a> {
                 ];
                 Description::new("set-rlimit", "limit {limit} to {soft} (at most {hard})", fields)
             }
+            _ => self.describe_end(),
+        }
+    }
+
+    fn describe_end(&self) -> Description<'a> {
+        let text = |text: &'a core::ffi::CStr| Value::Bytes(text.to_bytes());
+        match *self {
             Self::SetUmask(mask) => {
                 Description::new("set-umask", "set the umask to {mask}", [("mask", Value::Mode(mask))])
             }
