@@ -1,8 +1,8 @@
 //! What was typed, sorted: options by their one true name, then operands.
 //!
 //! Duty: take the freedoms users know from getopt and docker (`--key=value`, `-it`, `-m64m`, other spellings, `--`,
-//! `--switch=false`) so that the parser behind needs none of them, and keep what must stay bytes out of its sight.
-//! The table of options is the verb's help text: what it does not show cannot be typed. Pure; judges no value.
+//! `--switch=false`) so that nobody behind has to know them. The table of options is the verb's help text: what it
+//! does not show cannot be typed. Pure; judges no value.
 //!
 //! Dangers: arguments need not be UTF-8. Operands are passed on untouched; the names and values of options must be
 //! UTF-8, which is checked here.
@@ -23,14 +23,39 @@ pub(crate) enum Order {
 pub(crate) type Typed<'a> = (&'a str, Option<&'a str>);
 
 /// Sorted arguments.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Sorted<'a> {
     /// The options in order.
     pub(crate) options: Vec<Typed<'a>>,
     /// Everything else.
     pub(crate) operands: Vec<&'a OsStr>,
     /// Whether help was asked for; then the rest means nothing.
-    pub(crate) help: bool,
+    pub(crate) help_wanted: bool,
+    /// The help text that all this was sorted by.
+    help: &'a str,
+}
+
+impl<'a> Sorted<'a> {
+    /// Whether the switch `name` was given.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.typed(name).next().is_some()
+    }
+
+    /// The value of option `name`; the last one when it was given more than once.
+    pub(crate) fn last(&self, name: &str) -> Option<&'a str> {
+        self.typed(name).last().flatten()
+    }
+
+    /// All values of option `name`.
+    pub(crate) fn all(&self, name: &str) -> impl Iterator<Item = &'a str> {
+        self.typed(name).flatten()
+    }
+
+    fn typed(&self, name: &str) -> impl Iterator<Item = Option<&'a str>> {
+        // Whoever asks for an option that the help text does not show finds out in the first test that comes by.
+        debug_assert!(find(self.help, name).is_ok_and(|option| option.name == name), "no option {name}");
+        self.options.iter().filter(move |(typed, _)| *typed == name).map(|(_, value)| *value)
+    }
 }
 
 /// One option of a help text.
@@ -42,32 +67,40 @@ struct Known<'a> {
     value: bool,
 }
 
-/// The spellings that `help` shows, each with its option. An option is a line that begins with a dash: spellings
-/// between commas, then what stands for the value if it takes one, then two spaces.
-fn spellings(help: &str) -> impl Iterator<Item = (&str, Known<'_>)> {
-    let lines = help.lines().map(str::trim_start).filter(|line| line.starts_with('-'));
-    lines.flat_map(|line| {
-        let head = line.split_once("  ").map_or(line, |(head, _)| head);
-        let (names, value) = match head.rsplit_once(' ') {
-            Some((names, word)) if !word.starts_with('-') => (names, true),
-            _ => (head, false),
-        };
-        let name = names.rsplit(", ").next().unwrap_or(names);
-        names.split(", ").map(move |spelling| (spelling, Known { name, value }))
+/// The spellings of the option that a line of a help text shows, and whether it takes a value. Such a line begins with
+/// a dash: spellings between commas, then what stands for the value if it takes one, then two spaces.
+fn option_of_line(line: &str) -> Option<(&str, bool)> {
+    let line = line.trim_ascii_start();
+    if !line.starts_with('-') {
+        return None;
+    }
+    let end = line.as_bytes().windows(2).position(|pair| pair == b"  ").unwrap_or(line.len());
+    let head = line.get(..end)?;
+    Some(match head.rsplit_once(' ') {
+        Some((names, word)) if !word.starts_with('-') => (names, true),
+        _ => (head, false),
     })
+}
+
+/// Single spellings.
+fn spellings(names: &str) -> impl DoubleEndedIterator<Item = &str> {
+    names.split(',').map(str::trim_ascii_start)
 }
 
 /// The options that `help` shows, each with whether it takes a value.
 #[cfg(test)]
 pub(crate) fn options(help: &str) -> impl Iterator<Item = (&str, bool)> {
-    spellings(help)
-        .filter(|(spelling, option)| *spelling == option.name)
-        .map(|(name, option)| (name, option.value))
+    let shown = help.lines().filter_map(option_of_line);
+    shown.map(|(names, value)| (spellings(names).next_back().unwrap(), value))
 }
 
 fn find<'a>(help: &'a str, typed: &str) -> Result<Known<'a>, String> {
-    let found = spellings(help).find(|(spelling, _)| *spelling == typed).map(|(_, option)| option);
-    found.ok_or_else(|| ["unknown option ", typed].concat())
+    for (names, value) in help.lines().filter_map(option_of_line) {
+        if spellings(names).any(|spelling| spelling == typed) {
+            return Ok(Known { name: spellings(names).next_back().unwrap_or(names), value });
+        }
+    }
+    Err(["unknown option ", typed].concat())
 }
 
 /// Sorts the arguments of the verb whose help text is `help`.
@@ -75,7 +108,8 @@ fn find<'a>(help: &'a str, typed: &str) -> Result<Known<'a>, String> {
 /// # Errors
 /// One line: an unknown option, a missing or superfluous value, text that must be UTF-8 and is not.
 pub(crate) fn sort<'a>(help: &'a str, order: Order, args: &'a [OsString]) -> Result<Sorted<'a>, String> {
-    let mut sorter = Sorter { help, rest: args.iter(), sorted: Sorted::default() };
+    let sorted = Sorted { options: Vec::new(), operands: Vec::new(), help_wanted: false, help };
+    let mut sorter = Sorter { rest: args.iter(), sorted };
     while let Some(arg) = sorter.rest.next() {
         match arg.as_bytes() {
             b"--" => break,
@@ -94,7 +128,6 @@ pub(crate) fn sort<'a>(help: &'a str, order: Order, args: &'a [OsString]) -> Res
 }
 
 struct Sorter<'a> {
-    help: &'a str,
     rest: std::slice::Iter<'a, OsString>,
     sorted: Sorted<'a>,
 }
@@ -107,10 +140,10 @@ impl<'a> Sorter<'a> {
         let (name, joined) = bytes.split_at_checked(end).unwrap_or((bytes, b""));
         let shown = String::from_utf8_lossy(name);
         if shown == "--help" {
-            self.sorted.help = true;
+            self.sorted.help_wanted = true;
             return Ok(());
         }
-        let option = find(self.help, &shown)?;
+        let option = find(self.sorted.help, &shown)?;
         let value = match joined.get(1..) {
             Some(value) => Some(utf8(&shown, OsStr::from_bytes(value))?),
             None if option.value => Some(self.next_value(&shown)?),
@@ -133,7 +166,7 @@ impl<'a> Sorter<'a> {
         let mut rest = arg.as_bytes().get(1..).unwrap_or_default();
         while let Some((letter, joined)) = rest.split_first() {
             let typed = String::from_utf8_lossy(&[b'-', *letter]).into_owned();
-            let option = find(self.help, &typed)?;
+            let option = find(self.sorted.help, &typed)?;
             rest = joined;
             if option.value {
                 let value = match joined.strip_prefix(b"=").unwrap_or(joined) {
@@ -214,6 +247,21 @@ Things:
     }
 
     #[test]
+    fn the_last_value_counts_unless_all_are_asked_for() {
+        let args = os(&["-m1", "--rm", "--memory", "2", "-i"]);
+        let sorted = sort(HELP, Order::OptionsFirst, &args).unwrap();
+        assert_eq!((sorted.last("--memory"), sorted.last("--hostname")), (Some("2"), None));
+        assert!(sorted.all("--memory").eq(["1", "2"]));
+        assert!(sorted.has("--rm") && sorted.has("--interactive") && !sorted.has("--tty"));
+    }
+
+    #[test]
+    #[should_panic = "no option --swap"]
+    fn nobody_can_ask_for_what_is_not_in_the_table() {
+        sort(HELP, Order::Mixed, &[]).unwrap().has("--swap");
+    }
+
+    #[test]
     fn a_switch_can_be_taken_back() {
         assert_eq!(options(&["--rm=true"]), ["--rm="]);
         assert!(options(&["--rm", "--rm=false"]).is_empty());
@@ -249,7 +297,7 @@ Things:
         ] {
             assert_eq!(sorted(args).unwrap_err(), message);
         }
-        assert!(sort(HELP, Order::Mixed, &os(&["--rm", "--help", "x"])).unwrap().help);
+        assert!(sort(HELP, Order::Mixed, &os(&["--rm", "--help", "x"])).unwrap().help_wanted);
     }
 
     #[test]

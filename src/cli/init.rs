@@ -81,7 +81,7 @@ fn borrowed(strings: &[CString]) -> Vec<&CStr> {
 /// Answers a call under the name of an init.
 pub(super) fn main(face: Face, args: &[OsString]) -> Outcome {
     let sorted = argv::sort(help::INIT, Order::OptionsFirst, args).map_err(|why| usage(&why))?;
-    if sorted.help { help::show(help::INIT) } else { answer(face, &sorted) }
+    if sorted.help_wanted { help::show(help::INIT) } else { answer(face, &sorted) }
 }
 
 /// `pipkin init`.
@@ -94,19 +94,18 @@ fn usage(why: &str) -> Failure {
 }
 
 fn answer(face: Face, typed: &Sorted<'_>) -> Outcome {
-    let asked = |wanted: &str| typed.options.iter().any(|(name, _)| *name == wanted);
-    if asked("--help") {
+    if typed.has("--help") {
         return help::show(help::INIT);
     }
-    if asked("--version") {
+    if typed.has("--version") {
         return help::show(if face == Face::Dumb { "dumb-init v1.2.5" } else { VERSION });
     }
-    if asked("--license") {
+    if typed.has("--license") {
         return help::show(concat!("pipkin ", env!("CARGO_PKG_VERSION"), ": MIT license"));
     }
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
     let options = understand(face, &typed.options, variable)?;
-    if asked("--pause") {
+    if typed.has("--pause") {
         let init = Init::new(&options)?;
         return Ok(ExitCode(init.supervise(None).code));
     }

@@ -18,7 +18,6 @@ const COMMAND_WIDTH: usize = 30;
 /// # Errors
 /// A store that cannot be read.
 pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
-    let given = |wanted: &str| sorted.options.iter().any(|(name, _)| *name == wanted);
     let store = open_store()?;
     let unreadable = |error: &std::io::Error| Failure::errno("list the containers", b"", errno_of(error));
     // Best effort: what cannot be cleaned up is listed.
@@ -28,17 +27,17 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
         let record = store.read(&id).map_err(|error| unreadable(&error))?;
         found.extend(record.map(|record| (id, record)));
     }
-    found.retain(|(_, record)| given("--all") || record.status == Status::Running);
+    found.retain(|(_, record)| sorted.has("--all") || record.status == Status::Running);
     found.sort_by_key(|(_, record)| std::cmp::Reverse(record.created_ns));
     let mut out = Vec::new();
-    if !given("--quiet") {
+    if !sorted.has("--quiet") {
         row(
             &mut out,
             ["ID", "IMAGE", "COMMAND", "STATUS", "PID", "CREATED", "NAME"].map(|word| word.as_bytes().into()),
         );
     }
     for (id, record) in &found {
-        if given("--quiet") {
+        if sorted.has("--quiet") {
             out.extend_from_slice(id.as_str().as_bytes());
             out.push(b'\n');
         } else {

@@ -12,9 +12,12 @@ use std::io::Write;
 /// Exit code of Pipkin's own failures, as with docker.
 pub(crate) const FAILED: u8 = 125;
 
-/// A failure, ready to be shown.
+/// A failure, ready to be shown. One word wide, since almost every function of this room can return one.
 #[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Failure {
+pub(crate) struct Failure(Box<Parts>);
+
+#[derive(Clone, PartialEq, Eq, Debug)]
+struct Parts {
     /// What went wrong, one line without a newline.
     line: Vec<u8>,
     /// What to do about it; empty when there is nothing to say.
@@ -28,14 +31,15 @@ impl Failure {
     pub(crate) fn usage(verb: &str, line: &str) -> Self {
         let remedy = ["see 'pipkin ", verb, if verb.is_empty() { "" } else { " " }, "--help'"].concat();
         let prefix = if verb.is_empty() { "" } else { " " };
-        Self { line: [prefix, verb, ": ", line].concat().into_bytes(), remedy, code: FAILED }
+        let line = [prefix, verb, ": ", line].concat().into_bytes();
+        Self(Box::new(Parts { line, remedy, code: FAILED }))
     }
 
     /// `what`, a verb phrase, cannot be done to `subject`, and why.
     pub(crate) fn new(what: &str, subject: &[u8], why: &[u8]) -> Self {
         let space: &[u8] = if subject.is_empty() { b"" } else { b" " };
         let line = [b": cannot ", what.as_bytes(), space, subject, b": ", why].concat();
-        Self { line, remedy: String::new(), code: FAILED }
+        Self(Box::new(Parts { line, remedy: String::new(), code: FAILED }))
     }
 
     /// `what` cannot be done to `subject`, by the kernel's answer.
@@ -43,32 +47,35 @@ impl Failure {
         Self::new(what, subject, reason(errno).as_bytes())
     }
 
-    /// The same, where the answer came through std.
+    /// The same, where the answer came through std, which sometimes has one of its own.
     pub(crate) fn io(what: &str, subject: &[u8], error: &std::io::Error) -> Self {
-        Self::errno(what, subject, error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error))
+        Self::new(what, subject, without_number(error).as_bytes())
     }
 
     /// The same failure with a remedy.
-    pub(crate) fn remedy(self, remedy: &str) -> Self {
-        Self { remedy: remedy.to_owned(), ..self }
+    pub(crate) fn remedy(mut self, remedy: &str) -> Self {
+        remedy.clone_into(&mut self.0.remedy);
+        self
     }
 
     /// The same failure with an exit code of its own.
-    pub(crate) fn code(self, code: u8) -> Self {
-        Self { code, ..self }
+    pub(crate) fn code(mut self, code: u8) -> Self {
+        self.0.code = code;
+        self
     }
 
     /// Prints it to standard error and gives its exit code.
     pub(crate) fn tell(&self) -> ExitCode {
-        let newline = if self.remedy.is_empty() { "" } else { "\n" };
+        let Parts { line, remedy, code } = &*self.0;
+        let newline = if remedy.is_empty() { "" } else { "\n" };
         let mut text = b"pipkin".to_vec();
-        escape(&self.line, &mut text);
+        escape(line, &mut text);
         text.extend_from_slice(newline.as_bytes());
-        escape(self.remedy.as_bytes(), &mut text);
+        escape(remedy.as_bytes(), &mut text);
         text.push(b'\n');
         // Nobody is left to tell when standard error is closed; the exit code still speaks.
         drop(std::io::stderr().write_all(&text));
-        ExitCode(self.code)
+        ExitCode(*code)
     }
 }
 
@@ -91,9 +98,17 @@ impl From<Error> for Failure {
 
 /// The text of an errno without its number.
 pub(crate) fn reason(errno: Errno) -> String {
-    let mut text = std::io::Error::from_raw_os_error(errno.raw_os_error()).to_string();
-    let end = text.find(" (os error").unwrap_or(text.len());
-    text.truncate(end);
+    without_number(&std::io::Error::from_raw_os_error(errno.raw_os_error()))
+}
+
+/// The text of an error without the ` (os error N)` at its end.
+fn without_number(error: &std::io::Error) -> String {
+    let mut text = error.to_string();
+    if error.raw_os_error().is_some() {
+        let end = text.rfind('(').unwrap_or(text.len());
+        text.truncate(end);
+        text.truncate(text.trim_ascii_end().len());
+    }
     text
 }
 
@@ -114,7 +129,7 @@ mod tests {
     use super::*;
 
     fn line(failure: &Failure) -> &str {
-        std::str::from_utf8(&failure.line).unwrap()
+        std::str::from_utf8(&failure.0.line).unwrap()
     }
 
     #[test]
@@ -126,15 +141,15 @@ mod tests {
         let conflict = Conflict::new("limit memory", "v1 holds it", "boot with x").about(b"memory");
         let failure = Failure::from(conflict);
         assert_eq!(line(&failure), ": cannot limit memory memory: v1 holds it");
-        assert_eq!(failure.remedy, "boot with x");
+        assert_eq!(failure.0.remedy, "boot with x");
     }
 
     #[test]
     fn usage_points_to_the_help() {
         let failure = Failure::usage("run", "unknown option --foo");
         assert_eq!(line(&failure), " run: unknown option --foo");
-        assert_eq!(failure.remedy, "see 'pipkin run --help'");
-        assert_eq!(Failure::usage("", "x").remedy, "see 'pipkin --help'");
+        assert_eq!(failure.0.remedy, "see 'pipkin run --help'");
+        assert_eq!(Failure::usage("", "x").0.remedy, "see 'pipkin --help'");
         assert_eq!(line(&Failure::usage("", "x")), ": x");
     }
 

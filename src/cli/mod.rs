@@ -95,7 +95,7 @@ fn dispatch(args: &[OsString]) -> Outcome {
     let name = first.to_string_lossy();
     match name.as_ref() {
         "--help" | "-h" => return help::show(help::PROGRAM),
-        "--version" => return help::show(help::VERSION),
+        "--version" | "version" => return help::show(help::VERSION),
         "help" => return help::of(rest),
         _ => {}
     }
@@ -104,7 +104,7 @@ fn dispatch(args: &[OsString]) -> Outcome {
         return Err(Failure::usage("", &[what, &name].concat()));
     };
     let sorted = argv::sort(verb.help, verb.order, rest).map_err(|why| Failure::usage(verb.name, &why))?;
-    if sorted.help { help::show(verb.help) } else { (verb.run)(&sorted) }
+    if sorted.help_wanted { help::show(verb.help) } else { (verb.run)(&sorted) }
 }
 
 fn find(name: &str) -> Option<&'static Verb> {

@@ -23,7 +23,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     if sorted.operands.is_empty() {
         return Err(Failure::usage("rm", "the name or id of a container is needed"));
     }
-    let force = sorted.options.iter().any(|(name, _)| *name == "--force");
+    let force = sorted.has("--force");
     let store = open_store()?;
     // What dead supervisors left is gone through first, so that it can be named, or is gone already.
     store.reclaim(usize::MAX, &mut end).map_err(|error| Failure::errno("clean up", b"", errno_of(&error)))?;

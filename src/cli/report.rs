@@ -1,107 +1,146 @@
-//! Facts as a tree, shown to a person as aligned lines or to a program as JSON.
+//! Facts by name, shown to a person as aligned lines or to a program as JSON, as they are found.
 
 use super::json::Json;
-use super::message::Failure;
+use super::message::{Failure, escape};
 use super::{ExitCode, Outcome};
 use std::io::Write;
 
-/// One fact.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) enum Fact {
-    /// A text, often from outside.
-    Text(Vec<u8>),
-    /// A number.
-    Number(i64),
-    /// Yes or no.
-    Yes(bool),
-    /// Texts.
-    List(Vec<Vec<u8>>),
-    /// Facts by name.
-    Map(Map),
+/// Column of the values in lines. A longer name pushes its value to the right.
+const COLUMN: usize = 20;
+
+/// One object of facts, and objects in it.
+pub(crate) struct Report {
+    /// The text so far, when it is lines.
+    lines: Vec<u8>,
+    /// The text so far, when it is JSON.
+    json: Option<Json>,
+    /// How many objects are open.
+    depth: usize,
 }
 
-/// Facts by name, in order.
-pub(crate) type Map = Vec<(Vec<u8>, Fact)>;
-
-impl Fact {
-    /// A text.
-    pub(crate) fn text(text: impl AsRef<[u8]>) -> Self {
-        Self::Text(text.as_ref().to_vec())
+impl Report {
+    /// An empty report.
+    pub(crate) fn new(json: bool) -> Self {
+        let json = json.then(|| {
+            let mut json = Json::default();
+            json.open(b'{');
+            json
+        });
+        Self { lines: Vec::new(), json, depth: 0 }
     }
 
-    /// Appends the fact as JSON.
-    pub(crate) fn write_json(&self, json: &mut Json) {
-        match self {
-            Self::Text(text) => json.string(text),
-            Self::Number(number) => json.number(*number),
-            Self::Yes(yes) => json.boolean(*yes),
-            Self::List(items) => {
-                json.open(b'[');
-                for item in items {
-                    json.string(item);
-                }
-                json.close(b']')
+    /// Begins an object within.
+    pub(crate) fn open(&mut self, name: &str) {
+        match &mut self.json {
+            Some(json) => {
+                json.key(name.as_bytes()).open(b'{');
             }
-            Self::Map(map) => {
-                json.open(b'{');
-                for (name, fact) in map {
-                    json.key(name);
-                    fact.write_json(json);
+            None => {
+                self.name(name.as_bytes());
+                while self.lines.last() == Some(&b' ') {
+                    self.lines.pop();
                 }
-                json.close(b'}')
-            }
-        };
-    }
-
-    /// Appends the fact as text: a map one line each below its name, indented, values in one column.
-    fn write_text(&self, indent: usize, out: &mut Vec<u8>) {
-        match self {
-            Self::Text(text) => super::message::escape(text, out),
-            Self::Number(number) => out.extend_from_slice(number.to_string().as_bytes()),
-            Self::Yes(yes) => out.extend_from_slice(if *yes { b"yes" } else { b"no" }),
-            Self::List(items) if items.is_empty() => out.extend_from_slice(b"none"),
-            Self::List(items) => super::message::escape(&items.join(&b' '), out),
-            Self::Map(map) if map.is_empty() => out.extend_from_slice(b"none"),
-            Self::Map(map) => {
-                let width = map.iter().map(|(name, _)| name.len()).max().unwrap_or(0) + 2;
-                for (place, (name, fact)) in map.iter().enumerate() {
-                    if place > 0 || indent > 0 {
-                        out.push(b'\n');
-                    }
-                    out.resize(out.len() + indent, b' ');
-                    let start = out.len();
-                    super::message::escape(name, out);
-                    if !matches!(fact, Self::Map(below) if !below.is_empty()) {
-                        out.resize(out.len().max(start + width), b' ');
-                    }
-                    fact.write_text(indent + 2, out);
-                }
+                self.lines.push(b'\n');
             }
         }
+        self.depth += 1;
+    }
+
+    /// Ends it.
+    pub(crate) fn close(&mut self) {
+        self.depth -= 1;
+        if let Some(json) = &mut self.json {
+            json.close(b'}');
+        }
+    }
+
+    /// A text, often from outside.
+    pub(crate) fn text(&mut self, name: &[u8], text: &[u8]) {
+        match &mut self.json {
+            Some(json) => {
+                json.key(name).string(text);
+            }
+            None => self.line(name, text),
+        }
+    }
+
+    /// A number.
+    pub(crate) fn number(&mut self, name: &str, number: u64) {
+        let digits = number.to_string();
+        match &mut self.json {
+            Some(json) => {
+                json.key(name.as_bytes()).literal(&digits);
+            }
+            None => self.line(name.as_bytes(), digits.as_bytes()),
+        }
+    }
+
+    /// Yes or no.
+    pub(crate) fn yes(&mut self, name: &str, yes: bool) {
+        match &mut self.json {
+            Some(json) => {
+                json.key(name.as_bytes()).boolean(yes);
+            }
+            None => self.line(name.as_bytes(), if yes { b"yes" } else { b"no" }),
+        }
+    }
+
+    /// Words.
+    pub(crate) fn list(&mut self, name: &str, words: &[&[u8]]) {
+        match &mut self.json {
+            Some(json) => {
+                json.key(name.as_bytes()).open(b'[');
+                for word in words {
+                    json.string(word);
+                }
+                json.close(b']');
+            }
+            None if words.is_empty() => self.line(name.as_bytes(), b"none"),
+            None => self.line(name.as_bytes(), &words.join(&b' ')),
+        }
+    }
+
+    /// Prints it to standard output.
+    pub(crate) fn print(self) -> Outcome {
+        write(&self.into_text())
+    }
+
+    /// The text of the whole.
+    pub(super) fn into_text(self) -> Vec<u8> {
+        match self.json {
+            Some(mut json) => {
+                json.close(b'}');
+                json.into_text()
+            }
+            None => self.lines,
+        }
+    }
+
+    /// The name of a fact, indented, and blanks up to its value.
+    fn name(&mut self, name: &[u8]) {
+        let start = self.lines.len();
+        self.lines.resize(start + 2 * self.depth, b' ');
+        escape(name, &mut self.lines);
+        self.lines.extend_from_slice(b"  ");
+        let end = self.lines.len().max(start + COLUMN);
+        self.lines.resize(end, b' ');
+    }
+
+    fn line(&mut self, name: &[u8], text: &[u8]) {
+        self.name(name);
+        escape(text, &mut self.lines);
+        self.lines.push(b'\n');
     }
 }
 
-/// Prints `fact` to standard output, as JSON or as text.
-pub(crate) fn print(fact: &Fact, json: bool) -> Outcome {
-    let mut text = Vec::new();
-    if json {
-        let mut writer = Json::default();
-        fact.write_json(&mut writer);
-        text = writer.into_text();
-    } else {
-        fact.write_text(0, &mut text);
-    }
-    text.push(b'\n');
-    write(&text)
-}
-
-/// Writes `text` to standard output.
+/// Writes `text` to standard output, and a newline when it does not end in one.
 ///
 /// # Errors
 /// A [`Failure`] when that does not take it all, so that a full disk does not look like success.
 pub(crate) fn write(text: &[u8]) -> Outcome {
+    let newline: &[u8] = if text.ends_with(b"\n") { b"" } else { b"\n" };
     let mut out = std::io::stdout().lock();
-    let written = out.write_all(text).and_then(|()| out.flush());
+    let written = out.write_all(text).and_then(|()| out.write_all(newline)).and_then(|()| out.flush());
     written.map_err(|error| Failure::io("write to", b"standard output", &error))?;
     Ok(ExitCode::SUCCESS)
 }
@@ -110,34 +149,37 @@ pub(crate) fn write(text: &[u8]) -> Outcome {
 mod tests {
     use super::*;
 
-    fn sample() -> Fact {
-        Fact::Map(vec![
-            (b"pid".to_vec(), Fact::Number(1)),
-            (b"name\n".to_vec(), Fact::text("a\x1bb")),
-            (
-                b"sets".to_vec(),
-                Fact::Map(vec![(b"a".to_vec(), Fact::List(vec![])), (b"bc".to_vec(), Fact::Yes(true))]),
-            ),
-            (b"none".to_vec(), Fact::Map(vec![])),
-        ])
+    fn sample(json: bool) -> Report {
+        let mut report = Report::new(json);
+        report.number("pid", 1);
+        report.text(b"name\n", b"a\x1bb");
+        report.open("sets");
+        report.list("none", &[]);
+        report.list("some", &[b"b", b"c"]);
+        report.yes("a_name_that_is_too_long", true);
+        report.close();
+        report.yes("last", false);
+        report
     }
 
     #[test]
-    fn text_is_aligned_and_harmless() {
-        let mut text = Vec::new();
-        sample().write_text(0, &mut text);
-        let text = String::from_utf8(text).unwrap();
-        assert_eq!(text, "pid    1\nname\\x0aa\\x1bb\nsets\n  a   none\n  bc  yes\nnone   none");
-    }
-
-    #[test]
-    fn json_has_the_same_shape() {
-        let mut json = Json::default();
-        sample().write_json(&mut json);
-        let value: serde_json::Value = serde_json::from_slice(&json.into_text()).unwrap();
+    fn lines_are_aligned_and_harmless() {
         assert_eq!(
-            value,
-            serde_json::json!({"pid": 1, "name\n": "a\u{1b}b", "sets": {"a": [], "bc": true}, "none": {}})
+            String::from_utf8(sample(false).into_text()).unwrap(),
+            "pid                 1\n\
+             name\\x0a            a\\x1bb\n\
+             sets\n\
+             \x20 none              none\n\
+             \x20 some              b c\n\
+             \x20 a_name_that_is_too_long  yes\n\
+             last                no\n"
         );
+    }
+
+    #[test]
+    fn json_has_the_same_facts() {
+        let value: serde_json::Value = serde_json::from_slice(&sample(true).into_text()).unwrap();
+        let sets = serde_json::json!({"none": [], "some": ["b", "c"], "a_name_that_is_too_long": true});
+        assert_eq!(value, serde_json::json!({"pid": 1, "name\n": "a\u{1b}b", "sets": sets, "last": false}));
     }
 }

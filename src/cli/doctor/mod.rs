@@ -3,6 +3,7 @@
 //! What can be tried is tried, in a child that ends at once; files of the kernel only explain a failure. Changes
 //! nothing, except that asking for a file system may load its kernel module, as running a container does.
 
+mod cgroup;
 mod namespace;
 mod system;
 mod trial;
@@ -10,7 +11,7 @@ mod trial;
 use super::argv::Sorted;
 use super::json::Json;
 use super::message::Failure;
-use super::{ExitCode, Outcome, report};
+use super::{ExitCode, Outcome, message, report};
 
 /// Exit code when a container cannot run here at all.
 const UNFIT: u8 = 1;
@@ -50,17 +51,20 @@ struct Check {
 }
 
 impl Check {
-    fn good(name: &'static str, detail: impl Into<String>) -> Self {
-        let (detail, remedy) = (detail.into(), String::new());
-        Self { name, state: State::Good, detail, remedy, required: false }
+    fn new(name: &'static str, state: State, detail: &str, remedy: &str) -> Self {
+        Self { name, state, detail: detail.to_owned(), remedy: remedy.to_owned(), required: false }
     }
 
-    fn limited(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { state: State::Limited, remedy: remedy.into(), ..Self::good(name, detail) }
+    fn good(name: &'static str, detail: &str) -> Self {
+        Self::new(name, State::Good, detail, "")
     }
 
-    fn missing(name: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { state: State::Missing, remedy: remedy.into(), ..Self::good(name, detail) }
+    fn limited(name: &'static str, detail: &str, remedy: &str) -> Self {
+        Self::new(name, State::Limited, detail, remedy)
+    }
+
+    fn missing(name: &'static str, detail: &str, remedy: &str) -> Self {
+        Self::new(name, State::Missing, detail, remedy)
     }
 
     /// The same, of something without which no container runs.
@@ -76,7 +80,7 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
         return Err(Failure::usage("doctor", &line));
     }
     let checks = examine();
-    let json = typed.options.iter().any(|(name, _)| *name == "--json");
+    let json = typed.has("--json");
     report::write(&if json { as_json(&checks) } else { as_text(&checks) })?;
     let unfit = checks.iter().any(|check| check.required && check.state == State::Missing);
     Ok(if unfit { ExitCode(UNFIT) } else { ExitCode::SUCCESS })
@@ -87,6 +91,7 @@ fn examine() -> Vec<Check> {
     let mut checks = system::identity(root);
     checks.extend(namespace::checks(root));
     checks.extend(system::checks(root));
+    checks.extend(cgroup::checks());
     checks
 }
 

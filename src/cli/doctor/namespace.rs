@@ -58,25 +58,27 @@ fn user(root: bool) -> Check {
 }
 
 fn refused(name: &'static str, errno: Errno, limit: &str) -> Check {
-    let (detail, remedy) = match errno {
+    match errno {
         Errno::NOSPC | Errno::USERS => {
             let key = ["user.max_", limit, "_namespaces"].concat();
             let file = ["/proc/sys/user/max_", limit, "_namespaces"].concat();
             let value = kernel::read_text(&file).unwrap_or_default();
-            ([&key, " is ", &value].concat(), ["raise it: sysctl -w ", &key, "=10000"].concat())
+            let remedy = ["raise it: sysctl -w ", &key, "=10000"].concat();
+            Check::missing(name, &[&key, " is ", &value].concat(), &remedy)
         }
-        Errno::INVAL => ("the kernel was built without it".to_owned(), "use a kernel that has it".to_owned()),
-        Errno::PERM | Errno::ACCESS => (
-            "not permitted".to_owned(),
-            "run as root and outside of containers that filter it, or allow user namespaces".to_owned(),
+        Errno::INVAL => Check::missing(name, "the kernel was built without it", "use a kernel that has it"),
+        Errno::PERM | Errno::ACCESS => Check::missing(
+            name,
+            "not permitted",
+            "run as root and outside of containers that filter it, or allow user namespaces",
         ),
-        Errno::NOSYS => (
-            "clone3 is hidden by a filter".to_owned(),
-            "let the surrounding container's seccomp filter allow clone3".to_owned(),
+        Errno::NOSYS => Check::missing(
+            name,
+            "clone3 is hidden by a filter",
+            "let the surrounding container's seccomp filter allow clone3",
         ),
-        other => (message::reason(other), "see clone(2)".to_owned()),
-    };
-    Check::missing(name, detail, remedy)
+        other => Check::missing(name, &message::reason(other), "see clone(2)"),
+    }
 }
 
 #[cfg(test)]

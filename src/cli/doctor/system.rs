@@ -24,9 +24,9 @@ pub(super) fn identity(root: bool) -> Vec<Check> {
     let release = names.release().to_string_lossy();
     let kernel = match version(&release) {
         Some(version) if version < OLDEST_KERNEL => {
-            Check::missing("kernel", release, "Linux 5.13 or newer is needed")
+            Check::missing("kernel", &release, "Linux 5.13 or newer is needed")
         }
-        _ => Check::good("kernel", release),
+        _ => Check::good("kernel", &release),
     };
     let user = if root {
         Check::good("user", "root")
@@ -37,7 +37,7 @@ pub(super) fn identity(root: bool) -> Vec<Check> {
             "containers live in a user namespace then; run as root for the rest",
         )
     };
-    vec![kernel.required(), Check::good("architecture", names.machine().to_string_lossy()), user]
+    vec![kernel.required(), Check::good("architecture", &names.machine().to_string_lossy()), user]
 }
 
 /// Major and minor number at the beginning of a release such as `6.1.0-13-amd64`.
@@ -59,7 +59,7 @@ fn file_systems(root: bool) -> Vec<Check> {
     let check = |name, attempt: Attempt, remedy: &str| match trial::attempt(flags, attempt) {
         Ok(()) => Check::good(name, "can be mounted").required(),
         Err(Errno::NODEV) => Check::missing(name, "the kernel does not have it", remedy).required(),
-        Err(errno) => Check::missing(name, message::reason(errno), remedy).required(),
+        Err(errno) => Check::missing(name, &message::reason(errno), remedy).required(),
     };
     let kernel = "use a kernel that has it";
     vec![
@@ -107,13 +107,13 @@ fn system_calls() -> Check {
         return Check::good("system calls", "all that are needed");
     }
     let detail = ["not to be had: ", &hidden.join(" ")].concat();
-    Check::missing("system calls", detail, "let the surrounding container's seccomp filter allow them")
+    Check::missing("system calls", &detail, "let the surrounding container's seccomp filter allow them")
         .required()
 }
 
 fn seccomp() -> Check {
     match kernel::read_text("/proc/sys/kernel/seccomp/actions_avail") {
-        Some(actions) => Check::good("seccomp", actions),
+        Some(actions) => Check::good("seccomp", &actions),
         None => {
             Check::missing("seccomp", "the kernel does not filter", "use a kernel with CONFIG_SECCOMP_FILTER")
         }
@@ -133,10 +133,8 @@ fn own_filter() -> Check {
 
 fn security_modules() -> Check {
     let found = kernel::read_text("/sys/kernel/security/lsm").filter(|list| !list.is_empty());
-    Check::good(
-        "security modules",
-        found.unwrap_or_else(|| "not told (securityfs is not mounted)".to_owned()),
-    )
+    let told = found.as_deref().unwrap_or("not told (securityfs is not mounted)");
+    Check::good("security modules", told)
 }
 
 /// Where state and images are kept.
@@ -163,10 +161,10 @@ fn directory(name: &'static str, path: Option<PathBuf>, unset: &str) -> Check {
     let nearest = path.ancestors().find(exists).unwrap_or(Path::new("/")).as_os_str().to_owned();
     let shown = path.to_string_lossy().into_owned();
     match writable(nearest) {
-        Ok(()) => Check::good(name, shown),
+        Ok(()) => Check::good(name, &shown),
         Err(errno) => {
             let detail = [&shown, " cannot be written: ", &message::reason(errno)].concat();
-            Check::missing(name, detail, "mount a writable file system there, or change its owner")
+            Check::missing(name, &detail, "mount a writable file system there, or change its owner")
         }
     }
 }
@@ -201,20 +199,12 @@ fn packet_filter() -> Check {
     batch.push(step, GET_GENERATION, 0, |payload| payload.put(&[0; 4]));
     let answer =
         Socket::open(Protocol::Netfilter).and_then(|mut socket| socket.fold(&mut batch, &(), |(), _| Ok(())));
-    match answer {
-        Ok(()) => Check::good("nf_tables", "answers"),
-        Err(error) if error.errno == Errno::PERM => Check::limited(
-            "nf_tables",
-            "published ports and address translation need it (not permitted)",
-            "run as root",
-        ),
-        Err(error) => Check::limited(
-            "nf_tables",
-            ["published ports and address translation need it (", &message::reason(error.errno), ")"]
-                .concat(),
-            "modprobe nf_tables",
-        ),
-    }
+    let remedy = match &answer {
+        Ok(()) => return Check::good("nf_tables", "answers"),
+        Err(error) if error.errno == Errno::PERM => "run as root",
+        Err(_) => "modprobe nf_tables",
+    };
+    Check::limited("nf_tables", "published ports and address translation need it", remedy)
 }
 
 #[cfg(test)]

@@ -1,8 +1,7 @@
 //! The limits this process lives under.
 
-use super::Add;
 use crate::cli::kernel;
-use crate::cli::report::{Fact, Map};
+use crate::cli::report::Report;
 use pipkin::spec::RlimitKind;
 use rustix::process::{Resource, getrlimit};
 
@@ -23,47 +22,50 @@ const FILES: [&str; 13] = [
     "io.max",
 ];
 
-pub(super) fn facts(add: &mut Add<'_>) {
-    add("cgroup", Fact::Map(cgroup()));
-    add("rlimits", Fact::Map(rlimits()));
-}
+/// What setrlimit(2) bounds, in the order of [`RlimitKind::ALL`].
+const RESOURCES: [Resource; 16] = [
+    Resource::Cpu,
+    Resource::Fsize,
+    Resource::Data,
+    Resource::Stack,
+    Resource::Core,
+    Resource::Rss,
+    Resource::Nproc,
+    Resource::Nofile,
+    Resource::Memlock,
+    Resource::As,
+    Resource::Locks,
+    Resource::Sigpending,
+    Resource::Msgqueue,
+    Resource::Nice,
+    Resource::Rtprio,
+    Resource::Rttime,
+];
 
-/// The limits of our own group, as far as `/sys/fs/cgroup` shows it.
-fn cgroup() -> Map {
+pub(super) fn tell(report: &mut Report) {
+    // The limits of our own group, as far as /sys/fs/cgroup shows it.
     let groups = kernel::read_text("/proc/self/cgroup").unwrap_or_default();
     let own = groups.lines().find_map(|line| line.strip_prefix("0::")).unwrap_or("/");
-    let value = |file: &str| kernel::read(&["/sys/fs/cgroup", own.trim_end_matches('/'), "/", file].concat());
-    let found =
-        FILES.into_iter().filter_map(|file| Some((file.as_bytes().to_vec(), Fact::Text(value(file)?))));
-    found.collect()
+    report.open("cgroup");
+    for file in FILES {
+        let path = ["/sys/fs/cgroup", own.trim_end_matches('/'), "/", file].concat();
+        if let Some(value) = kernel::read(&path) {
+            report.text(file.as_bytes(), &value);
+        }
+    }
+    report.close();
+    report.open("rlimits");
+    for ((name, _), resource) in RlimitKind::ALL.into_iter().zip(RESOURCES) {
+        report.text(name.as_bytes(), rlimit(resource).as_bytes());
+    }
+    report.close();
 }
 
-/// Soft and hard limits by docker's names.
-fn rlimits() -> Map {
-    let resources = [
-        Resource::Cpu,
-        Resource::Fsize,
-        Resource::Data,
-        Resource::Stack,
-        Resource::Core,
-        Resource::Rss,
-        Resource::Nproc,
-        Resource::Nofile,
-        Resource::Memlock,
-        Resource::As,
-        Resource::Locks,
-        Resource::Sigpending,
-        Resource::Msgqueue,
-        Resource::Nice,
-        Resource::Rtprio,
-        Resource::Rttime,
-    ];
-    let value = |limit: Option<u64>| limit.map_or("unlimited".to_owned(), |limit| limit.to_string());
-    let pairs = RlimitKind::ALL.into_iter().zip(resources).map(|((name, _), resource)| {
-        let limit = getrlimit(resource);
-        (name.as_bytes().to_vec(), Fact::text([value(limit.current), value(limit.maximum)].join(" ")))
-    });
-    pairs.collect()
+/// Soft and hard limit.
+fn rlimit(resource: Resource) -> String {
+    let limit = getrlimit(resource);
+    let value = |limit: Option<u64>| limit.map_or_else(|| "unlimited".to_owned(), |limit| limit.to_string());
+    [value(limit.current), value(limit.maximum)].join(" ")
 }
 
 #[cfg(test)]
@@ -73,7 +75,6 @@ mod tests {
     #[test]
     fn names_and_resources_stand_in_the_same_order() {
         let table = std::fs::read_to_string("/proc/self/limits").unwrap();
-        let rlimits = rlimits();
         for (title, name) in [
             ("Max cpu time", "cpu"),
             ("Max stack size", "stack"),
@@ -84,8 +85,8 @@ mod tests {
         ] {
             let line = table.lines().find_map(|line| line.strip_prefix(title)).unwrap();
             let values: Vec<&str> = line.split_whitespace().take(2).collect();
-            let (_, fact) = rlimits.iter().find(|(found, _)| found == name.as_bytes()).unwrap();
-            assert_eq!(fact, &Fact::text(values.join(" ")));
+            let place = RlimitKind::ALL.iter().position(|(known, _)| *known == name).unwrap();
+            assert_eq!(rlimit(RESOURCES[place]), values.join(" "), "{name}");
         }
     }
 }

@@ -1,36 +1,23 @@
 //! Devices of the host: those given to the container, and those whose traffic is bounded.
 
-use super::keep;
 use super::quantity::{Why, size, unsigned};
+use super::{Checked, refuse, volume};
+use crate::cli::message::Failure;
 use pipkin::spec::{Device, DeviceKind, DeviceLimit};
 use rustix::fs::{FileType, Stat, major, minor};
+use std::ffi::CStr;
 
 /// `--device HOST[:INSIDE[:rwm]]`: a node of the same kind, number, mode and owner.
-///
-/// # Errors
-/// What would be right, or what the kernel says of the host's node.
-pub(super) fn device(text: &str) -> Result<Device<'static>, String> {
-    let mut parts = text.split(':');
-    let host = parts.next().unwrap_or_default();
-    let inside = parts.next().filter(|inside| !inside.is_empty()).unwrap_or(host);
-    let access = parts.next().unwrap_or("rwm");
-    if parts.next().is_some() || !host.starts_with('/') || !inside.starts_with('/') {
-        return Err("give HOST or HOST:INSIDE, two absolute paths".to_owned());
-    }
-    if access != "rwm" {
-        return Err("single rights to a device are not enforced: leave them out".to_owned());
-    }
-    if inside.split('/').any(|part| part == "..") {
-        return Err("the place inside must not contain '..'".to_owned());
-    }
-    let stat = rustix::fs::stat(host).map_err(crate::cli::message::reason)?;
+pub(super) fn device(text: &str) -> Checked<Device<'static>> {
+    let (host, inside) = paths(text).map_err(|why| refuse("--device", text, why))?;
+    let stat = look_at(host)?;
     let kind = match FileType::from_raw_mode(stat.st_mode) {
         FileType::CharacterDevice => DeviceKind::Character,
         FileType::BlockDevice => DeviceKind::Block,
-        _ => return Err("it is not a device".to_owned()),
+        _ => return Err(refuse("--device", text, "it is not a device")),
     };
     Ok(Device {
-        path: keep::text(inside).ok_or("it holds a NUL byte")?,
+        path: inside,
         kind,
         major: major(stat.st_rdev),
         minor: minor(stat.st_rdev),
@@ -38,6 +25,24 @@ pub(super) fn device(text: &str) -> Result<Device<'static>, String> {
         uid: stat.st_uid,
         gid: stat.st_gid,
     })
+}
+
+fn look_at(path: &str) -> Checked<Stat> {
+    rustix::fs::stat(path).map_err(|errno| Failure::errno("use the device", path.as_bytes(), errno))
+}
+
+/// The node on the host and the path inside.
+fn paths(text: &str) -> Result<(&str, &'static CStr), Why> {
+    let mut parts = text.split(':');
+    let host = parts.next().unwrap_or_default();
+    let inside = parts.next().filter(|inside| !inside.is_empty()).unwrap_or(host);
+    if parts.next().is_some_and(|access| access != "rwm") {
+        return Err("single rights to a device are not enforced: leave them out");
+    }
+    if parts.next().is_some() || !host.starts_with('/') {
+        return Err("give HOST or HOST:INSIDE, two absolute paths");
+    }
+    Ok((host, volume::place(inside)?))
 }
 
 /// What is bounded on a block device, as one of the four options says it.
@@ -49,12 +54,12 @@ pub(super) enum Bound {
     WriteIops,
 }
 
-/// Adds `DEVICE:RATE` to `limits`, to the entry of the same device if there is one.
-pub(super) fn limit(text: &str, bound: Bound, limits: &mut Vec<DeviceLimit>) -> Result<(), String> {
-    let (path, rate) = split(text, bound)?;
-    let stat: Stat = rustix::fs::stat(path).map_err(crate::cli::message::reason)?;
+/// Adds what option `name` says, `DEVICE:RATE`, to `limits`, to the entry of the same device if there is one.
+pub(super) fn limit(name: &str, text: &str, bound: Bound, limits: &mut Vec<DeviceLimit>) -> Checked<()> {
+    let (path, rate) = split(text, bound).map_err(|why| refuse(name, text, why))?;
+    let stat = look_at(path)?;
     if FileType::from_raw_mode(stat.st_mode) != FileType::BlockDevice {
-        return Err("it is not a block device".to_owned());
+        return Err(refuse(name, text, "it is not a block device"));
     }
     set(limits, (major(stat.st_rdev), minor(stat.st_rdev)), bound, rate);
     Ok(())
@@ -101,7 +106,8 @@ mod tests {
         assert_eq!((null.kind, null.major, null.minor), (DeviceKind::Character, 1, 3));
         assert_eq!(null.path, c"/dev/null");
         assert_eq!(device("/dev/null:/dev/nil:rwm").unwrap().path, c"/dev/nil");
-        assert_eq!(device("/dev/not/there").unwrap_err(), "No such file or directory");
+        let absent = Failure::errno("use the device", b"/dev/not/there", rustix::io::Errno::NOENT);
+        assert_eq!(device("/dev/not/there").unwrap_err(), absent);
         for text in [
             "",
             "null",
@@ -134,6 +140,6 @@ mod tests {
         ] {
             assert!(split(text, bound).is_err(), "{text}");
         }
-        assert!(limit("/dev/null:1m", Bound::ReadBps, &mut limits).is_err());
+        assert!(limit("--device-read-bps", "/dev/null:1m", Bound::ReadBps, &mut limits).is_err());
     }
 }

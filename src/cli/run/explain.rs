@@ -1,9 +1,10 @@
 //! `--dry-run`: the plan as text or as JSON.
 
-use super::super::json::Json;
-use super::super::report;
-use super::super::text::Text;
-use super::super::{Outcome, run::Request};
+use super::request::Request;
+use crate::cli::Outcome;
+use crate::cli::json::Json;
+use crate::cli::report;
+use crate::cli::text::Text;
 use pipkin::plan::{Description, Plan, Value};
 
 /// Prints `plan` in words.
@@ -15,9 +16,9 @@ pub(super) fn in_words(plan: &Plan<'_>) -> Outcome {
 }
 
 /// Prints `plan` as one object: id, image, and two arrays of steps, each with its name and its fields.
-pub(super) fn as_json(plan: &Plan<'_>, request: &Request) -> Outcome {
+pub(super) fn as_json(plan: &Plan<'_>, request: &Request<'_>) -> Outcome {
     let mut json = Json::default();
-    json.open(b'{').key(b"id").string(request.id.as_str().as_bytes());
+    json.open(b'{').key(b"id").string(request.spec.id.as_str().as_bytes());
     json.key(b"image").string(request.image.as_encoded_bytes());
     json.key(b"host").open(b'[');
     plan.host.iter().for_each(|step| write_step(&step.describe(), &mut json));

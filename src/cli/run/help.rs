@@ -4,9 +4,9 @@
 pub(in super::super) const RUN: &str = "\
 Usage: pipkin run [OPTIONS] IMAGE [COMMAND [ARGUMENT ...]]
 
-Runs a command in a new container. IMAGE is a name in the store, a directory that
-holds a root file system (/path, ./path), or scratch: a root that holds nothing
-but /pipkin. Options end at IMAGE; what follows is the command, as it stands.
+Runs a command in a new container. IMAGE is a name in the store, a directory
+that holds a root file system (/path, ./path), or scratch: a root that holds
+nothing but /pipkin. Options end at IMAGE; the command follows, as it stands.
 Ends with the status of the command; 128+n when signal n killed it, 126 when it
 could not be executed, 127 when it was not found, 125 when Pipkin failed.
 
@@ -22,24 +22,24 @@ Process:
   -e, --env NAME[=VALUE]           set a variable, or pass on the caller's
       --env-file FILE              set variables from lines of NAME[=VALUE]
   -w, --workdir DIRECTORY          start in this directory
-  -u, --user USER[:GROUP]          run as this user: a name of the image, or an id
+  -u, --user USER[:GROUP]          run as this user of the image, or number
       --entrypoint PROGRAM         run this, with COMMAND as its arguments
       --init                       put an init in front of it as process 1
   -i, --interactive                let it read Pipkin's standard input
   -t, --tty                        give it a terminal
       --ulimit NAME=SOFT[:HARD]    limit of the process, as nofile=1024
-      --oom-score-adj NUMBER       -1000 (never killed for memory) to 1000 (first)
+      --oom-score-adj NUMBER       -1000 (never killed) to 1000 (killed first)
 
 Resources; SIZE is in bytes or ends in k, m or g:
   -m, --memory SIZE                most memory
-      --swap, --memory-swap SIZE   most memory and swap together; -1 for any swap
+      --swap, --memory-swap SIZE   most memory and swap together; -1: any swap
       --memory-reservation SIZE    memory that is spared when others need some
       --oom-group                  out of memory kills the container as a whole
       --cpu, --cpus NUMBER         most CPU time, in CPUs: 0.5
       --cpu-weight NUMBER          share of contended CPU time, 1 to 10000
       --cpuset-cpus LIST           CPUs to run on: 0-3,8
       --cpuset-mems LIST           memory nodes to use
-      --pids, --pids-limit NUMBER  most processes and threads; -1 for any
+      --pids, --pids-limit NUMBER  most processes and threads; -1: any number
       --io-weight NUMBER           share of contended disk time, 1 to 10000
       --device-read-bps DEV:SIZE   most bytes read from a disk per second
       --device-write-bps DEV:SIZE  most bytes written
@@ -51,7 +51,7 @@ Files:
                                    noexec, nosuid, nodev, rslave, rshared ...
       --mount KEY=VALUE,...        type=bind,src=,dst=,ro or
                                    type=tmpfs,dst=,size=,mode=
-      --tmpfs DST[:OPTIONS]        a file system in memory: size=, mode=, exec ...
+      --tmpfs DST[:OPTIONS]        file system in memory: size=, mode=, exec ...
       --read-only                  make the root read-only
       --layer DIRECTORY            lay this over the image; the last is on top
       --ephemeral                  keep changes of the root in memory

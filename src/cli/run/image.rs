@@ -10,7 +10,7 @@ use std::path::Path;
 
 /// An image, found.
 #[derive(Debug)]
-pub(crate) struct Image {
+pub(super) struct Image {
     /// Its directories, lowest first; none is the embedded image.
     pub(super) layers: Vec<&'static CStr>,
     /// While this is open, nobody removes or replaces the stored image.
@@ -92,13 +92,13 @@ fn layers(path: &Path) -> Result<Vec<&'static CStr>, Failure> {
     let fail = |error: std::io::Error| Failure::io(FIND, path.as_os_str().as_bytes(), &error);
     let mut found = Vec::new();
     for entry in std::fs::read_dir(&below).map_err(fail)? {
-        found.push(entry.map_err(fail)?.path());
+        found.push(entry.map_err(fail)?.path().into_os_string().into_vec());
     }
     found.sort_unstable();
     if found.is_empty() {
         return Err(Failure::new(FIND, below.as_os_str().as_bytes(), b"it has no layer"));
     }
-    found.iter().map(|layer| directory(FIND, layer.as_os_str())).collect()
+    found.iter().map(|layer| directory(FIND, OsStr::from_bytes(layer))).collect()
 }
 
 /// A directory that can be the whole of a root.
@@ -121,9 +121,7 @@ pub(super) fn directory(what: &str, typed: &OsStr) -> Result<&'static CStr, Fail
         let remedy = "an archive must be unpacked first: see rootfs-builder";
         return Err(Failure::errno(what, name, Errno::NOTDIR).remedy(remedy));
     }
-    let absolute = std::path::absolute(typed).map_err(fail)?;
-    keep::text(absolute.into_os_string().into_vec())
-        .ok_or_else(|| Failure::new(what, name, b"it holds a NUL byte"))
+    keep::path(name).ok_or_else(|| Failure::new(what, name, b"it has no absolute path"))
 }
 
 #[cfg(test)]

@@ -5,15 +5,20 @@
 use pipkin::spec::Strings;
 use pipkin::sys::process::{StrArray, StrPtr, StrSlot};
 use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt;
 
 /// Keeps `bytes` as a C string; `None` when they hold a NUL, which only contents of files can.
 pub(super) fn text(bytes: impl Into<Vec<u8>>) -> Option<&'static CStr> {
     CString::new(bytes).ok().map(|text| &*Box::leak(text.into_boxed_c_str()))
 }
 
-/// Keeps a word.
-pub(super) fn word(text: &str) -> &'static str {
-    text.to_owned().leak()
+/// Keeps a path of the host, from the root on; `None` when the present directory is gone or in the case of a NUL.
+pub(super) fn path(typed: &[u8]) -> Option<&'static CStr> {
+    if typed.starts_with(b"/") {
+        return text(typed);
+    }
+    let here = std::env::current_dir().ok()?;
+    text([here.as_os_str().as_bytes(), b"/", typed].concat())
 }
 
 /// Keeps a list.

@@ -3,13 +3,12 @@
 //! | module | duty |
 //! |---|---|
 //! | `help` | the text that names the options |
-//! | `options` | what was typed, by option |
 //! | `quantity`, `volume`, `environment`, `privilege` | values, read without a look at the machine |
 //! | `device`, `image`, `namespace`, `resource` | values that need one |
-//! | `request` | all of it together, and the [`Spec`](pipkin::spec::Spec) made of it |
+//! | `request` | all of it together: the [`Spec`](pipkin::spec::Spec) |
+//! | `explain` | the plan in words or as JSON |
 //!
-//! Dangers: everything typed is checked here or in the plan; a value that no rule of ours or of the kernel can
-//! enforce is refused.
+//! Dangers: everything typed is checked here or in the plan; what neither we nor the kernel can enforce is refused.
 
 mod device;
 mod environment;
@@ -18,11 +17,12 @@ pub(super) mod help;
 mod image;
 mod keep;
 mod namespace;
-mod options;
 mod privilege;
 mod quantity;
 mod request;
 mod resource;
+#[cfg(test)]
+mod tests;
 mod volume;
 
 use super::argv::Sorted;
@@ -33,28 +33,32 @@ use crate::store::{Record, Status};
 use pipkin::plan::{Plan, resolve};
 use pipkin::spec::Id;
 use quantity::Why;
-use request::Request;
+use request::{Directories, Request};
 use std::time::SystemTime;
 
 /// A checked value, or the failure to show.
 type Checked<T> = Result<T, Failure>;
 
+/// What reads a value. A pointer, so that code is made for each type of value and not for each option.
+type Parse<'a, T> = fn(&'a str) -> Result<T, Why>;
+
 /// The verb.
 pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let store = open_store()?;
-    let request = Request::new(typed, random_id()?, &store.images())?;
-    let spec = request.spec(&store.layer(&request.id));
+    let id = random_id()?;
+    let directories = Directories { images: &store.images(), own: &store.layer(&id) };
+    let request = Request::new(typed, id, directories)?;
     let facts = pipkin::host::probe()?;
     let mut plan = Plan::default();
-    resolve(&spec, &facts, &mut plan)?;
-    match (request.dry_run, request.json) {
-        (true, true) => explain::as_json(&plan, &request),
-        (true, false) => explain::in_words(&plan),
-        (false, _) => {
-            request.make_sources()?;
-            launch(&store, &spec, &plan, record(&request))
-        }
+    resolve(&request.spec, &facts, &mut plan)?;
+    if typed.has("--json") {
+        return explain::as_json(&plan, &request);
     }
+    if typed.has("--dry-run") {
+        return explain::in_words(&plan);
+    }
+    request.make_sources()?;
+    launch(&store, &request.spec, &plan, record(&request))
 }
 
 fn random_id() -> Checked<Id> {
@@ -66,11 +70,11 @@ fn random_id() -> Checked<Id> {
     }
 }
 
-fn record(request: &Request) -> Record {
+fn record(request: &Request<'_>) -> Record {
     let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Record {
-        name: request.name.clone(),
-        image: request.image.clone(),
+        name: request.name.to_owned(),
+        image: request.image.to_owned(),
         command: request.command(),
         status: Status::Creating,
         pid: 0,
@@ -80,14 +84,19 @@ fn record(request: &Request) -> Record {
     }
 }
 
-/// The last of `values`, read by `parse`.
-fn given<'a, T>(
-    name: &str,
-    values: &'a [String],
-    parse: impl FnOnce(&'a str) -> Result<T, Why>,
-) -> Checked<Option<T>> {
-    let Some(text) = values.last() else { return Ok(None) };
+/// The last value of option `name`, read by `parse`.
+fn given<'a, T>(typed: &Sorted<'a>, name: &str, parse: Parse<'a, T>) -> Checked<Option<T>> {
+    let Some(text) = typed.last(name) else { return Ok(None) };
     parse(text).map(Some).map_err(|why| refuse(name, text, why))
+}
+
+/// Every value of option `name`, read by `parse`.
+fn each<'a, T>(typed: &Sorted<'a>, name: &str, parse: Parse<'a, T>) -> Checked<Vec<T>> {
+    let mut values = Vec::new();
+    for text in typed.all(name) {
+        values.push(parse(text).map_err(|why| refuse(name, text, why))?);
+    }
+    Ok(values)
 }
 
 /// Option `name` cannot have the value `text`; `why` says what would be right.

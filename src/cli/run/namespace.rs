@@ -1,24 +1,23 @@
 //! Which namespaces the container has of its own.
 
-use super::options::Options;
 use super::privilege::{disjoint, id_map};
 use super::quantity::Why;
-use super::{Checked, given, keep, refuse};
+use super::{Checked, each, given, keep, refuse};
+use crate::cli::argv::Sorted;
 use pipkin::spec::{IdMap, Join, Namespaces, UserNamespace};
 use rustix::process::{getegid, geteuid};
 
 /// All of them.
-pub(super) fn namespaces(options: &Options) -> Checked<Namespaces<'static>> {
-    let join =
-        |name, values| -> Checked<Join<'static>> { Ok(given(name, values, join)?.unwrap_or(Join::New)) };
+pub(super) fn namespaces(typed: &Sorted<'_>) -> Checked<Namespaces<'static>> {
+    let of = |name| given(typed, name, join).map(|join| join.unwrap_or(Join::New));
     Ok(Namespaces {
-        pid: join("--pid", &options.pid)?,
-        network: given("--network", &options.network, network)?.unwrap_or(Join::New),
-        ipc: join("--ipc", &options.ipc)?,
-        uts: join("--uts", &options.uts)?,
-        cgroup: join("--cgroupns", &options.cgroupns)?,
-        user: user(options)?,
-        time: options.time_ns,
+        pid: of("--pid")?,
+        network: given(typed, "--network", network)?.unwrap_or(Join::New),
+        ipc: of("--ipc")?,
+        uts: of("--uts")?,
+        cgroup: of("--cgroupns")?,
+        user: user(typed)?,
+        time: typed.has("--time-ns"),
     })
 }
 
@@ -42,16 +41,9 @@ fn network(text: &str) -> Result<Join<'static>, Why> {
 }
 
 /// The user namespace, if there is to be one. A map asks for one; `auto` maps root inside to the caller.
-fn user(options: &Options) -> Checked<Option<UserNamespace<'static>>> {
-    let maps = |name, texts: &[String]| -> Checked<Vec<IdMap>> {
-        let parse = |text: &String| id_map(text).map_err(|why| refuse(name, text, why));
-        let maps: Vec<IdMap> = texts.iter().map(parse).collect::<Checked<_>>()?;
-        let last = texts.last().map_or("", String::as_str);
-        if disjoint(&maps) { Ok(maps) } else { Err(refuse(name, last, "it overlaps with another map")) }
-    };
-    let uids = maps("--uidmap", &options.uidmap)?;
-    let gids = maps("--gidmap", &options.gidmap)?;
-    let mode = options.userns.last().map(String::as_str);
+fn user(typed: &Sorted<'_>) -> Checked<Option<UserNamespace<'static>>> {
+    let (uids, gids) = (maps(typed, "--uidmap")?, maps(typed, "--gidmap")?);
+    let mode = typed.last("--userns");
     let (uids, gids) = match mode {
         None | Some("host") if uids.is_empty() && gids.is_empty() => return Ok(None),
         None if uids.is_empty() => return Err(refuse("--gidmap", "", "give --uidmap too")),
@@ -81,49 +73,58 @@ fn user(options: &Options) -> Checked<Option<UserNamespace<'static>>> {
     Ok(Some(UserNamespace { uids: keep::list(uids), gids: keep::list(gids) }))
 }
 
+fn maps(typed: &Sorted<'_>, name: &'static str) -> Checked<Vec<IdMap>> {
+    let maps = each(typed, name, id_map)?;
+    if disjoint(&maps) {
+        return Ok(maps);
+    }
+    Err(refuse(name, typed.last(name).unwrap_or_default(), "it overlaps with another map"))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::super::tests::{sorted, words};
     use super::*;
 
-    fn of(words: &[(&'static str, &'static str)]) -> Result<Namespaces<'static>, ()> {
-        let words: Vec<_> = words.iter().map(|(name, value)| (*name, Some(*value))).collect();
-        namespaces(&Options::new(&words).unwrap()).map_err(|_| ())
+    fn of(text: &str) -> Option<Namespaces<'static>> {
+        namespaces(&sorted(&words(text))).ok()
     }
 
     #[test]
     fn everything_is_its_own_unless_asked() {
-        assert_eq!(of(&[]), Ok(Namespaces::DEFAULT));
-        assert_eq!(of(&[("--network", "none"), ("--userns", "host")]), Ok(Namespaces::DEFAULT));
-        assert_eq!(of(&[("--network", "host")]).unwrap().network, Join::Host);
-        assert_eq!(of(&[("--pid", "ns:/proc/7/ns/pid")]).unwrap().pid, Join::Path(c"/proc/7/ns/pid"));
-        assert_eq!(of(&[("--ipc", "private")]).unwrap().ipc, Join::New);
+        assert_eq!(of(""), Some(Namespaces::DEFAULT));
+        assert_eq!(of("--net none --userns host"), Some(Namespaces::DEFAULT));
+        assert_eq!(of("--network host").unwrap().network, Join::Host);
+        assert_eq!(of("--pid ns:/proc/7/ns/pid").unwrap().pid, Join::Path(c"/proc/7/ns/pid"));
+        assert_eq!(of("--ipc private").unwrap().ipc, Join::New);
+        assert!(of("--time-ns").unwrap().time);
         for bad in [
-            ("--network", "bridge"),
-            ("--network", "private"),
-            ("--pid", "none"),
-            ("--uts", "ns:"),
-            ("--uts", "ns:x"),
-            ("--ipc", "container:x"),
-            ("--cgroupns", ""),
-            ("--userns", "keep-id"),
+            "--net bridge",
+            "--net private",
+            "--pid none",
+            "--uts ns:",
+            "--uts ns:x",
+            "--ipc container:x",
+            "--cgroupns=",
+            "--userns keep-id",
         ] {
-            assert!(of(&[bad]).is_err(), "{bad:?}");
+            assert_eq!(of(bad), None, "{bad}");
         }
     }
 
     #[test]
     fn maps_make_a_user_namespace() {
-        let user = of(&[("--uidmap", "0:1000:1"), ("--uidmap", "1:100000:9")]).unwrap().user.unwrap();
+        let user = of("--uidmap 0:1000:1 --uidmap 1:100000:9").unwrap().user.unwrap();
         assert_eq!((user.uids.len(), user.gids), (2, user.uids));
-        let user = of(&[("--uidmap", "0:1:1"), ("--gidmap", "0:2:1")]).unwrap().user.unwrap();
+        let user = of("--uidmap 0:1:1 --gidmap 0:2:1").unwrap().user.unwrap();
         assert_eq!((user.uids[0].outside, user.gids[0].outside), (1, 2));
         for bad in [
-            &[("--gidmap", "0:1:1")][..],
-            &[("--uidmap", "0:1:2"), ("--uidmap", "1:9:1")],
-            &[("--userns", "host"), ("--uidmap", "0:1:1")],
-            &[("--userns", "auto"), ("--uidmap", "0:1:1")],
+            "--gidmap 0:1:1",
+            "--uidmap 0:1:2 --uidmap 1:9:1",
+            "--userns host --uidmap 0:1:1",
+            "--userns auto --uidmap 0:1:1",
         ] {
-            assert!(of(bad).is_err(), "{bad:?}");
+            assert_eq!(of(bad), None, "{bad}");
         }
     }
 }

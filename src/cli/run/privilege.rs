@@ -10,10 +10,7 @@ use pipkin::spec::{CapabilitySet, DEFAULT_CAPABILITIES, Filter, IdMap, Rlimit, R
 ///
 /// # Errors
 /// The offending name, and why.
-pub(super) fn capabilities<'a>(
-    add: &'a [String],
-    drop: &'a [String],
-) -> Result<CapabilitySet, (&'a str, Why)> {
+pub(super) fn capabilities<'a>(add: &[&'a str], drop: &[&'a str]) -> Result<CapabilitySet, (&'a str, Why)> {
     let (all_added, added) = set(add)?;
     let (all_dropped, dropped) = set(drop)?;
     if all_added && all_dropped {
@@ -31,7 +28,7 @@ pub(super) fn capabilities<'a>(
 }
 
 /// Whether ALL is among `names`, and the others.
-fn set(names: &[String]) -> Result<(bool, CapabilitySet), (&str, Why)> {
+fn set<'a>(names: &[&'a str]) -> Result<(bool, CapabilitySet), (&'a str, Why)> {
     let (mut all, mut set) = (false, CapabilitySet::EMPTY);
     for name in names {
         if name.eq_ignore_ascii_case("ALL") {
@@ -39,9 +36,7 @@ fn set(names: &[String]) -> Result<(bool, CapabilitySet), (&str, Why)> {
             continue;
         }
         let number = CapabilitySet::number(name.as_bytes());
-        set = set.with(
-            number.ok_or((name.as_str(), "it is no capability: give a name such as NET_ADMIN, or ALL"))?,
-        );
+        set = set.with(number.ok_or((*name, "it is no capability: give a name such as NET_ADMIN, or ALL"))?);
     }
     Ok((all, set))
 }
@@ -130,8 +125,7 @@ mod tests {
     use super::*;
 
     fn kept(add: &[&str], drop: &[&str]) -> Result<CapabilitySet, String> {
-        let own = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
-        capabilities(&own(add), &own(drop)).map_err(|(name, why)| [name, ": ", why].concat())
+        capabilities(add, drop).map_err(|(name, why)| [name, ": ", why].concat())
     }
 
     #[test]

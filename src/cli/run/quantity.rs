@@ -102,10 +102,10 @@ pub(super) fn list(text: &str) -> Result<&str, Why> {
     if text.split(',').all(part) { Ok(text) } else { Err("give numbers and ranges, as 0-3,8") }
 }
 
-/// A whole number between `low` and `high`.
-pub(super) fn signed(text: &str, low: i16, high: i16) -> Option<i16> {
-    let number: i16 = if text.starts_with('+') { None } else { text.parse().ok() }?;
-    (low..=high).contains(&number).then_some(number)
+/// `oom_score_adj` (proc_pid_oom_score_adj(5)).
+pub(super) fn oom_score(text: &str) -> Result<i16, Why> {
+    let score = text.parse().ok().filter(|score| (-1000..=1000).contains(score) && !text.starts_with('+'));
+    score.ok_or("give a number from -1000 to 1000")
 }
 
 #[cfg(test)]
@@ -197,9 +197,9 @@ mod tests {
         for text in ["", "0", "10001", "65537", "-1", "1.5"] {
             assert!(weight(text).is_err(), "{text}");
         }
-        assert_eq!((signed("-1000", -1000, 1000), signed("0", -1000, 1000)), (Some(-1000), Some(0)));
+        assert_eq!((oom_score("-1000"), oom_score("0")), (Ok(-1000), Ok(0)));
         for text in ["", "1001", "-1001", "+1", "65536", "1.0"] {
-            assert_eq!(signed(text, -1000, 1000), None, "{text}");
+            assert!(oom_score(text).is_err(), "{text}");
         }
     }
 

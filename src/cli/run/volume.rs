@@ -9,7 +9,7 @@ use pipkin::spec::{Attributes, MountOption, Propagation};
 use std::ffi::CStr;
 
 /// A mount as it was asked for.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Volume<'a> {
     /// What.
     pub(super) content: Content<'a>,
@@ -22,7 +22,7 @@ pub(super) struct Volume<'a> {
 }
 
 /// What a mount shows.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Content<'a> {
     /// A path of the host.
     Bind {
@@ -260,7 +260,7 @@ fn tmpfs_mount(target: &str, rest: &[(&str, Option<&str>)]) -> Result<Volume<'st
 ///
 /// What lies in `/proc` is believed by programs and by Pipkin's own masks; whoever could put files there could
 /// turn both against the host (CVE-2019-16884).
-fn place(target: &str) -> Result<&'static CStr, Why> {
+pub(super) fn place(target: &str) -> Result<&'static CStr, Why> {
     if !target.starts_with('/') {
         return Err("the place inside must be an absolute path");
     }
