@@ -10,6 +10,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+/// The cases' test target.
+pub(super) const TARGET: &str = "e2e";
 /// All cases together, emulated on a slow machine: longer is a hang.
 const MACHINE_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
@@ -73,7 +75,7 @@ pub(super) fn in_machine(arch: Arch, case: Option<&str>) -> Result<Tally> {
 /// Compiles the cases and asks cargo where the program went: its name holds a hash.
 fn test_program(arch: Arch) -> Result<PathBuf> {
     let mut cargo = cargo();
-    cargo.args(["test", "--quiet", "--package", "pipkin", "--test", "e2e", "--no-run"]);
+    cargo.args(["test", "--quiet", "--package", "pipkin", "--test", TARGET, "--no-run"]);
     cargo.args(["--target", arch.triple(), "--message-format", "json"]);
     executable(&command::output(&mut cargo)?)
         .context("looking for the end-to-end test program in cargo's messages")

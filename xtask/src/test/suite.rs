@@ -5,7 +5,10 @@ use super::tally::{self, Tally};
 use crate::build::Arch;
 use crate::command::{self, cargo};
 use crate::tidy;
-use anyhow::Result;
+use anyhow::{Context, Result};
+use std::ffi::OsStr;
+use std::fs;
+use std::path::Path;
 
 /// A group of checks with a name of its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +49,7 @@ impl Suite {
             Suite::Format => "every file as rustfmt writes it",
             Suite::Clippy => "no warning, on each architecture",
             Suite::Tidy => "the rules of the house",
-            Suite::Unit => "unit tests and the examples in the documentation",
+            Suite::Unit => "unit tests, golden texts and the examples in the documentation",
             Suite::RootfsBuilder => "making root file systems",
             Suite::Host => "end to end on this machine",
             Suite::Vm(_) => "end to end in a machine whose PID 1 is Pipkin",
@@ -95,9 +98,50 @@ fn clippy() -> Result<Tally> {
     Ok(tallies.into_iter().sum())
 }
 
+/// Every test target but the end-to-end cases, which need the shipped program: cargo can only be told what to take.
 fn unit() -> Result<Tally> {
     let members = ["--quiet", "--workspace", "--exclude", "rootfs-builder"];
-    let unit = tally::of(cargo().arg("test").args(members).args(["--lib", "--bins"]))?;
+    let mut own = cargo();
+    own.arg("test").args(members).args(["--lib", "--bins"]);
+    for target in test_targets(&command::repository().join("tests"))? {
+        own.arg("--test").arg(target);
+    }
+    let own = tally::of(&mut own)?;
     let examples = tally::of(cargo().arg("test").args(members).arg("--doc"))?;
-    Ok([unit, examples].into_iter().sum())
+    Ok([own, examples].into_iter().sum())
+}
+
+/// The names of the targets in `tests/`: folders with a `main.rs`, and single files.
+fn test_targets(tests: &Path) -> Result<Vec<String>> {
+    let reading = || format!("reading folder {}", tests.display());
+    let mut names = Vec::new();
+    for entry in fs::read_dir(tests).with_context(reading)? {
+        let path = entry.with_context(reading)?.path();
+        let is_target = path.join("main.rs").is_file() || path.extension().is_some_and(|found| found == "rs");
+        let name = path.file_stem().and_then(OsStr::to_str).with_context(reading)?;
+        if is_target && name != e2e::TARGET {
+            names.push(name.to_owned());
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::test_targets;
+    use std::fs;
+
+    #[test]
+    fn all_targets_but_the_end_to_end_cases_are_unit_tests() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["plan", "e2e", "floor"] {
+            fs::create_dir(folder.path().join(name)).unwrap();
+        }
+        for file in ["plan/main.rs", "plan/other.rs", "e2e/main.rs", "floor/floor.c", "single.rs"] {
+            fs::write(folder.path().join(file), "").unwrap();
+        }
+        let mut names = test_targets(folder.path()).unwrap();
+        names.sort();
+        assert_eq!(names, ["plan", "single"]);
+    }
 }
