@@ -106,25 +106,25 @@ impl Directory {
     /// Attributes for a directory that was not described: those it has below this layer, if it is there.
     fn undescribed(&self, name: &Name) -> Result<Attributes> {
         match self.shown_below(name)? {
-            Some(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => {
+            Shown::Stat(stat) if is_directory(&stat) => {
                 let meta = Meta { mode: stat.st_mode & 0o7777, uid: stat.st_uid, gid: stat.st_gid };
                 let mtime = Timestamp::from_seconds(stat.st_mtime);
                 Ok(Attributes { mtime, ..Attributes::new(meta) })
             }
-            Some(_) => Err(Error::new(MAKE, name, Reason::on_the_way())),
-            None => Ok(Attributes::DIRECTORY),
-        }
-    }
-
-    /// What the layers below have at `name`. If what they have on its path is no directory, this layer must have one.
-    fn shown_below(&self, name: &Name) -> Result<Option<Stat>> {
-        let Some(lower) = &self.lower else { return Ok(None) };
-        match lower.look_up(name, self.opaque_xattr()).doing(MAKE, || name)? {
-            Shown::Stat(stat) => Ok(Some(stat)),
+            Shown::Stat(_) => Err(Error::new(MAKE, name, Reason::on_the_way())),
+            // It is in the way of nothing if this layer has a directory in its place.
             Shown::Blocked(ancestor) if !self.directories.contains_key(&ancestor) => {
                 Err(Error::new(MAKE, name, Reason::on_the_way()))
             }
-            Shown::Blocked(_) | Shown::Nothing => Ok(None),
+            Shown::Blocked(_) | Shown::Nothing => Ok(Attributes::DIRECTORY),
+        }
+    }
+
+    /// What the layers below have at `name`.
+    fn shown_below(&self, name: &Name) -> Result<Shown> {
+        match &self.lower {
+            Some(lower) => lower.look_up(name, self.opaque_xattr()).doing(MAKE, || name),
+            None => Ok(Shown::Nothing),
         }
     }
 
@@ -237,15 +237,15 @@ impl Directory {
             }
             return Ok(());
         }
-        let is_directory = |stat: Stat| FileType::from_raw_mode(stat.st_mode).is_dir();
         if !self.directories.contains_key(name) {
             match self.root.stat(name) {
-                Ok(_) => return Ok(()),
+                Ok(_) | Err(Errno::LOOP | Errno::NOTDIR) => return Ok(()),
                 Err(Errno::NOENT) => {}
-                Err(errno) => return Err(Error::new(EMPTY, name, on_the_way(errno))),
+                Err(errno) => return Err(Error::new(EMPTY, name, errno)),
             }
-            if !self.shown_below(name)?.is_some_and(is_directory) {
-                return Ok(());
+            match self.shown_below(name)? {
+                Shown::Stat(stat) if is_directory(&stat) => {}
+                _ => return Ok(()),
             }
             self.directory(name, &self.undescribed(name)?)?;
         }
@@ -361,11 +361,9 @@ impl Sink for Directory {
         if self.lower.is_none() {
             return self.remove(name);
         }
-        if let Err(Errno::LOOP | Errno::NOTDIR) = self.root.stat(name) {
-            return Err(Error::new(MAKE, name, Reason::on_the_way()));
-        }
-        // In a directory that is not merged with one below, overlayfs would show the whiteout itself.
-        if self.shown_below(name)?.is_none() {
+        // Where there is nothing to delete, overlayfs would show the whiteout itself.
+        let blocked = matches!(self.root.stat(name), Err(Errno::LOOP | Errno::NOTDIR));
+        if blocked || !matches!(self.shown_below(name)?, Shown::Stat(_)) {
             return Ok(());
         }
         let (parent, last) = self.place(name)?;
@@ -385,8 +383,8 @@ impl Sink for Directory {
         }
         let mut pending = match self.root.stat(name) {
             Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => vec![name.clone()],
-            Ok(_) | Err(Errno::NOENT) => return Ok(()),
-            Err(errno) => return Err(Error::new(EMPTY, name, on_the_way(errno))),
+            Ok(_) | Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(()),
+            Err(errno) => return Err(Error::new(EMPTY, name, errno)),
         };
         while let Some(directory) = pending.pop() {
             for inner in names_in(&self.root, &directory).doing(EMPTY, || &directory)? {
@@ -399,6 +397,10 @@ impl Sink for Directory {
         }
         Ok(())
     }
+}
+
+fn is_directory(stat: &Stat) -> bool {
+    FileType::from_raw_mode(stat.st_mode).is_dir()
 }
 
 fn unkept(name: &[u8], errno: Errno) -> io::Error {

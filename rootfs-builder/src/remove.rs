@@ -11,7 +11,7 @@ use rustix::fs::{AtFlags, Dir, FileType, Mode, OFlags};
 use rustix::io::Errno;
 
 use crate::beneath::Root;
-use crate::error::{Doing, Error, Reason, Result};
+use crate::error::{Doing, Result};
 use crate::name::Name;
 
 const REMOVE: &str = "remove";
@@ -36,8 +36,8 @@ pub fn remove_below(root: &Root, name: &Name) -> Result<()> {
     match root.stat(name) {
         Ok(stat) if FileType::from_raw_mode(stat.st_mode).is_dir() => {}
         Ok(_) => return unlink(root, name, AtFlags::empty()).doing(REMOVE, || name),
-        Err(Errno::NOENT) => return Ok(()),
-        Err(Errno::LOOP | Errno::NOTDIR) => return Err(Error::new(REMOVE, name, Reason::on_the_way())),
+        // What a link or a file stands in the way of is not below `root`.
+        Err(Errno::NOENT | Errno::LOOP | Errno::NOTDIR) => return Ok(()),
         Err(errno) => return Err(errno).doing(REMOVE, || name),
     }
     let mut pending = vec![name.clone()];

@@ -35,7 +35,8 @@ pub trait Sink {
     /// sort, a directory or not.
     fn make_way(&mut self, name: &Name, for_directory: bool) -> Result<()>;
 
-    /// A layer deletes what lower ones have at `name`. Nothing being there is success.
+    /// A layer deletes what lower ones have at `name`. Nothing being there is success, and nothing is there if a link or
+    /// a file is on the way.
     fn whiteout(&mut self, name: &Name) -> Result<()>;
 
     /// A layer deletes what lower ones have in the directory `name`, all but `written`, which is its own.

@@ -300,10 +300,6 @@ impl Sink for Tree {
     }
 
     fn opaque(&mut self, name: &Name, written: &BTreeSet<Name>) -> Result<()> {
-        let leads_on = |parent: Name| self.names.get(&parent).is_none_or(|&id| self.is_directory(id));
-        if !name.ancestors().all(leads_on) {
-            return Err(Error::new(ADD, name, Reason::on_the_way()));
-        }
         for inner in self.below(name) {
             if !written.contains(&inner) {
                 self.names.remove(&inner);
