@@ -1,8 +1,11 @@
 //! What can be typed.
 
+use std::str::FromStr;
+
 use argh::FromArgs;
 use rootfs_builder::alpine::Arch;
 use rootfs_builder::compress::{Compression, Limits};
+use rootfs_builder::filesystem::Filesystem;
 use rootfs_builder::store::ImageName;
 use rootfs_builder::unpack::{Devices, Options};
 
@@ -22,6 +25,7 @@ pub(crate) enum Verb {
     Images(Images),
     Rmi(Rmi),
     Initramfs(Initramfs),
+    Export(Export),
 }
 
 impl Verb {
@@ -32,7 +36,8 @@ impl Verb {
             | Verb::Import(Import { json, .. })
             | Verb::Images(Images { json, .. })
             | Verb::Rmi(Rmi { json, .. })
-            | Verb::Initramfs(Initramfs { json, .. }) => *json,
+            | Verb::Initramfs(Initramfs { json, .. })
+            | Verb::Export(Export { json, .. }) => *json,
         }
     }
 }
@@ -165,12 +170,12 @@ pub(crate) struct Rmi {
     pub(crate) json: bool,
 }
 
-/// Writes a directory or a tarball as an initramfs (newc cpio). Needs no root with a tarball: owners and devices go
-/// from archive to archive. All times are $SOURCE_DATE_EPOCH, or 1970.
+/// Writes a root file system as an initramfs (newc cpio). All times are $SOURCE_DATE_EPOCH, or 1970. Needs no root:
+/// owners and devices go from archive to archive.
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "initramfs")]
 pub(crate) struct Initramfs {
-    /// directory or tarball
+    /// directory, tarball, image layout or archive, or the name of a stored image
     #[argh(positional)]
     pub(crate) source: String,
     /// file to write
@@ -182,9 +187,84 @@ pub(crate) struct Initramfs {
     /// program to put in as /init
     #[argh(option)]
     pub(crate) init: Option<String>,
+    /// of an image for several: x86_64 or aarch64; this machine's if not given
+    #[argh(option, default = "Arch::HOST")]
+    pub(crate) arch: Arch,
+    /// of several images: the one of this name or tag
+    #[argh(option, long = "ref")]
+    pub(crate) reference: Option<String>,
+    /// directory of images, if not the usual one
+    #[argh(option)]
+    pub(crate) images: Option<String>,
     /// print JSON
     #[argh(switch)]
     pub(crate) json: bool,
+}
+
+/// Writes a root file system in another form. No time in it is later than $SOURCE_DATE_EPOCH, where that is set.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "export")]
+pub(crate) struct Export {
+    /// directory, tarball, image layout or archive, or the name of a stored image
+    #[argh(positional)]
+    pub(crate) source: String,
+    /// file or directory to write
+    #[argh(option, short = 'o')]
+    pub(crate) output: String,
+    /// directory, tar, squashfs, erofs, ext4, oci (an image layout) or oci-archive (which podman and Docker load)
+    #[argh(option)]
+    pub(crate) format: Format,
+    /// of a tar: gz, zst, xz or none (if not given)
+    #[argh(option, default = "Compression::None")]
+    pub(crate) compress: Compression,
+    /// of an ext4: its size in bytes, if not as much as the files need
+    #[argh(option)]
+    pub(crate) size: Option<u64>,
+    /// of an oci or oci-archive: the image's name; the one of a stored image if not given
+    #[argh(option)]
+    pub(crate) name: Option<String>,
+    /// program to put in as /sbin/init
+    #[argh(option)]
+    pub(crate) init: Option<String>,
+    /// x86_64 or aarch64: what the root file system is for; this machine's if not given
+    #[argh(option, default = "Arch::HOST")]
+    pub(crate) arch: Arch,
+    /// of several images: the one of this name or tag
+    #[argh(option, long = "ref")]
+    pub(crate) reference: Option<String>,
+    /// directory of images, if not the usual one
+    #[argh(option)]
+    pub(crate) images: Option<String>,
+    /// print JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+}
+
+/// What to write.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Format {
+    Directory,
+    Tar,
+    Filesystem(Filesystem),
+    Oci,
+    OciArchive,
+}
+
+impl FromStr for Format {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Format, String> {
+        match text {
+            "directory" => Ok(Format::Directory),
+            "tar" => Ok(Format::Tar),
+            "oci" => Ok(Format::Oci),
+            "oci-archive" => Ok(Format::OciArchive),
+            _ => text.parse().map(Format::Filesystem).map_err(|_| {
+                let known = "directory, tar, squashfs, erofs, ext4, oci or oci-archive";
+                format!("unknown format {text:?}: {known}")
+            }),
+        }
+    }
 }
 
 impl Unpack {

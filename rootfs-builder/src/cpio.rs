@@ -23,20 +23,9 @@ const BLOCK_SIZE: u64 = 512;
 
 const WRITE: &str = "write to the initramfs";
 
-/// Time for every entry, in seconds since 1970: `SOURCE_DATE_EPOCH`, or 0 when it is not set
-/// (<https://reproducible-builds.org/specs/source-date-epoch/>).
+/// Time for every entry, in seconds since 1970: `SOURCE_DATE_EPOCH`, or 0 when it is not set.
 pub fn source_date_epoch() -> Result<u32> {
-    match std::env::var("SOURCE_DATE_EPOCH") {
-        Err(std::env::VarError::NotPresent) => Ok(0),
-        Err(error) => Err(Error::refused("read", "SOURCE_DATE_EPOCH", error.to_string())),
-        Ok(text) => text.parse().map_err(|_| {
-            Error::refused(
-                "read",
-                "SOURCE_DATE_EPOCH",
-                format!("{text:?} is not a number of seconds below 2^32"),
-            )
-        }),
-    }
+    Ok(crate::meta::source_date_epoch()?.unwrap_or(0))
 }
 
 /// Writes the whole tree, trailer included, and returns the archive's size in bytes.

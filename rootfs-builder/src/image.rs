@@ -1,4 +1,6 @@
-//! Source: an image with layers, in an OCI image layout (a directory or a tar archive of it) or in a `docker save` or
+//! Source and sink: images as others exchange them.
+//!
+//! As a source, an image with layers, in an OCI image layout (a directory or a tar archive of it) or in a `docker save` or
 //! `podman save` archive.
 //!
 //! Nothing is believed: manifests, configs and layers are compared with the digests they are asked for by, each
@@ -8,6 +10,7 @@
 mod document;
 mod layout;
 mod select;
+mod write;
 
 use std::io::{self, Read};
 
@@ -21,6 +24,7 @@ use crate::unpack::{Options, Summary, apply_decoded};
 
 pub use layout::Layout;
 pub use select::Wanted;
+pub use write::{Metadata, write_archive, write_layout};
 
 const APPLY: &str = "apply";
 

@@ -141,7 +141,8 @@ impl Sink for Layer<'_> {
         Ok(())
     }
 
-    fn opaque(&mut self, name: &Name, written: &BTreeSet<Name>) -> Result<()> {
-        self.sink.opaque(name, written)
+    fn opaque(&mut self, name: &Name, _written: &BTreeSet<Name>) -> Result<()> {
+        self.opaque.insert(name.clone());
+        Ok(())
     }
 }

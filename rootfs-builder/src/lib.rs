@@ -4,7 +4,7 @@
 //! | room | duty |
 //! |---|---|
 //! | [`alpine`] | source: an Alpine minirootfs tarball, given, cached or downloaded |
-//! | [`image`] | source: an OCI image layout or a `docker save` archive |
+//! | [`image`] | source: an OCI image layout or a `docker save` archive; sink: the former |
 //! | [`archive`] | source: a tar archive, read entry by entry |
 //! | [`compress`] | gzip, zstd and xz, recognised by their first bytes and bounded |
 //! | [`unpack`] | archive to sink; an archive becomes a directory, all of it or nothing |
@@ -13,6 +13,8 @@
 //! | [`tree`] | sink and source: a root file system in memory, or read from a directory of this machine |
 //! | [`directory`] | sink: a directory of this machine, filled beneath its top |
 //! | [`cpio`] | sink: an initramfs in the kernel's `newc` format |
+//! | [`tarball`] | sink: a tar archive |
+//! | [`filesystem`] | sink: a squashfs, erofs or ext4 image |
 //! | [`store`] | named images on this machine |
 //! | [`partial`] | a directory under a temporary name until it is complete |
 //! | [`beneath`], [`remove`] | opens and removes without ever following a symlink |
@@ -32,6 +34,7 @@ pub mod cpio;
 pub mod digest;
 pub mod directory;
 mod error;
+pub mod filesystem;
 pub mod image;
 pub mod layer;
 pub mod meta;
@@ -40,6 +43,7 @@ pub mod partial;
 pub mod remove;
 pub mod sink;
 pub mod store;
+pub mod tarball;
 pub mod tree;
 pub mod unpack;
 

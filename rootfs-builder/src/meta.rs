@@ -1,5 +1,7 @@
 //! What every file has beside its contents.
 
+use crate::error::{Error, Result};
+
 /// Permission bits and owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
@@ -63,6 +65,19 @@ impl Timestamp {
     /// Whole seconds.
     pub const fn from_seconds(seconds: i64) -> Timestamp {
         Timestamp { seconds, nanoseconds: 0 }
+    }
+}
+
+/// The environment's `SOURCE_DATE_EPOCH`, in seconds since 1970, if it is set: the time that what is built is to
+/// carry (<https://reproducible-builds.org/specs/source-date-epoch/>).
+pub fn source_date_epoch() -> Result<Option<u32>> {
+    const VARIABLE: &str = "SOURCE_DATE_EPOCH";
+    match std::env::var(VARIABLE) {
+        Err(std::env::VarError::NotPresent) => Ok(None),
+        Err(error) => Err(Error::refused("read", VARIABLE, error.to_string())),
+        Ok(text) => text.parse().map(Some).map_err(|_| {
+            Error::refused("read", VARIABLE, format!("{text:?} is not a number of seconds below 2^32"))
+        }),
     }
 }
 

@@ -141,6 +141,19 @@ impl Tree {
         self.nodes.get(self.names.get(name)?.0)
     }
 
+    /// Makes everything root's, without extended attributes, and readable as it usually is: for a directory of this
+    /// machine whose owner and umask are an accident.
+    pub fn neutralise(&mut self) {
+        for Node { attributes, kind } in &mut self.nodes {
+            let mode = match kind {
+                Kind::Directory => 0o755,
+                Kind::Symlink(_) => 0o777,
+                Kind::File(_) | Kind::Special(_) => 0o644,
+            };
+            *attributes = Attributes { mtime: attributes.mtime, ..Attributes::new(Meta::root(mode)) };
+        }
+    }
+
     /// Bytes of all regular files, hard-linked ones once.
     pub fn size(&self) -> u64 {
         let named: BTreeSet<_> = self.names.values().collect();

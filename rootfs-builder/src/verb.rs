@@ -1,22 +1,22 @@
 //! What each verb does, and how its result is told.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::os::unix::fs::PermissionsExt;
+mod export;
+mod source;
+
 use std::path::{Path, PathBuf};
 
 use indicatif::{DecimalBytes, HumanCount};
-use rootfs_builder::compress::Encoder;
 use rootfs_builder::directory::Directory;
-use rootfs_builder::image::{Layout, Wanted};
+use rootfs_builder::image::Wanted;
 use rootfs_builder::store::{Contents, Image, ImageName, ROOTFS, Store};
 use rootfs_builder::tree::Tree;
-use rootfs_builder::unpack::{self, Options, Summary, apply};
-use rootfs_builder::{Error, Result, alpine, cpio};
+use rootfs_builder::unpack::{self, Options, Summary};
+use rootfs_builder::{Error, Result, alpine};
 use serde_json::{Value, json};
 
-use crate::argument::{Alpine, Arguments, Images, Import, Initramfs, Rmi, Unpack, Verb};
+use crate::argument::{Alpine, Arguments, Images, Import, Rmi, Unpack, Verb};
 use crate::progress::Progress;
+use source::{layout_at, open};
 
 /// A result, for people and for programs.
 pub(crate) struct Outcome {
@@ -39,7 +39,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome> {
         Verb::Import(verb) => import(verb),
         Verb::Images(verb) => images(verb),
         Verb::Rmi(verb) => rmi(verb),
-        Verb::Initramfs(verb) => initramfs(verb),
+        Verb::Initramfs(verb) => export::initramfs(verb),
+        Verb::Export(verb) => export::export(verb),
     }
 }
 
@@ -116,19 +117,6 @@ fn import(verb: &Import) -> Result<Outcome> {
     Ok(Outcome { text, value })
 }
 
-/// The image with layers that `source` holds, if it does.
-fn layout_at(source: &Path, options: &Options) -> Result<Option<Layout>> {
-    if source.is_dir() {
-        return if Layout::is_at(source) { Layout::open_directory(source).map(Some) } else { Ok(None) };
-    }
-    let (_, file) = open(source, "read")?;
-    if !Layout::is_in(file)? {
-        return Ok(None);
-    }
-    let (progress, file) = open(source, "read")?;
-    Layout::read_archive(progress.read(file), options.limits).map(Some)
-}
-
 fn images(verb: &Images) -> Result<Outcome> {
     let mut text = String::new();
     let mut values = Vec::new();
@@ -151,62 +139,11 @@ fn rmi(verb: &Rmi) -> Result<Outcome> {
     Ok(Outcome { text, value: json!({ "removed": verb.name.to_string() }) })
 }
 
-fn initramfs(verb: &Initramfs) -> Result<Outcome> {
-    const WRITE: &str = "write";
-    let (source, output) = (Path::new(&verb.source), Path::new(&verb.output));
-    let mut tree = Tree::new();
-    if source.is_dir() {
-        tree.host_directory("/", source)?;
-    } else {
-        let (progress, file) = open(source, "read")?;
-        apply(progress.read(file), &mut tree, &Options::default())
-            .map_err(|error| error.within(source.display()))?;
-    }
-    if let Some(init) = &verb.init {
-        tree.host_file("/init", 0o755, Path::new(init))?;
-    }
-    let failed = |error: std::io::Error| Error::new(WRITE, output.display(), error);
-    let directory = match output.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let file = tempfile::NamedTempFile::new_in(directory).map_err(failed)?;
-    let mut encoder = Encoder::new(verb.compress, BufWriter::new(file)).map_err(failed)?;
-    let progress = Progress::of_bytes("write", tree.size());
-    let size = cpio::write(&tree, cpio::source_date_epoch()?, progress.write(&mut encoder))?;
-    drop(progress);
-    let mut buffered = encoder.finish().map_err(failed)?;
-    buffered.flush().map_err(failed)?;
-    let file = buffered.into_inner().map_err(|error| failed(error.into_error()))?;
-    let compressed = file.as_file().metadata().map_err(failed)?.len();
-    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644)).map_err(failed)?;
-    file.persist(output).map_err(|error| failed(error.error))?;
-    let names = tree.iter().count();
-    let text = format!(
-        "{}: {} names, {}, compressed {}\n",
-        output.display(),
-        HumanCount(names as u64),
-        DecimalBytes(size),
-        DecimalBytes(compressed)
-    );
-    let value = json!({
-        "output": verb.output, "names": names, "size": size, "compressed_size": compressed,
-    });
-    Ok(Outcome { text, value })
-}
-
 fn store_of(images: &Option<String>) -> Result<Store> {
     match images {
         Some(directory) => Ok(Store::at(directory)),
         None => Store::of_user(),
     }
-}
-
-fn open(path: &Path, doing: &'static str) -> Result<(Progress, File)> {
-    let failed = |error: std::io::Error| Error::new("open", path.display(), error);
-    let file = File::open(path).map_err(failed)?;
-    let size = file.metadata().map_err(failed)?.len();
-    Ok((Progress::of_bytes(doing, size), file))
 }
 
 fn unpack_file(tarball: &Path, directory: &Path, options: &Options) -> Result<Summary> {

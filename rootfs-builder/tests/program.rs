@@ -1,5 +1,6 @@
 //! The program itself: verbs, JSON, exit status, one line per error, and what it does without root.
 
+mod layout;
 mod tarball;
 
 use std::ffi::OsStr;
@@ -9,6 +10,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use layout::LayoutDirectory;
 use tarball::{Tarball, is_root};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rootfs-builder");
@@ -123,6 +125,47 @@ fn an_initramfs_is_reproducible_from_either_source() {
 }
 
 #[test]
+fn a_stored_image_is_exported_the_same_with_layers_and_without() {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = LayoutDirectory::new(&dir.path().join("layout"));
+    let owner = rustix::process::geteuid().as_raw().into();
+    let base = Tarball::new().mode(0o755, owner, owner, 9).directory(".").directory("d").file("d/a", b"1");
+    let upper = Tarball::new().mode(0o644, owner, owner, 9).file("d/.wh.a", b"").file("d/b", b"2");
+    layout.index(&[layout.image(&[base.finish(), upper.file("sbin/init", b"old").finish()], "amd64")]);
+    std::fs::write(dir.path().join("pot"), "new").unwrap();
+    succeeds(dir.path(), "import layout apart --layers --arch amd64 --images im");
+    succeeds(dir.path(), "import layout merged --arch amd64 --images im");
+    for name in ["apart", "merged", "layout"] {
+        succeeds(
+            dir.path(),
+            &format!("export {name} -o {name}.tar --format tar --arch amd64 --images im --init pot"),
+        );
+    }
+    let bytes = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
+    assert_eq!(bytes("apart.tar"), bytes("merged.tar"));
+    assert_eq!(bytes("apart.tar"), bytes("layout.tar"));
+    assert_eq!(succeeds(dir.path(), "unpack apart.tar out"), "unpacked out: 5 entries, 4 B\n");
+    assert_eq!(bytes("out/sbin/init"), b"new");
+    // The config goes along, and so does the name.
+    let options = "--format oci-archive --arch amd64 --images im --json";
+    let value: serde_json::Value =
+        serde_json::from_str(&succeeds(dir.path(), &format!("export apart -o a.tar {options}"))).unwrap();
+    assert!(value["manifest"].as_str().unwrap().starts_with("sha256:"));
+    succeeds(dir.path(), "import a.tar again --ref apart --arch amd64 --images im");
+    let config: serde_json::Value = serde_json::from_slice(&bytes("im/again/config.json")).unwrap();
+    assert_eq!(config["config"]["Cmd"], serde_json::json!(["/bin/sh"]));
+    succeeds(dir.path(), "export again -o d --format directory --arch amd64 --images im");
+    assert_eq!(bytes("d/d/b"), b"2");
+    assert!(!dir.path().join("d/d/a").exists());
+    let error = error_of(run(dir.path(), "export again -o x --format zip --images im"));
+    assert!(error.contains("unknown format \"zip\": directory, tar,"), "{error}");
+    let error = error_of(run(dir.path(), "import pot x --layers --images im"));
+    assert!(error.contains("truncated"), "{error}");
+    let error = error_of(run(dir.path(), "import out x --layers --images im"));
+    assert_eq!(error, "import out: not an image, which alone has layers and names");
+}
+
+#[test]
 fn bad_words_are_one_line() {
     let dir = tempfile::tempdir().unwrap();
     for (words, part) in [
@@ -147,7 +190,7 @@ fn bad_words_are_one_line() {
     }
     let odd = program(dir.path()).arg("rmi").arg(OsStr::from_bytes(b"a\xff\n")).output().unwrap();
     assert_eq!(error_of(odd), "read the argument a\\xff\\n: it is not UTF-8");
-    for verb in ["", "alpine", "unpack", "import", "images", "rmi", "initramfs"] {
+    for verb in ["", "alpine", "unpack", "import", "images", "rmi", "initramfs", "export"] {
         let help = succeeds(dir.path(), format!("{verb} --help").trim());
         assert!(help.contains("Usage: rootfs-builder"), "{help}");
     }
@@ -161,7 +204,8 @@ fn as_nobody(directory: &Path, words: &str) -> Option<Output> {
     }
     let copy = directory.join("program");
     if !copy.exists() {
-        std::fs::copy(PROGRAM, &copy).unwrap();
+        // By another process: a descriptor for writing that a fork elsewhere inherits would make it busy.
+        assert!(Command::new("cp").arg(PROGRAM).arg(&copy).status().unwrap().success());
         std::fs::set_permissions(directory, std::fs::Permissions::from_mode(0o777)).unwrap();
     }
     let mut command = Command::new(copy);

@@ -209,6 +209,7 @@ proptest! {
         let apart = store.import(&image, &name, true, &Options::default(), false);
         prop_assert_eq!(in_memory.is_ok(), apart.is_ok(), "{:?} {:?}", in_memory, apart);
         if let Ok((stored, _)) = apart {
+            prop_assert_eq!(in_memory_view(&store.tree(&stored).unwrap()), in_memory_view(&merged));
             let Contents::Layers(paths) = stored.contents else { panic!("not kept apart") };
             prop_assert_eq!(in_memory_view(&layout::overlay_view(&paths, dir.path())), in_memory_view(&merged));
         }

@@ -5,7 +5,7 @@ use crate::alpine::Arch;
 use crate::error::{Error, Result};
 
 /// Annotation that names an image in a layout.
-const REFERENCE: &str = "org.opencontainers.image.ref.name";
+pub(super) const REFERENCE: &str = "org.opencontainers.image.ref.name";
 
 const CHOOSE: &str = "choose";
 

@@ -4,18 +4,23 @@
 //! an eye on those (see [`Directory::open_layer`]), so the same archive above others may differ. An image refers
 //! to its layers by relative links; a layer that no image and no image in the making refers to is garbage.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::OsString;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 
-use super::{LAYERS, Store};
+use super::{Contents, LAYERS, Store};
 use crate::digest::Digest;
 use crate::directory::Directory;
 use crate::error::{Doing, Error, Result};
 use crate::image::{Image, ImageLayer};
+use crate::layer::Layer;
+use crate::meta::{Device, Travel, travel};
+use crate::name::Name;
 use crate::partial::Partial;
 use crate::remove::remove_tree;
+use crate::sink::Sink;
+use crate::tree::{Kind, Node, NodeId, Tree};
 use crate::unpack::{Options, Summary};
 
 const SHARED: &str = ".layers";
@@ -40,6 +45,20 @@ impl Store {
             lower.push(directory);
         }
         Ok(total)
+    }
+
+    /// What a stored image looks like, its layers merged.
+    pub fn tree(&self, image: &super::Image) -> Result<Tree> {
+        let mut tree = Tree::new();
+        match &image.contents {
+            Contents::Rootfs(path) => tree.host_directory("/", path)?,
+            Contents::Layers(paths) => {
+                for path in paths {
+                    merge_layer(&mut tree, path)?;
+                }
+            }
+        }
+        Ok(tree)
     }
 
     /// Makes the link, by which the layer stays if it is there, and tells whether it is.
@@ -118,6 +137,45 @@ impl Store {
         }
         Ok(used)
     }
+}
+
+/// Reads a layer in overlayfs's terms, back into deletions.
+fn merge_layer(tree: &mut Tree, path: &Path) -> Result<()> {
+    let mut raw = Tree::new();
+    raw.host_directory("/", path)?;
+    let mut layer = Layer::new(tree);
+    let whiteout = Some(Device { major: 0, minor: 0 });
+    let mut first_names: HashMap<NodeId, &Name> = HashMap::new();
+    for (name, id, Node { attributes, kind }) in raw.iter() {
+        let mut attributes = attributes.clone();
+        let all = attributes.xattrs.len();
+        attributes.xattrs.retain(|(xattr, _)| travel(xattr) != Travel::Refused);
+        if matches!(kind, Kind::Special(special) if special.device() == whiteout) {
+            layer.whiteout(name)?;
+            continue;
+        }
+        if let Some(first) = first_names.get(&id) {
+            layer.hard_link(name, first)?;
+            continue;
+        }
+        match kind {
+            Kind::Directory => {
+                layer.directory(name, &attributes)?;
+                // The one such attribute that is ever written says that it is opaque.
+                if attributes.xattrs.len() < all {
+                    layer.opaque(name, &BTreeSet::new())?;
+                }
+            }
+            Kind::File(content) => {
+                let mut data = content.open().doing("read", || name)?;
+                layer.file(name, &attributes, &mut data)?;
+            }
+            Kind::Symlink(target) => layer.symlink(name, &attributes, target)?,
+            Kind::Special(special) => layer.special(name, &attributes, *special)?,
+        }
+        first_names.insert(id, name);
+    }
+    layer.finish()
 }
 
 /// The chain ID of a layer above one with the chain ID `below` (OCI image specification, "Layer ChainID").
