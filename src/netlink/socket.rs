@@ -17,7 +17,9 @@ use rustix::io::{Errno, retry_on_intr};
 use rustix::net::netlink::SocketAddrNetlink;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, sockopt};
 
-/// Room for one datagram. The kernel fills dumps up to what the reader offers, at most 32 KiB (`netlink_dump`).
+/// Room for one acknowledgement: two headers, a sentence of some 80 bytes and an offset, with plenty to spare.
+const ACK_CAPACITY: usize = 1024;
+/// Room for one datagram of data. The kernel fills dumps up to what the reader offers, at most 32 KiB (`netlink_dump`).
 const DATAGRAM_CAPACITY: usize = 32 * 1024;
 /// How often an interrupted dump is begun again before it is given up.
 const DUMP_ATTEMPTS: u32 = 16;
@@ -38,6 +40,9 @@ pub enum Protocol {
 }
 
 /// A socket in the network namespace it was opened in, whichever the caller is in later.
+///
+/// After `EBADMSG`, `EMSGSIZE` or `EAGAIN` from the wait for an answer, the rest of that answer may still come:
+/// what to ask then is asked on a new socket.
 #[derive(Debug)]
 pub struct Socket {
     fd: OwnedFd,
@@ -98,7 +103,7 @@ impl Socket {
     ) -> Result<()> {
         let first = self.send(batch, Some(last))?;
         let mut refused = None;
-        let mut buffer = [MaybeUninit::uninit(); DATAGRAM_CAPACITY];
+        let mut buffer = [MaybeUninit::uninit(); ACK_CAPACITY];
         loop {
             let datagram = receive(&self.fd, &mut buffer).stage("wait for the kernel's answer")?;
             for message in Messages::new(datagram) {
