@@ -7,6 +7,7 @@
 //! Dangers: from the clone on, every way out must end the child first. [`Host`] does so when it is dropped.
 
 mod group;
+pub mod lease;
 mod probe;
 mod signal;
 mod spawn;
