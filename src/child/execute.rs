@@ -10,6 +10,7 @@ use crate::sys::process::exit;
 use core::ffi::CStr;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 /// Executes `command`; returns only why that failed. When it succeeds every descriptor from 3 on is closed, and by
 /// that the host learns of it.
@@ -25,6 +26,11 @@ pub(super) fn execute_under_init(
     host: BorrowedFd<'_>,
     step: u16,
 ) -> Errno {
+    // Nobody inside may reach, by way of this process, the program file it runs: that is the host's Pipkin. The
+    // command gets back what is usual when it is executed.
+    if let Err(errno) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+        return errno;
+    }
     let outcome = contain(&Options::PLAIN, || {
         let error = exec(command, process.args.array, process.env.array, process.path);
         channel::report(host, Report::Failed { step, errno: error.errno.raw_os_error() });

@@ -5,7 +5,7 @@ use super::message::{Failure, reason};
 use crate::store::{Record, Status, Store};
 use pipkin::host::{Ended, Host, remove_group};
 use pipkin::plan::{Plan, Step};
-use pipkin::spec::{Id, Spec};
+use pipkin::spec::{Account, Id, Spec};
 use rustix::io::Errno;
 use std::io;
 
@@ -140,14 +140,20 @@ fn explain(step: &Step<'_>, errno: Errno) -> Failure {
         };
         return Failure::new("run", command.to_bytes(), why.as_bytes()).code(code);
     }
+    if let (Step::BecomeUser { user, .. }, Errno::NOENT) = (step, errno) {
+        let named = [Some(user.user), user.group].into_iter().flatten().filter_map(|account| match account {
+            Account::Name(name) => Some(name),
+            Account::Id(_) => None,
+        });
+        let names = named.collect::<Vec<_>>().join(&b':');
+        let failure = Failure::new("become", &names, b"the image has no such user or group");
+        return failure.remedy("give numbers, or add it to the image's /etc/passwd or /etc/group");
+    }
     let mut sentence = super::text::Text::default();
     // Infallible: the text grows as needed.
     step.describe().write(&mut sentence).unwrap_or(());
     let failure = Failure::errno(&sentence.0, b"", errno);
     match (step, errno) {
-        (Step::BecomeUser { .. }, Errno::NOENT) => {
-            failure.remedy("the image has no such user or group: give numbers, or add it to its /etc/passwd")
-        }
         (Step::BecomeUser { .. }, Errno::INVAL) => {
             failure.remedy("the id has no place in the user namespace's maps")
         }
