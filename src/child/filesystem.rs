@@ -130,24 +130,45 @@ fn find(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>> {
     }
 }
 
-/// Lays a copy of the null device over a file, or of one shared, empty directory over a directory.
+/// A mount to hide paths with: laid over the first itself, as copies over the others.
+pub(super) struct Cover {
+    mount: OwnedFd,
+    laid: bool,
+}
+
+impl Cover {
+    /// Takes a detached mount.
+    pub(super) const fn new(mount: OwnedFd) -> Self {
+        Self { mount, laid: false }
+    }
+
+    /// Lays it over `place`. The first time it is the mount itself: a detached mount that is only ever copied has
+    /// to be taken down when its descriptor closes, for which the kernel makes us wait.
+    fn lay(&mut self, place: &OwnedFd) -> Result<()> {
+        if self.laid {
+            return put(&clone_at(self.mount.as_fd(), false)?, place);
+        }
+        put(&self.mount, place)?;
+        self.laid = true;
+        Ok(())
+    }
+}
+
+/// Lays the null device over a file, or a shared, empty directory over a directory.
 pub(super) fn mask(
     root: BorrowedFd<'_>,
     path: &CStr,
-    null: &OwnedFd,
-    empty: &mut Option<OwnedFd>,
+    null: &mut Cover,
+    empty: &mut Option<Cover>,
 ) -> Result<()> {
     let Some(place) = find(root, path)? else { return Ok(()) };
-    let cover = if FileType::from_raw_mode(fstat(&place)?.st_mode) == FileType::Directory {
-        let empty = match empty {
-            Some(empty) => empty,
-            None => empty.insert(empty_directory()?),
-        };
-        clone_at(empty.as_fd(), false)?
-    } else {
-        clone_at(null.as_fd(), false)?
-    };
-    put(&cover, &place)
+    if FileType::from_raw_mode(fstat(&place)?.st_mode) != FileType::Directory {
+        return null.lay(&place);
+    }
+    match empty {
+        Some(empty) => empty.lay(&place),
+        None => empty.insert(Cover::new(empty_directory()?)).lay(&place),
+    }
 }
 
 /// One read-only directory that holds nothing and takes nothing, for all masks: each file system costs the kernel

@@ -84,10 +84,10 @@ struct State<'a> {
     root: Option<OwnedFd>,
     /// The container's own procfs, as it was mounted, before anything was put over parts of it.
     proc: Option<OwnedFd>,
-    /// A detached mount of the verified null device.
-    null: Option<OwnedFd>,
-    /// A detached, empty, read-only directory.
-    empty: Option<OwnedFd>,
+    /// A mount of the verified null device, to hide files with.
+    null: Option<filesystem::Cover>,
+    /// An empty, read-only directory, to hide directories with.
+    empty: Option<filesystem::Cover>,
     /// The slave of our pseudo-terminal.
     terminal: Option<OwnedFd>,
     sources: [Option<OwnedFd>; SLOTS],
@@ -122,7 +122,7 @@ impl<'a> State<'a> {
     fn act_on_files(&mut self, step: &Step<'_>) -> Result<()> {
         match *step {
             Step::IsolateMounts => filesystem::isolate(),
-            Step::OpenNull => device::open_null().map(|null| self.null = Some(null)),
+            Step::OpenNull => device::open_null().map(|null| self.null = Some(filesystem::Cover::new(null))),
             Step::OpenSource { slot, path, recursive } => self.open_source(slot, path, recursive),
             Step::MountOverlay { lower, upper, volatile, staging } => {
                 overlay::mount(lower, upper, volatile, staging)
@@ -217,7 +217,7 @@ impl<'a> State<'a> {
 
     fn mask(&mut self, path: &CStr) -> Result<()> {
         let root = self.root.as_ref().ok_or(Errno::BADF)?.as_fd();
-        let null = self.null.as_ref().ok_or(Errno::BADF)?;
+        let null = self.null.as_mut().ok_or(Errno::BADF)?;
         filesystem::mask(root, path, null, &mut self.empty)
     }
 

@@ -232,11 +232,12 @@ fn gone(done: io::Result<()>) -> io::Result<()> {
 
 impl Container {
     fn fill(&mut self, name: &str) -> io::Result<()> {
+        // Without a name there is nothing yet that the lock does not say. With one, the record comes before the link,
+        // so that whoever cleans up after us knows of it.
         if !name.is_empty() {
+            self.write(Record { name: name.to_owned(), ..self.record.clone() })?;
             symlink(self.id.as_str(), self.store.name_path(name))?;
-            self.record.name = name.to_owned();
         }
-        self.write(self.record.clone())?;
         let layer = self.store.layer(&self.id);
         DirBuilder::new().mode(0o700).create(&layer)?;
         DirBuilder::new().mode(0o755).create(layer.join("upper"))?;
@@ -265,8 +266,12 @@ impl Container {
     pub(crate) fn remove(self) -> io::Result<()> {
         let (store, id) = (&self.store, &self.id);
         gone(fs::remove_dir_all(store.layer(id)))?;
-        if !self.record.name.is_empty() {
-            gone(fs::remove_file(store.name_path(&self.record.name)))?;
+        let name = store.name_path(&self.record.name);
+        // Another container's link by that name is why ours could not be made.
+        if !self.record.name.is_empty()
+            && fs::read_link(&name).is_ok_and(|target| target == Path::new(id.as_str()))
+        {
+            gone(fs::remove_file(name))?;
         }
         let record = store.record_path(id);
         gone(fs::remove_file(record.with_file_name([id.as_str(), ".new"].concat())))?;
@@ -349,9 +354,15 @@ mod tests {
     fn only_the_dead_are_reclaimed() {
         let t = Temporary::new("reclaim");
         let alive = t.0.create(Id::from_random(1), record("", Status::Running, true)).unwrap();
-        drop(t.0.create(Id::from_random(2), record("", Status::Running, true)).unwrap());
-        drop(t.0.create(Id::from_random(3), record("kept", Status::Running, false)).unwrap());
-        drop(t.0.create(Id::from_random(4), record("", Status::Exited, false)).unwrap());
+        let leave = |id, record: Record| {
+            let mut container =
+                t.0.create(Id::from_random(id), Record { name: String::new(), ..record.clone() }).unwrap();
+            container.write(record).unwrap();
+        };
+        leave(2, record("", Status::Running, true));
+        leave(3, record("", Status::Running, false));
+        leave(4, record("", Status::Exited, false));
+        drop(t.0.create(Id::from_random(5), record("early", Status::Creating, false)).unwrap());
         let mut ended = Vec::new();
         t.0.reclaim(100, &mut |id| {
             ended.push(id.as_str().to_owned());
@@ -359,7 +370,8 @@ mod tests {
         })
         .unwrap();
         ended.sort();
-        assert_eq!(ended, ["0000000000000002", "0000000000000003"]);
+        assert_eq!(ended, ["0000000000000002", "0000000000000003", "0000000000000005"]);
+        assert!(t.0.find("early").is_err());
         assert_eq!(t.0.ids().unwrap().len(), 3);
         assert_eq!(t.0.read(&Id::from_random(3)).unwrap().unwrap().status, Status::Exited);
         alive.remove().unwrap();
