@@ -213,6 +213,9 @@ fn overlay_attributes_are_refused() {
     assert_eq!(try_unpack(&sandbox, &archive, &Options::default()).unwrap().dropped_xattrs, 1);
 }
 
+/// `cap_net_raw+ep`, revision 2 (linux/capability.h).
+const CAPABILITY: &[u8] = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+
 #[test]
 fn attributes_are_kept() {
     let sandbox = unpacked(
@@ -225,6 +228,8 @@ fn attributes_are_kept() {
             .file("closed/inside", b"x")
             .pax(&[("uid", b"70000"), ("mtime", b"-5.5"), ("SCHILY.xattr.user.note", b"a\nb")])
             .file("pax", b"")
+            .pax(&[("SCHILY.xattr.security.capability", CAPABILITY)])
+            .file("ping", b"")
             .mode(0o1777, 0, 0, 5)
             .directory("./"),
     );
@@ -237,6 +242,9 @@ fn attributes_are_kept() {
     assert_eq!(&note[..length], b"a\nb");
     assert_eq!(stat("closed").permissions().mode() & 0o7777, 0o555);
     if is_root() {
+        let mut value = [0; 32];
+        let size = rustix::fs::getxattr(sandbox.at("ping"), "security.capability", &mut value[..]).unwrap();
+        assert_eq!(&value[..size], CAPABILITY, "kept although the owner was set");
         assert_eq!((stat("suid").mode(), stat("suid").uid(), stat("suid").gid()), (0o104755, 1234, 65534));
         assert_eq!(
             (stat("closed/inside").uid(), stat("closed/inside").gid(), stat("pax").uid()),

@@ -243,6 +243,29 @@ fn without_root() {
 }
 
 #[test]
+fn a_full_disk_leaves_nothing() {
+    if !is_root() {
+        eprintln!("skipped: only root can mount a small disk");
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::create_dir(dir.path().join("small")).unwrap();
+    write(dir.path().join("big.tar"), Tarball::new().file("a", &[1; 4000]).file("b/c", &vec![1; 2 << 20]));
+    let script = "mount -t tmpfs -o size=1m small small || exit 1
+        for to in \"unpack big.tar small/out\" \"import big.tar x --images small/im\"; do
+            \"$1\" $to; echo $?; find small -mindepth 1 ! -name im
+        done";
+    let output = Command::new("unshare")
+        .args(["--mount", "sh", "-c", script, "sh", PROGRAM])
+        .current_dir(dir.path())
+        .output()
+        .unwrap();
+    let error = "rootfs-builder: make b/c of big.tar: No space left on device (os error 28)\n".repeat(2);
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), error);
+    assert_eq!(String::from_utf8(output.stdout).unwrap(), "125\n125\n");
+}
+
+#[test]
 fn a_real_alpine() {
     let Some(given) = std::env::var_os("PIPKIN_ROOTFS_DIR") else {
         eprintln!("skipped: PIPKIN_ROOTFS_DIR is not set");

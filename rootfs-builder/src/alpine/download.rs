@@ -44,7 +44,7 @@ pub(super) fn download(
     let mut buffer = vec![0; 64 << 10];
     let mut done = 0;
     loop {
-        let count = body.read(&mut buffer).doing(DOWNLOAD, || &url)?;
+        let count = body.read(&mut buffer).map_err(|error| interrupted(&url, &error))?;
         let chunk = buffer.get(..count).unwrap_or_default();
         if chunk.is_empty() {
             break;
@@ -83,6 +83,11 @@ fn open(agent: &ureq::Agent, url: &str, size_max: u64) -> Result<(impl Read + 's
     Ok((body.into_with_config().limit(size_max).reader(), size))
 }
 
+/// The body did not come whole: as much the network's failure as one to connect.
+fn interrupted(url: &str, error: &std::io::Error) -> Error {
+    Error::new(DOWNLOAD, url, Reason::Network(error.to_string()))
+}
+
 /// The first word of `URL.sha256`. Over plain `http` anyone on the way could write both files, so that is refused.
 fn published_digest(agent: &ureq::Agent, url: &str) -> Result<String> {
     if !url.starts_with("https://") {
@@ -92,7 +97,7 @@ fn published_digest(agent: &ureq::Agent, url: &str) -> Result<String> {
     let url = format!("{url}.sha256");
     let (mut body, _) = open(agent, &url, DIGEST_FILE_SIZE_MAX)?;
     let mut text = String::new();
-    body.read_to_string(&mut text).doing(DOWNLOAD, || &url)?;
+    body.read_to_string(&mut text).map_err(|error| interrupted(&url, &error))?;
     let word = text.split_ascii_whitespace().next().unwrap_or_default();
     if word.len() != 64 || !word.bytes().all(|byte| byte.is_ascii_hexdigit()) {
         return Err(Error::refused(DOWNLOAD, &url, "holds no SHA-256 digest"));
