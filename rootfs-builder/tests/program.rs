@@ -143,7 +143,10 @@ fn a_stored_image_is_exported_the_same_with_layers_and_without() {
     }
     let bytes = |name: &str| std::fs::read(dir.path().join(name)).unwrap();
     assert_eq!(bytes("apart.tar"), bytes("merged.tar"));
-    assert_eq!(bytes("apart.tar"), bytes("layout.tar"));
+    if is_root() {
+        // Otherwise what is stored is ours, and what goes from archive to archive keeps its owners.
+        assert_eq!(bytes("apart.tar"), bytes("layout.tar"));
+    }
     assert_eq!(succeeds(dir.path(), "unpack apart.tar out"), "unpacked out: 5 entries, 4 B\n");
     assert_eq!(bytes("out/sbin/init"), b"new");
     // The config goes along, and so does the name.
