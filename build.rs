@@ -6,7 +6,6 @@
 //! with its line.
 
 use std::collections::BTreeMap;
-use std::fmt::Write as _;
 use std::path::Path;
 use std::{env, fs, process};
 
@@ -32,6 +31,8 @@ const TABLE: &str = "src/bpf/data/syscall.table";
 const POLICY: &str = "src/bpf/data/default.policy";
 /// Calls of later releases are not yet among linux-raw-sys's constants, so their numbers are not checked against it.
 const LINUX_RAW_SYS_RELEASE: (u32, u32) = (6, 17);
+/// How far Arm's private calls, from 0xf0001 on, are moved down to be stored in 16 bits.
+const ARM_PRIVATE_SHIFT: u32 = 0xe_1000;
 
 fn main() {
     for input in ["build.rs", "src/bpf"] {
@@ -56,7 +57,7 @@ fn generate() -> Result<(), String> {
     text += &format!("const FOREIGN: Action = Action::{:?};\n", policy.foreign);
     let gates = policy.rules.iter().fold(0_u64, |all, rule| all | rule.needs);
     text += &format!(
-        "/// The capabilities that [`compiled`] is for.\npub const CAPABILITIES: u64 = {:#x};\n",
+        "/// The capabilities that [`Default::program`] is for.\npub const CAPABILITIES: u64 = {:#x};\n",
         policy.compiled_for
     );
     text += &format!("/// The capabilities that some call asks for.\npub const GATES: u64 = {gates:#x};\n");
@@ -92,14 +93,18 @@ impl Spans {
     fn new(calls: &[Syscall], policy: &PolicyText, arch: Arch) -> Result<Self, Fault> {
         let mut by_number = BTreeMap::new();
         for call in calls {
-            let verdict = verdict(policy, call)?;
             if let Some(number) = call.number(arch) {
-                by_number.insert(number, verdict);
+                by_number.insert(number, verdict(policy, call)?);
             }
         }
-        if let Some(stray) = policy.rules.iter().find(|rule| !calls.iter().any(|call| call.name == rule.call))
-        {
-            return Err(Fault { line: stray.line, what: format!("{} is not in {TABLE}", stray.call) });
+        let has_default =
+            |call: &Syscall| [Arch::X86_64, Arch::Aarch64].iter().any(|arch| call.number(*arch).is_some());
+        let known = |name: &str| calls.iter().any(|call| call.name == name && has_default(call));
+        if let Some(stray) = policy.rules.iter().find(|rule| !known(&rule.call)) {
+            return Err(Fault {
+                line: stray.line,
+                what: format!("{} is in {TABLE} for no 64-bit architecture", stray.call),
+            });
         }
         let fixed = |action| vec![OwnedRule { action, needs: 0, conditions: Vec::new() }];
         let mut this = Self { arch, verdicts: Vec::new(), spans: Vec::new() };
@@ -132,7 +137,7 @@ impl Spans {
         }
     }
 
-    /// The constant `NAME_SECTION` and the static `NAME_PROGRAM`.
+    /// The constants `NAME_SECTION` and `NAME_PROGRAM`.
     fn emit(&self, name: &str, policy: &PolicyText) -> Result<String, String> {
         let verdicts: Vec<Vec<Rule<'_>>> =
             self.verdicts.iter().map(|v| v.iter().map(borrow).collect()).collect();
@@ -152,7 +157,7 @@ impl Spans {
         line("], verdicts: &[".to_owned());
         verdicts.iter().for_each(|rules| line(rules_text(rules)));
         line("] };".to_owned());
-        line(format!("static {name}_PROGRAM: [u64; {}] = {program:#018x?};", program.len()));
+        line(format!("const {name}_PROGRAM: [u64; {}] = {program:#018x?};", program.len()));
         Ok(text)
     }
 }
@@ -194,28 +199,43 @@ fn rules_text(rules: &[Rule<'_>]) -> String {
     text + "],"
 }
 
-/// The table as Rust, and a check of each number by the constants of linux-raw-sys, for the target compiled for.
+/// The table as Rust: names in one string by alphabet, where each ends, and its numbers. No pointers, so that nothing
+/// has to be relocated when the program starts.
 fn table_text(calls: &[Syscall]) -> String {
-    let mut text =
-        format!("/// Every known system call.\npub static SYSCALLS: [Syscall; {}] = [\n", calls.len());
-    let number =
-        |call: &Syscall, arch| call.number(arch).map_or("NONE".to_owned(), |number| number.to_string());
-    for call in calls {
-        let (x86_64, aarch64) = (number(call, Arch::X86_64), number(call, Arch::Aarch64));
-        let name = &call.name;
-        writeln!(text, "    Syscall {{ name: {name:?}, numbers: [{x86_64}, {aarch64}] }},")
-            .unwrap_or_default();
+    let mut sorted: Vec<&Syscall> = calls.iter().collect();
+    sorted.sort_by(|a, b| a.name.cmp(&b.name));
+    let (mut names, mut ends, mut numbers) = (String::new(), String::new(), String::new());
+    for call in &sorted {
+        names += &call.name;
+        ends += &format!("{}, ", names.len());
+        let stored = Arch::ALL.map(|arch| call.number(arch).map_or(u16::MAX, stored));
+        numbers += &format!("{stored:?},\n");
     }
-    text += "];\n";
+    let count = sorted.len();
+    format!(
+        "static NAMES: &str = {names:?};\nstatic ENDS: [u16; {count}] = [{ends}];\n\
+         static NUMBERS: [[u16; 4]; {count}] = [\n{numbers}];\n{}",
+        assertions(calls)
+    )
+}
+
+/// A number in 16 bits: Arm's private calls are moved down to fit.
+fn stored(number: u32) -> u16 {
+    let moved = if number >= 0xf_0000 { number - ARM_PRIVATE_SHIFT } else { number };
+    u16::try_from(moved).unwrap_or(u16::MAX)
+}
+
+/// A check of each number by the constants of linux-raw-sys, for the target compiled for.
+fn assertions(calls: &[Syscall]) -> String {
+    let mut text = String::new();
     for (target, arch) in [("x86_64", Arch::X86_64), ("aarch64", Arch::Aarch64)] {
-        writeln!(text, "#[cfg(target_arch = {target:?})]\nconst _: () = {{").unwrap_or_default();
+        text += &format!("#[cfg(target_arch = {target:?})]\nconst _: () = {{\n");
         for call in calls.iter().filter(|call| call.since <= LINUX_RAW_SYS_RELEASE) {
             if let Some(number) = call.number(arch) {
-                writeln!(text, "    assert!(linux_raw_sys::general::__NR_{} == {number});", call.name)
-                    .unwrap_or_default();
+                text += &format!("    assert!(linux_raw_sys::general::__NR_{} == {number});\n", call.name);
             }
         }
         text += "};\n";
     }
-    text
+    text + &format!("const ARM_PRIVATE_SHIFT: u32 = {ARM_PRIVATE_SHIFT:#x};\n")
 }

@@ -14,12 +14,19 @@ pub enum Arch {
     X86_64,
     /// 64-bit Arm.
     Aarch64,
+    /// 32-bit x86, which 32-bit programs use on x86_64.
+    X86,
+    /// 32-bit Arm (EABI), which 32-bit programs use on aarch64.
+    Arm,
 }
 
 /// Set in the numbers of x32 calls, which arrive under x86_64's architecture value (`__X32_SYSCALL_BIT`).
 pub const X32_BIT: u32 = 0x4000_0000;
 
 impl Arch {
+    /// Every one of them.
+    pub const ALL: [Self; 4] = [Self::X86_64, Self::Aarch64, Self::X86, Self::Arm];
+
     /// The architecture Pipkin is compiled for.
     #[cfg(target_arch = "x86_64")]
     pub const NATIVE: Self = Self::X86_64;
@@ -27,12 +34,14 @@ impl Arch {
     #[cfg(target_arch = "aarch64")]
     pub const NATIVE: Self = Self::Aarch64;
 
-    /// The `AUDIT_ARCH_*` value (include/uapi/linux/audit.h): ELF machine, 64-bit, little-endian.
+    /// The `AUDIT_ARCH_*` value (include/uapi/linux/audit.h): ELF machine, 64-bit or not, little-endian.
     #[must_use]
     pub const fn audit(self) -> u32 {
         match self {
             Self::X86_64 => 0xc000_003e,
             Self::Aarch64 => 0xc000_00b7,
+            Self::X86 => 0x4000_0003,
+            Self::Arm => 0x4000_0028,
         }
     }
 }

@@ -1,20 +1,21 @@
 //! The default policy as text, for review.
 
 use crate::parse;
-use pipkin::bpf::default::policy;
+use pipkin::bpf::default::{AARCH64, X86_64};
 use pipkin::bpf::policy::{Action, Arch, Condition, Operator, Rule};
-use pipkin::bpf::syscall::SYSCALLS;
+use pipkin::bpf::syscall::Syscall;
 use std::fmt::Write;
 
 /// What a person reviews: every call of each architecture with its rules in order.
 #[test]
 fn listing() {
-    for (name, arch) in [("x86_64", Arch::X86_64), ("aarch64", Arch::Aarch64)] {
+    for (name, arch, default) in [("x86_64", Arch::X86_64, &X86_64), ("aarch64", Arch::Aarch64, &AARCH64)] {
         let mut listing = String::new();
-        let mut calls: Vec<_> = SYSCALLS.iter().filter_map(|c| Some((c.number(arch)?, c.name))).collect();
+        let mut calls: Vec<_> =
+            Syscall::all().filter_map(|call| Some((call.number(arch)?, call.name()))).collect();
         calls.sort_unstable();
         for (number, call) in calls {
-            let [section] = policy(arch).sections else { panic!("one section") };
+            let [section] = default.policy.sections else { panic!("one section") };
             for rule in section.rules(number) {
                 writeln!(listing, "{number:3} {call:24} {}", describe(rule)).unwrap();
             }

@@ -12,18 +12,14 @@ pub(crate) struct Fault {
 /// A line of the table.
 pub(crate) struct Syscall {
     pub(crate) name: String,
-    x86_64: Option<u32>,
-    aarch64: Option<u32>,
+    numbers: [Option<u32>; 4],
     /// First release; `(0, 0)` for never.
     pub(crate) since: (u32, u32),
 }
 
 impl Syscall {
     pub(crate) fn number(&self, arch: Arch) -> Option<u32> {
-        match arch {
-            Arch::X86_64 => self.x86_64,
-            Arch::Aarch64 => self.aarch64,
-        }
+        Arch::ALL.iter().zip(self.numbers).find_map(|(own, number)| number.filter(|_| *own == arch))
     }
 }
 
@@ -107,18 +103,18 @@ pub(crate) fn table(text: &str) -> Result<Vec<Syscall>, Fault> {
     let mut calls: Vec<Syscall> = Vec::new();
     for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.starts_with('#')) {
         let fault = |what: String| Fault { line: index + 1, what };
-        let [name, x86_64, aarch64, since] = line.split_whitespace().collect::<Vec<_>>()[..] else {
-            return Err(fault("a line has four fields".to_owned()));
+        let [name, x86_64, aarch64, x86, arm, since] = line.split_whitespace().collect::<Vec<_>>()[..] else {
+            return Err(fault("a line has six fields".to_owned()));
         };
-        let call = Syscall {
-            name: name.to_owned(),
-            x86_64: number(x86_64).map_err(fault)?,
-            aarch64: number(aarch64).map_err(fault)?,
-            since: release(since).map_err(fault)?,
-        };
+        let mut numbers = [None; 4];
+        for (place, field) in numbers.iter_mut().zip([x86_64, aarch64, x86, arm]) {
+            *place = number(field).map_err(fault)?;
+        }
+        let call = Syscall { name: name.to_owned(), numbers, since: release(since).map_err(fault)? };
         let clash = |old: &Syscall| {
             let same = |arch| old.number(arch).is_some() && old.number(arch) == call.number(arch);
-            old.name == call.name || same(Arch::X86_64) || same(Arch::Aarch64)
+            // Arm has two names for one call.
+            old.name == call.name || [Arch::X86_64, Arch::Aarch64, Arch::X86].into_iter().any(same)
         };
         if let Some(old) = calls.iter().find(|old| clash(old)) {
             return Err(fault(format!("{name} has the name or a number of {}", old.name)));

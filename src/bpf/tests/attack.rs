@@ -1,9 +1,11 @@
 //! What the default policy says of calls that were a way out once, and of calls that programs live on.
 
-use super::super::default::{CAPABILITIES, compiled, policy};
+use super::super::default::{AARCH64, CAPABILITIES, Default, NATIVE, X86_64};
 use super::super::policy::{Action, Arch, Call};
 use super::super::simulator;
 use super::super::syscall::Syscall;
+
+const BOTH: [(Arch, &Default); 2] = [(Arch::X86_64, &X86_64), (Arch::Aarch64, &AARCH64)];
 
 const ALLOW: u32 = Action::Allow.value();
 const EPERM: u32 = Action::Errno(1).value();
@@ -15,11 +17,11 @@ const KILL: u32 = Action::KillProcess.value();
 
 /// What the default filter of each architecture that has the call `name` returns for it. All must agree.
 fn answer(name: &str, first: u64, third: u64) -> u32 {
-    let call = Syscall::named(name.as_bytes()).expect(name);
-    let mut answers = [Arch::X86_64, Arch::Aarch64].into_iter().filter_map(|arch| {
+    let call = Syscall::named(name).expect(name);
+    let mut answers = BOTH.into_iter().filter_map(|(arch, default)| {
         let arguments = [first, first, third, 0, 0, 0];
         let call = Call { number: call.number(arch)?, arch: arch.audit(), arguments };
-        Some(simulator::run(compiled(arch), &call).unwrap().value)
+        Some(simulator::run(default.program, &call).unwrap().value)
     });
     let answer = answers.next().unwrap();
     assert!(answers.all(|other| other == answer), "{name} differs between architectures");
@@ -141,10 +143,10 @@ fn dangerous_calls_are_refused() {
 
 #[test]
 fn unknown_numbers_and_other_instruction_sets() {
-    for arch in [Arch::X86_64, Arch::Aarch64] {
+    for (arch, default) in BOTH {
         let ask = |number, audit| {
             let call = Call { number, arch: audit, arguments: [0; 6] };
-            simulator::run(compiled(arch), &call).unwrap().value
+            simulator::run(default.program, &call).unwrap().value
         };
         assert_eq!(
             [337, 423, 470, 600, 0x3fff_ffff, u32::MAX].map(|number| ask(number, arch.audit())),
@@ -177,17 +179,17 @@ fn a_capability_opens_its_calls() {
         (&[21, 38], "perf_event_open", EPERM),
         (&[21, 39], "bpf", EPERM),
     ] {
-        for arch in [Arch::X86_64, Arch::Aarch64] {
-            let number = Syscall::named(name.as_bytes()).and_then(|call| call.number(arch)).unwrap();
+        for (arch, default) in BOTH {
+            let number = Syscall::named(name).and_then(|call| call.number(arch)).unwrap();
             let call = Call { number, arch: arch.audit(), arguments: [0; 6] };
-            let value = |capabilities| policy(arch).decide(capabilities, &call).value();
+            let value = |capabilities| default.policy.decide(capabilities, &call).value();
             let all_others = openers.iter().fold(u64::MAX, |set, bit| set & !(1 << bit));
             assert_eq!([value(CAPABILITIES), value(0), value(all_others)], [closed; 3], "{name}");
             openers.iter().for_each(|bit| assert_eq!(value(CAPABILITIES | 1 << bit), ALLOW, "{name}"));
         }
     }
-    let chroot = Syscall::named(b"chroot").unwrap().number(Arch::NATIVE).unwrap();
+    let chroot = Syscall::named("chroot").unwrap().number(Arch::NATIVE).unwrap();
     let chroot = Call { number: chroot, arch: Arch::NATIVE.audit(), arguments: [0; 6] };
-    let value = |capabilities| policy(Arch::NATIVE).decide(capabilities, &chroot).value();
+    let value = |capabilities| NATIVE.policy.decide(capabilities, &chroot).value();
     assert_eq!([value(CAPABILITIES), value(0)], [ALLOW, EPERM]);
 }
