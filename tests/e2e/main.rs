@@ -13,11 +13,12 @@
 mod machine;
 mod program;
 mod start;
+mod usage;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
-    let cases = [start::cases(), machine::cases()];
+    let cases = [start::cases(), machine::cases(), usage::cases()];
     libtest_mimic::run(&arguments, cases.into_iter().flatten().collect()).exit_code()
 }
