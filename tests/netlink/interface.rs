@@ -1,7 +1,7 @@
 //! A container's interface from both sides: the pair made outside, the rest done inside.
 
 use crate::namespace::{self, Place};
-use crate::{commit, kernel_case, name, open, tool};
+use crate::{Need, commit, kernel_case, name, open, tool};
 use libtest_mimic::Trial;
 use pipkin::netlink::interface::{self, Interface};
 use pipkin::netlink::link::{self, create_pair};
@@ -17,9 +17,9 @@ use std::net::{IpAddr, TcpListener, TcpStream};
 
 pub(crate) fn cases() -> Vec<Trial> {
     vec![
-        kernel_case("interface::both_sides_speak_to_each_other", both_sides),
-        kernel_case("interface::routes_and_neighbours_come_and_go", routes_and_neighbours),
-        kernel_case("interface::a_moved_link_is_gone_here", a_moved_link),
+        kernel_case("interface::both_sides_speak_to_each_other", Need::Links, both_sides),
+        kernel_case("interface::routes_and_neighbours_come_and_go", Need::Links, routes_and_neighbours),
+        kernel_case("interface::a_moved_link_is_gone_here", Need::Links, a_moved_link),
     ]
 }
 

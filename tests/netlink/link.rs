@@ -1,6 +1,6 @@
 //! Links in the running kernel.
 
-use crate::{commit, kernel_case, name, namespace, open, tool};
+use crate::{Need, commit, kernel_case, name, namespace, open, tool};
 use libtest_mimic::Trial;
 use pipkin::error::{Error, Subject};
 use pipkin::netlink::link::{self, attach, change, create, create_pair, delete, raise};
@@ -13,12 +13,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 pub(crate) fn cases() -> Vec<Trial> {
     vec![
-        kernel_case("link::loopback_carries_packets_once_it_is_up", loopback),
-        kernel_case("link::a_bridge_is_what_was_asked_for", a_bridge),
-        kernel_case("link::refusals_name_their_step", refusals),
-        kernel_case("link::later_messages_of_a_batch_are_carried_out", later_messages),
-        kernel_case("link::a_bridge_of_many_is_listed_whole_while_links_change", a_changing_list),
-        kernel_case("link::a_kind_the_kernel_lacks_is_refused", a_missing_kind),
+        kernel_case("link::loopback_carries_packets_once_it_is_up", Need::Nothing, loopback),
+        kernel_case("link::a_bridge_is_what_was_asked_for", Need::Links, a_bridge),
+        kernel_case("link::refusals_name_their_step", Need::Links, refusals),
+        kernel_case("link::later_messages_of_a_batch_are_carried_out", Need::Links, later_messages),
+        kernel_case(
+            "link::a_bridge_of_many_is_listed_whole_while_links_change",
+            Need::Links,
+            a_changing_list,
+        ),
+        kernel_case("link::a_kind_the_kernel_lacks_is_refused", Need::Nothing, a_missing_kind),
     ]
 }
 

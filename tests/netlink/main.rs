@@ -11,10 +11,12 @@ mod nftables;
 mod tool;
 
 use libtest_mimic::{Arguments, Completion, Trial};
-use pipkin::error::Result;
+use pipkin::error::{Error, Result};
 use pipkin::netlink::batch::Batch;
+use pipkin::netlink::nftables::generation;
 use pipkin::netlink::socket::{Protocol, Socket};
-use pipkin::netlink::wire::link::Name;
+use pipkin::netlink::wire::link::{Kind, Link, Name};
+use rustix::io::Errno;
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
@@ -32,13 +34,48 @@ fn case(name: &str, test: fn()) -> Trial {
     })
 }
 
-/// A case that runs on a thread alone in a new network namespace.
-fn kernel_case(name: &str, test: fn()) -> Trial {
-    Trial::ignorable_test(name, move || match namespace::in_new(test) {
-        Ok(()) => Ok(Completion::Completed),
-        Err(namespace::Refused) => {
-            Ok(Completion::ignored_with("a new network namespace is not permitted here"))
+/// What of the kernel a case cannot do without.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Need {
+    Nothing,
+    /// Bridges and veth pairs.
+    Links,
+    Nftables,
+    /// Links and nftables with address translation.
+    Both,
+}
+
+impl Need {
+    /// What of it this kernel has not, as tried in the calling thread's network namespace, which is used up.
+    fn missing(self) -> Option<&'static str> {
+        let called = |kind, called| Link { kind: Some(kind), name: Some(name(called)), ..Link::default() };
+        let links = [called(Kind::Bridge, "need0"), called(Kind::Veth, "need1")];
+        let made =
+            |link| commit(&mut open(), &mut [0; 256], |batch| pipkin::netlink::link::create(batch, link));
+        let unsupported = |error: Error| error.errno == Errno::OPNOTSUPP;
+        if matches!(self, Self::Links | Self::Both)
+            && links.iter().any(|link| made(link).is_err_and(unsupported))
+        {
+            return Some("this kernel has no bridges or no veth pairs");
         }
+        let answer = Socket::open(Protocol::Netfilter).and_then(|mut socket| generation(&mut socket));
+        let wanted = matches!(self, Self::Nftables | Self::Both);
+        (wanted && answer.is_err()).then_some("this kernel has no nf_tables")
+    }
+}
+
+/// A case that runs on a thread alone in a new network namespace; without what it needs it is skipped.
+fn kernel_case(name: &str, need: Need, test: fn()) -> Trial {
+    Trial::ignorable_test(name, move || {
+        let missing = match namespace::in_new(|| need.missing()) {
+            Ok(None) => match namespace::in_new(test) {
+                Ok(()) => return Ok(Completion::Completed),
+                Err(namespace::Refused) => "a second network namespace is not permitted here",
+            },
+            Ok(Some(missing)) => missing,
+            Err(namespace::Refused) => "a new network namespace is not permitted here",
+        };
+        Ok(Completion::ignored_with(missing))
     })
 }
 

@@ -13,12 +13,11 @@ use std::thread::JoinHandle;
 pub(crate) struct Refused;
 
 /// Runs `test` on a thread that is alone in a new network namespace, which ends with it. Passes its panic on.
-pub(crate) fn in_new(test: impl FnOnce() + Send) -> Result<(), Refused> {
+pub(crate) fn in_new<T: Send>(test: impl FnOnce() -> T + Send) -> Result<T, Refused> {
     std::thread::scope(|scope| {
         let body = scope.spawn(|| {
             enter()?;
-            test();
-            Ok(())
+            Ok(test())
         });
         body.join().unwrap_or_else(|panic| resume_unwind(panic))
     })

@@ -1,7 +1,7 @@
 //! Transactions in the running kernel, and packets through them.
 
 use crate::namespace::Place;
-use crate::{commit, kernel_case, name, open, tool};
+use crate::{Need, commit, kernel_case, name, open, tool};
 use libtest_mimic::Trial;
 use pipkin::error::{Error, Subject};
 use pipkin::netlink::interface::{self, Interface};
@@ -28,14 +28,18 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 
 pub(crate) fn cases() -> Vec<Trial> {
     vec![
-        kernel_case("nftables::what_was_added_is_listed_and_deleted", added_listed_deleted),
-        kernel_case("nftables::a_refused_transaction_changes_nothing", refused),
-        kernel_case("nftables::without_privilege_it_is_refused_as_a_whole", without_privilege),
-        kernel_case("nftables::a_stale_generation_is_refused", stale),
-        kernel_case("nftables::of_two_makers_one_makes", two_makers),
-        kernel_case("nftables::thousands_of_elements_are_one_list", many_elements),
-        kernel_case("nftables::packets_are_translated_both_ways", translation),
-        kernel_case("nftables::a_dropping_forward_chain_is_found", dropping_chain),
+        kernel_case("nftables::what_was_added_is_listed_and_deleted", Need::Nftables, added_listed_deleted),
+        kernel_case("nftables::a_refused_transaction_changes_nothing", Need::Nftables, refused),
+        kernel_case(
+            "nftables::without_privilege_it_is_refused_as_a_whole",
+            Need::Nftables,
+            without_privilege,
+        ),
+        kernel_case("nftables::a_stale_generation_is_refused", Need::Nftables, stale),
+        kernel_case("nftables::of_two_makers_one_makes", Need::Nftables, two_makers),
+        kernel_case("nftables::thousands_of_elements_are_one_list", Need::Nftables, many_elements),
+        kernel_case("nftables::packets_are_translated_both_ways", Need::Both, translation),
+        kernel_case("nftables::a_dropping_forward_chain_is_found", Need::Nftables, dropping_chain),
     ]
 }
 
