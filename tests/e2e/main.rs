@@ -10,15 +10,20 @@
 //! | `PIPKIN_ROOTFS` | a folder with an unpacked Alpine root file system |
 //! | `PIPKIN_VM` | set in the test machine |
 
+mod init;
 mod machine;
 mod program;
+mod role;
 mod start;
 mod usage;
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
+    if let Some(played) = role::asked() {
+        return played;
+    }
     let arguments = libtest_mimic::Arguments::from_args();
-    let cases = [start::cases(), machine::cases(), usage::cases()];
+    let cases = [start::cases(), init::cases(), machine::cases(), usage::cases()];
     libtest_mimic::run(&arguments, cases.into_iter().flatten().collect()).exit_code()
 }
