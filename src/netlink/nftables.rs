@@ -118,6 +118,8 @@ impl<'a> Transaction<'a> {
     }
 
     /// Deletes elements; one that is not there is refused with `ENOENT`. No elements deletes none.
+    ///
+    /// In a set of concatenated ranges the kernel takes any key within a range for the range.
     pub fn delete_elements(&mut self, set: &Elements<'a>, elements: &[Element<'_>]) {
         if !elements.is_empty() {
             self.empty_or_delete(set, elements);

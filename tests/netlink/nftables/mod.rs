@@ -1,17 +1,13 @@
 //! Transactions in the running kernel, and packets through them.
 
-use crate::namespace::Place;
-use crate::{Need, commit, kernel_case, name, open, tool};
+use crate::{Need, kernel_case, tool};
 use libtest_mimic::Trial;
 use pipkin::error::{Error, Subject};
-use pipkin::netlink::interface::{self, Interface};
-use pipkin::netlink::link::{create, create_pair, raise};
+use pipkin::netlink::link;
 use pipkin::netlink::nftables::{
     Transaction, fold_chains, fold_elements, fold_rules, fold_sets, fold_tables, generation,
 };
 use pipkin::netlink::socket::{Protocol, Socket};
-use pipkin::netlink::wire::ip::Cidr;
-use pipkin::netlink::wire::link::{Kind, Link, UP};
 use pipkin::netlink::wire::nftables::Family;
 use pipkin::netlink::wire::nftables::chain::{self, Chain, Hook};
 use pipkin::netlink::wire::nftables::data::{Data, Register, Verdict};
@@ -19,12 +15,11 @@ use pipkin::netlink::wire::nftables::expression::{self, Base, Comparison, Expres
 use pipkin::netlink::wire::nftables::rule::Rule;
 use pipkin::netlink::wire::nftables::set::{DataSpec, Element, Elements, Set, Type};
 use pipkin::netlink::wire::nftables::table::Table;
-use pipkin::netlink::{address, link};
-use rustix::fd::AsFd;
 use rustix::io::Errno;
 use rustix::thread::{CapabilitySet, CapabilitySets};
-use std::fs;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+
+mod element;
+mod translation;
 
 pub(crate) fn cases() -> Vec<Trial> {
     vec![
@@ -37,8 +32,9 @@ pub(crate) fn cases() -> Vec<Trial> {
         ),
         kernel_case("nftables::a_stale_generation_is_refused", Need::Nftables, stale),
         kernel_case("nftables::of_two_makers_one_makes", Need::Nftables, two_makers),
-        kernel_case("nftables::thousands_of_elements_are_one_list", Need::Nftables, many_elements),
-        kernel_case("nftables::packets_are_translated_both_ways", Need::Both, translation),
+        translation::case(),
+        element::thousands(),
+        element::ranges(),
         kernel_case("nftables::a_dropping_forward_chain_is_found", Need::Nftables, dropping_chain),
     ]
 }
@@ -327,107 +323,6 @@ fn two_makers() {
         transaction.delete_table(&Table::new(INET, TABLE));
         transaction.commit(&mut sockets[0]).unwrap();
     }
-}
-
-fn many_elements() {
-    const COUNT: u16 = 4000;
-    let mut socket = netfilter();
-    add_all(&mut socket).unwrap();
-    let all: Vec<[u8; 8]> = (1..=COUNT)
-        .map(|port| {
-            let [high, low] = port.to_be_bytes();
-            [17, 0, 0, 0, high, low, 0, 0]
-        })
-        .collect();
-    let elements: Vec<Element<'_>> = all.iter().map(|key| Element { key, comment: b"", ..WEB }).collect();
-    let mut buffer = vec![0; 200_000];
-    let mut transaction = Transaction::new(&mut buffer);
-    // The elements of one message have a length field of two bytes.
-    elements.chunks(1000).for_each(|some| transaction.add_elements(&PORTS, some));
-    transaction.commit(&mut socket).unwrap();
-    let mut expected = all.iter().map(|key| key.to_vec()).chain([WEB_KEY.to_vec()]).collect::<Vec<_>>();
-    let mut found = keys(&mut socket);
-    expected.sort();
-    found.sort();
-    assert_eq!(found, expected);
-    let mut transaction = Transaction::new(&mut buffer);
-    elements.chunks(1000).for_each(|some| transaction.delete_elements(&PORTS, some));
-    transaction.commit(&mut socket).unwrap();
-    assert_eq!(keys(&mut socket), [WEB_KEY]);
-
-    let mut transaction = Transaction::new(&mut buffer);
-    transaction.add_elements(&PORTS, &elements);
-    assert_eq!(transaction.commit(&mut socket).unwrap_err().errno, Errno::NOBUFS);
-}
-
-/// A host with a bridge and an outside link, a container behind the bridge, and somebody outside.
-fn translation() {
-    let (container, outside) = (Place::new(), Place::new());
-    fs::write("/proc/sys/net/ipv4/ip_forward", "1").unwrap();
-    let bridge = Link { name: Some(name("pipkin0")), kind: Some(Kind::Bridge), ..Link::default() };
-    let mut socket = open();
-    commit(&mut socket, &mut [0; 256], |batch| create(batch, &bridge)).unwrap();
-    let index = link::index(&socket, &name("pipkin0")).unwrap();
-    let near = |called| Link {
-        name: Some(name(called)),
-        kind: Some(Kind::Veth),
-        flags: UP,
-        change: UP,
-        ..Link::default()
-    };
-    let (inner, uplink) = (Link { master: Some(index), ..near("inner0") }, near("uplink0"));
-    let eth0 = Link { name: Some(name("eth0")), ..Link::default() };
-    let called = name("pipkin0");
-    commit(&mut socket, &mut [0; 1024], |batch| {
-        create_pair(batch, &inner, &eth0, container.fd.as_fd());
-        create_pair(batch, &uplink, &eth0, outside.fd.as_fd());
-        raise(batch, &called);
-    })
-    .unwrap();
-    let uplink = link::index(&socket, &name("uplink0")).unwrap();
-    commit(&mut socket, &mut [0; 512], |batch| {
-        address::add(batch, index, b"pipkin0", &Cidr::parse("172.20.0.1/16").unwrap());
-        address::add(batch, uplink, b"uplink0", &Cidr::parse("10.0.0.1/24").unwrap());
-    })
-    .unwrap();
-    let set_up = |address: &'static str, gateways: &'static [IpAddr]| {
-        move || {
-            let addresses = [Cidr::parse(address).unwrap()];
-            interface::configure(&[Interface { name: &name("eth0"), addresses: &addresses, gateways }])
-                .unwrap();
-        }
-    };
-    const HOST: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(172, 20, 0, 1));
-    container.run(set_up("172.20.0.2/16", &[HOST]));
-    outside.run(set_up("10.0.0.2/24", &[]));
-    add_all(&mut netfilter()).unwrap();
-
-    // Inbound: from outside to the host's address, and from the host itself, both arrive in the container.
-    let served = container.start(|| {
-        let listener = TcpListener::bind("172.20.0.2:80").unwrap();
-        [(); 2].map(|()| listener.accept().unwrap().1.ip())
-    });
-    let published: SocketAddr = "10.0.0.1:8080".parse().unwrap();
-    outside.run(move || drop(connect(published)));
-    drop(connect("172.20.0.1:8080".parse().unwrap()));
-    assert_eq!(served(), ["10.0.0.2", "172.20.0.1"].map(|peer| peer.parse::<IpAddr>().unwrap()));
-
-    // Outbound: the world sees the host's address.
-    let listener = outside.run(|| TcpListener::bind("10.0.0.2:7").unwrap());
-    let seen = outside.start(move || listener.accept().unwrap().1.ip());
-    container.run(|| drop(connect("10.0.0.2:7".parse().unwrap())));
-    assert_eq!(seen(), "10.0.0.1".parse::<IpAddr>().unwrap());
-}
-
-/// Connects, trying again while the listener on the other side is not there yet.
-fn connect(place: SocketAddr) -> TcpStream {
-    for _ in 0..500 {
-        if let Ok(stream) = TcpStream::connect(place) {
-            return stream;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(10));
-    }
-    panic!("nobody listens at {place}");
 }
 
 fn dropping_chain() {
