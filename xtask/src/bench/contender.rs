@@ -61,18 +61,22 @@ pub(super) fn all(ground: &Ground) -> Vec<Contender> {
     vec![
         Contender { name: FLOOR, note: "the system calls and nothing around them", words: floor },
         Contender { name: PIPKIN, note: "", words: pipkin },
-        Contender { name: "bubblewrap", note: "no layer, no cgroup, no masks", words: bubblewrap(ground) },
+        Contender {
+            name: "bubblewrap",
+            note: "no layer, no cgroup, no masks, no filter",
+            words: bubblewrap(ground),
+        },
         Contender {
             name: "crun, no cgroup",
-            note: "no layer, no cgroup",
+            note: "no layer, no cgroup, no filter",
             words: oci(ground, "crun", &["--cgroup-manager=disabled"]),
         },
         Contender {
             name: "crun",
-            note: "no layer",
+            note: "no layer, no filter",
             words: oci(ground, "crun", &["--cgroup-manager=cgroupfs"]),
         },
-        Contender { name: "runc", note: "no layer", words: oci(ground, "runc", &[]) },
+        Contender { name: "runc", note: "no layer, no filter", words: oci(ground, "runc", &[]) },
         Contender {
             name: "chroot",
             note: "no isolation: the cost of starting a program twice",

@@ -21,6 +21,7 @@ use contender::{Contender, Ground};
 use sample::Samples;
 use std::fmt::Write as _;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use trace::Trace;
 
@@ -68,7 +69,7 @@ impl Bench {
         let mut measured = Vec::new();
         for (contender, samples) in working.into_iter().zip(samples) {
             let split = [contender::FLOOR, contender::PIPKIN].contains(&contender.name);
-            let traces = (0..if split { TRACES } else { 1 }).map(|_| trace::run(&ground.folder, &contender));
+            let traces = (0..if split { TRACES } else { 1 }).map(|_| trace::run(&ground, &contender));
             let traces = traces.collect::<Result<Vec<Trace>>>()?;
             measured.push(Measured { contender, samples, traces });
         }
@@ -104,15 +105,25 @@ fn prepare() -> Result<Ground> {
     let state = folder.join("state");
     fs::create_dir_all(&state).with_context(|| format!("making {}", state.display()))?;
     let pipkin = build::static_binary(Arch::HOST, "")?;
-    let floor = stopwatch::compile("floor", &folder)?;
-    let stopwatch = stopwatch::compile("stopwatch", &folder)?;
+    let filter = write_filter(&folder)?;
+    let floor = stopwatch::compile("floor", &[format!("-DFILTER=\"{}\"", filter.display())], &folder)?;
+    let stopwatch = stopwatch::compile("stopwatch", &[], &folder)?;
     // Two copies: what the others do to the tree they run in must not be part of what Pipkin runs in.
     let (own, others) = (alpine(rootfs::obtain()?)?, alpine(rootfs::obtain_in(&folder.join("rootfs"))?)?);
     let bundle = bundle::write(&folder, &others)?;
     Ok(Ground { folder, state, pipkin, floor, stopwatch, rootfs: own, others, bundle })
 }
 
-fn alpine(found: Rootfs) -> Result<std::path::PathBuf> {
+/// Writes Pipkin's default filter as the C source that the floor includes.
+fn write_filter(folder: &Path) -> Result<PathBuf> {
+    let path = folder.join("filter.h");
+    let numbers =
+        pipkin::bpf::default::NATIVE.program.iter().map(|instruction| format!("{instruction:#018x}ull,\n"));
+    fs::write(&path, numbers.collect::<String>()).with_context(|| format!("writing {}", path.display()))?;
+    Ok(path)
+}
+
+fn alpine(found: Rootfs) -> Result<PathBuf> {
     match found {
         Rootfs::Alpine { path, .. } => Ok(path),
         Rootfs::Nothing(why) => bail!("the bench needs Alpine: {why}"),

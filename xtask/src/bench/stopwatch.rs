@@ -10,19 +10,23 @@ use std::process::Command;
 /// Rounds before the counted ones: files are read into memory and caches in the kernel filled.
 const WARM_UP: usize = 3;
 /// Stands between the commands in the stopwatch's arguments; no command has such an argument.
-const SEPARATOR: &str = "%";
+pub(super) const SEPARATOR: &str = "%";
 
-/// Compiles `tests/floor/NAME.c` into `folder`.
+/// Compiles `tests/floor/NAME.c` into `folder`, with `options` for the compiler.
 ///
 /// Against musl, because the start of a static glibc program is a dozen system calls and half a megabyte.
 ///
 /// # Errors
 /// The compiler's complaint.
-pub(super) fn compile(name: &str, folder: &Path) -> Result<PathBuf> {
+pub(super) fn compile(name: &str, options: &[String], folder: &Path) -> Result<PathBuf> {
     let source = command::repository().join("tests/floor").join(format!("{name}.c"));
     let program = folder.join(name);
     let mut compiler = Command::new("musl-gcc");
-    compiler.args(["-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o"]).arg(&program).arg(source);
+    compiler
+        .args(["-O2", "-static", "-Wall", "-Wextra", "-Werror", "-o"])
+        .arg(&program)
+        .args(options)
+        .arg(source);
     command::run(&mut compiler)?;
     Ok(program)
 }

@@ -1,10 +1,11 @@
 //! System calls, as strace sees them: how many, and when.
 
-use super::contender::Contender;
+use super::contender::{Contender, Ground};
+use super::stopwatch;
+use crate::command;
 use anyhow::{Context, Result, bail};
 use std::fs;
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 /// One system call, or the rest of one that was interrupted by another process's line.
 #[derive(Debug, PartialEq, Eq)]
@@ -34,17 +35,17 @@ impl Trace {
     }
 }
 
-/// Runs the contender once under strace, its children with it.
+/// Runs the contender once under strace, its children with it; under the stopwatch, for its priority.
 ///
 /// # Errors
-/// No strace, or lines in it that cannot be read.
-pub(super) fn run(folder: &Path, contender: &Contender) -> Result<Trace> {
-    let file = folder.join("strace.txt");
-    let mut strace = Command::new("strace");
-    strace.args(["-f", "-ttt", "-qq", "-o"]).arg(&file).args(&contender.words).stdin(Stdio::null());
-    let output = strace.output().context("starting strace")?;
-    if !output.status.success() {
-        bail!("{} under strace: {}", contender.name, String::from_utf8_lossy(&output.stderr).trim());
+/// No strace, a run that fails under it, or lines in it that cannot be read.
+pub(super) fn run(ground: &Ground, contender: &Contender) -> Result<Trace> {
+    let file = ground.folder.join("strace.txt");
+    let mut strace = Command::new(&ground.stopwatch);
+    strace.args(["1", stopwatch::SEPARATOR, "strace", "-f", "-ttt", "-qq", "-o"]).arg(&file);
+    let told = command::output(strace.args(&contender.words))?;
+    if !told.trim_end().ends_with(" 0") {
+        bail!("{} fails under strace", contender.name);
     }
     let text = fs::read(&file).with_context(|| format!("reading {}", file.display()))?;
     Ok(Trace { calls: parse(&String::from_utf8_lossy(&text))? })
