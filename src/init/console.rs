@@ -5,6 +5,7 @@
 use super::payload::{DIGITS, decimal};
 use crate::error::{Error, Subject};
 use crate::sys::stdio::Stream;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
 /// Longest stretch written at once; longer messages go out in several writes.
@@ -67,8 +68,8 @@ impl Message {
 
     fn flush(&self) {
         let mut rest = self.bytes.get(..self.len).unwrap_or_default();
-        while !rest.is_empty() {
-            // A console that refuses or would block loses the message; PID 1 must not stop for it.
+        // A console that refuses or stays full loses the message; PID 1 must not stop for it.
+        while !rest.is_empty() && takes_more() {
             match rustix::io::write(Stream::Error.fd(), rest) {
                 Ok(written) if written > 0 => rest = rest.get(written..).unwrap_or_default(),
                 Err(Errno::INTR) => {}
@@ -76,6 +77,14 @@ impl Message {
             }
         }
     }
+}
+
+/// Whether standard error takes a message without blocking, now or after a while: a pipe that is ready has room for
+/// PIPE_BUF, more than the longest stretch.
+fn takes_more() -> bool {
+    const PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 200_000_000 };
+    let mut console = [PollFd::from_borrowed_fd(Stream::Error.fd(), PollFlags::OUT)];
+    poll(&mut console, Some(&PATIENCE)).is_ok_and(|ready| ready > 0)
 }
 
 /// Reports a failed action: `pipkin: <stage> <subject>: <reason>`.

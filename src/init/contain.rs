@@ -87,9 +87,7 @@ impl<'o> Init<'o> {
     fn detach(&self) {
         let signals = self.signals.as_fd();
         let kept = [signals, self.parent.as_ref().map_or(signals, AsFd::as_fd)];
-        if let Err(errno) = spawn::close_inherited(&kept) {
-            console::report(&Error::new("close inherited descriptors", errno));
-        }
+        spawn::close_inherited(&kept);
         if let Err(errno) = rustix::process::chdir(c"/") {
             console::report(&Error::named("change directory to", "/", errno));
         }

@@ -38,19 +38,33 @@ pub fn fork() -> Result<Fork> {
 ///
 /// For a process that owns no other descriptor: a value that does would find its own closed.
 ///
-/// # Errors
-/// `ENOSYS` on kernels before 5.9 or under a filter.
-pub fn close_inherited(kept: &[BorrowedFd<'_>]) -> Result<()> {
+/// Where a filter refuses close_range, numbers up to 1023 are closed one by one.
+pub fn close_inherited(kept: &[BorrowedFd<'_>]) {
     const FIRST: u32 = 3;
     let mut from = FIRST;
     // Each turn closes up to the next kept number; there are a handful, so no sorted copy is made.
     while let Some(next) = kept.iter().map(|fd| fd.as_raw_fd() as u32).filter(|fd| *fd >= from).min() {
         if next > from {
-            close_range(from, next - 1)?;
+            close_all(from, next - 1);
         }
         from = next + 1;
     }
-    close_range(from, u32::MAX)
+    close_all(from, u32::MAX);
+}
+
+fn close_all(first: u32, last: u32) {
+    const LAST_BY_ONE: u32 = 1023;
+    if close_range(first, last).is_err() {
+        for number in first..=last.min(LAST_BY_ONE) {
+            close_if_open(number);
+        }
+    }
+}
+
+/// Answers whether it was open.
+fn close_if_open(number: u32) -> bool {
+    // SAFETY: a number only; the caller of `close_inherited` was told that no owned descriptor may be in the range.
+    unsafe { syscall(raw::__NR_close, [number as usize, 0, 0, 0, 0, 0]) }.is_ok()
 }
 
 fn close_range(first: u32, last: u32) -> Result<()> {
@@ -83,9 +97,8 @@ mod tests {
         let (a, b) = rustix::pipe::pipe().unwrap();
         match fork().unwrap() {
             Fork::Child => {
-                let closed = close_inherited(&[b.as_fd()]).is_ok()
-                    && fcntl_getfd(&a) == Err(Errno::BADF)
-                    && fcntl_getfd(&b) == Ok(FdFlags::empty());
+                close_inherited(&[b.as_fd()]);
+                let closed = fcntl_getfd(&a) == Err(Errno::BADF) && fcntl_getfd(&b) == Ok(FdFlags::empty());
                 exit(u8::from(!closed));
             }
             Fork::Parent(pid) => {

@@ -33,7 +33,8 @@ const FAILED: u8 = 125;
 
 /// Boots, runs the command, and ends the machine. `argv` and `env` are what the kernel started us with.
 ///
-/// Started as anything else than PID 1 it only says so, and ends with 125.
+/// As PID 1 of a container it prepares what it may, and ends with the command's code. Started as anything else than
+/// PID 1 it only says so, and ends with 125.
 pub fn run(argv: &[&CStr], env: &[&CStr]) -> ! {
     if !rustix::process::getpid().is_init() {
         Message::begin().text("boot mode is for PID 1 only").send();
@@ -43,22 +44,28 @@ pub fn run(argv: &[&CStr], env: &[&CStr]) -> ! {
     for step in step::EARLY {
         step::perform(step, &mut troubles);
     }
+    let container = step::in_container();
     let mut line = [0_u8; cmdline::CAPACITY];
-    let len = match file::read_whole(c"/proc/cmdline", &mut line) {
-        Ok(len) => len,
-        Err(error) => {
-            troubles.note(Err(error));
-            0
-        }
-    };
+    // A container sees the command line of the machine it runs on, which is not meant for it.
+    let read = if container { Ok(0) } else { file::read_whole(c"/proc/cmdline", &mut line) };
+    let len = read.unwrap_or_else(|error| {
+        troubles.note(Err(error));
+        0
+    });
     let words = Words::split(&mut line, len);
     let request = cmdline::read(words, |word| {
         troubles.note(Err(Error::on("obey kernel argument", word.to_bytes(), Errno::INVAL)));
     });
     for step in step::rest(request.hostname) {
-        step::perform(step, &mut troubles);
+        if !(container && step.is_for_machine()) {
+            step::perform(step, &mut troubles);
+        }
     }
     let outcome = payload(cmdline::command(argv, words), env, &request, &troubles);
+    if container && outcome.end.is_none() {
+        // The container ends with its PID 1, and everything in it; who runs it is told the code.
+        exit(outcome.code);
+    }
     shutdown::end(outcome.code, how_to_end(outcome.end, &request))
 }
 

@@ -27,7 +27,7 @@ const KILLED_MS: u64 = 2000;
 /// How long unmounting and writing out may take.
 const UNMOUNT_MS: u64 = 20_000;
 /// How long the console may take to show what was written to it.
-const DRAIN_MS: u64 = 2000;
+const DRAIN_MS: u64 = 10_000;
 /// Between two attempts at something that others hold up.
 const PAUSE_MS: u64 = 20;
 /// How often a busy file system is tried again, and how long after.
@@ -153,12 +153,15 @@ fn tell(status: u8) {
         "without /proc, messages of the kernel may come between",
     );
     within(DRAIN_MS, || {
+        let drain =
+            || best_effort(rustix::termios::tcdrain(Stream::Error.fd()), "no terminal, nothing to wait for");
+        drain();
         // Whatever was printed last may not have ended its line.
         best_effort(
             rustix::io::write(Stream::Error.fd(), b"\n"),
             "a console that refuses it refuses the rest too",
         );
         Message::begin().text("exit status ").number(u32::from(status)).send();
-        best_effort(rustix::termios::tcdrain(Stream::Error.fd()), "no terminal, nothing to wait for");
+        drain();
     });
 }

@@ -110,6 +110,24 @@ pub(super) const fn rest(hostname: Option<&CStr>) -> [Step<'_>; 13] {
     ]
 }
 
+impl Step<'_> {
+    /// Whether this is the kernel's business, in which the PID 1 of a container has no say, or what its engine did.
+    pub(super) const fn is_for_machine(self) -> bool {
+        matches!(self, Self::Modules | Self::CtrlAltDel | Self::Hostname(_))
+    }
+}
+
+/// Whether this is the PID 1 of a container: its pid namespace is not the first one, whose number is fixed
+/// (PROC_PID_INIT_INO, include/linux/proc_ns.h). A kernel without these namespaces has no such link.
+pub(super) fn in_container() -> bool {
+    const FIRST: &[u8] = b"pid:[4026531836]";
+    let mut link = [0_u8; 64];
+    match rustix::fs::readlinkat_raw(CWD, c"/proc/self/ns/pid", &mut link) {
+        Ok(length) => link.get(..length) != Some(FIRST),
+        Err(_) => false,
+    }
+}
+
 /// The failures so far: each is told on the console when it happens.
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
