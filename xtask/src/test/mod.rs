@@ -5,7 +5,7 @@ mod suite;
 mod tally;
 
 use crate::build::Arch;
-use crate::setup;
+use crate::{setup, vm};
 use anyhow::{Result, bail};
 use argh::FromArgs;
 use std::process::ExitCode;
@@ -35,6 +35,10 @@ impl Test {
         for arch in Arch::ALL {
             setup::rust_target(arch.triple())?;
         }
+        // Before the first suite, so that nobody waits minutes to be told what is missing.
+        let machines: Vec<setup::Program> =
+            suites.iter().filter_map(|suite| suite.machine()).map(vm::program).collect();
+        setup::programs(&machines)?;
         let mut told = Vec::new();
         for suite in suites {
             println!("\n== {}: {}", suite.name(), suite.duty());
@@ -56,7 +60,10 @@ impl Test {
 
     fn suites(&self) -> Result<Vec<Suite>> {
         if self.only.is_empty() {
-            return Ok(Suite::all().into_iter().filter(|suite| !(self.quick && suite.needs_vm())).collect());
+            return Ok(Suite::all()
+                .into_iter()
+                .filter(|suite| !(self.quick && suite.machine().is_some()))
+                .collect());
         }
         let mut chosen = Vec::new();
         for name in &self.only {

@@ -56,9 +56,12 @@ impl Suite {
         }
     }
 
-    /// Whether it boots a virtual machine.
-    pub(super) const fn needs_vm(self) -> bool {
-        matches!(self, Suite::Vm(_))
+    /// The architecture of the machine that it boots, if it boots one.
+    pub(super) const fn machine(self) -> Option<Arch> {
+        match self {
+            Suite::Vm(arch) => Some(arch),
+            _ => None,
+        }
     }
 
     /// Runs it, end-to-end cases limited to those whose name contains `case`.

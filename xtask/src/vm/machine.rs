@@ -118,7 +118,8 @@ impl Machine {
     }
 }
 
-const fn program(arch: Arch) -> Program {
+/// What runs the machine.
+pub(crate) const fn program(arch: Arch) -> Program {
     match arch {
         Arch::X86_64 => Program { name: "qemu-system-x86_64", package: "qemu-system-x86" },
         Arch::Aarch64 => Program { name: "qemu-system-aarch64", package: "qemu-system-arm" },

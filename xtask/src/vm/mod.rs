@@ -16,7 +16,7 @@ use argh::FromArgs;
 use console::{Ended, Show};
 use initramfs::Contents;
 use machine::Boot;
-pub(crate) use machine::{Accelerator, Machine};
+pub(crate) use machine::{Accelerator, Machine, program};
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
