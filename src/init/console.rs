@@ -21,28 +21,32 @@ pub struct Message {
 impl Message {
     /// A message with nothing in it yet.
     pub fn begin() -> Self {
-        Self { len: 0, bytes: [0; CAPACITY] }.text("pipkin: ")
+        let mut message = Self { len: 0, bytes: [0; CAPACITY] };
+        message.extend(b"pipkin: ");
+        message
     }
 
     /// Adds a text of ours.
-    pub fn text(self, text: &str) -> Self {
-        text.bytes().fold(self, Self::byte)
+    pub fn text(&mut self, text: &str) -> &mut Self {
+        self.extend(text.as_bytes())
     }
 
     /// Adds a text from outside: what could steer a terminal becomes `?`.
-    pub fn name(self, name: &[u8]) -> Self {
-        let shown = |byte: &u8| if byte.is_ascii_control() { b'?' } else { *byte };
-        name.iter().map(shown).fold(self, Self::byte)
+    pub fn name(&mut self, name: &[u8]) -> &mut Self {
+        for byte in name {
+            self.push(if byte.is_ascii_control() { b'?' } else { *byte });
+        }
+        self
     }
 
     /// Adds a decimal number.
-    pub fn number(self, number: u32) -> Self {
+    pub fn number(&mut self, number: u32) -> &mut Self {
         let mut digits = [0_u8; DIGITS];
-        decimal(number, &mut digits).iter().copied().fold(self, Self::byte)
+        self.extend(decimal(number, &mut digits))
     }
 
     /// Adds the kernel's reason.
-    pub fn errno(self, errno: Errno) -> Self {
+    pub fn errno(&mut self, errno: Errno) -> &mut Self {
         match reason(errno) {
             Some(text) => self.text(text),
             None => self.text("errno ").number(errno.raw_os_error().unsigned_abs()),
@@ -50,11 +54,19 @@ impl Message {
     }
 
     /// Ends the line and writes what is left of it.
-    pub fn send(self) {
-        self.byte(b'\n').flush();
+    pub fn send(&mut self) {
+        self.push(b'\n');
+        self.flush();
     }
 
-    fn byte(mut self, byte: u8) -> Self {
+    fn extend(&mut self, bytes: &[u8]) -> &mut Self {
+        for byte in bytes {
+            self.push(*byte);
+        }
+        self
+    }
+
+    fn push(&mut self, byte: u8) {
         if self.len == CAPACITY {
             self.flush();
             self.len = 0;
@@ -63,7 +75,6 @@ impl Message {
             *slot = byte;
             self.len = self.len.saturating_add(1);
         }
-        self
     }
 
     fn flush(&self) {
@@ -89,9 +100,10 @@ fn takes_more() -> bool {
 
 /// Reports a failed action: `pipkin: <stage> <subject>: <reason>`.
 pub fn report(error: &Error) {
-    let message = Message::begin().text(error.stage);
-    let message = match error.subject {
-        Subject::Nothing => message,
+    let mut message = Message::begin();
+    message.text(error.stage);
+    match error.subject {
+        Subject::Nothing => &mut message,
         Subject::Name(name) => message.text(" ").text(name),
         Subject::Text(text) => message.text(" ").name(text.as_bytes()),
         Subject::Step(step) => message.text(", step ").number(u32::from(step)),
@@ -135,19 +147,19 @@ mod tests {
 
     #[test]
     fn numbers_are_decimal() {
-        assert_eq!(shown(&Message::begin().number(0)), b"pipkin: 0");
-        assert_eq!(shown(&Message::begin().number(137)), b"pipkin: 137");
-        assert_eq!(shown(&Message::begin().number(u32::MAX)), b"pipkin: 4294967295");
+        assert_eq!(shown(Message::begin().number(0)), b"pipkin: 0");
+        assert_eq!(shown(Message::begin().number(137)), b"pipkin: 137");
+        assert_eq!(shown(Message::begin().number(u32::MAX)), b"pipkin: 4294967295");
     }
 
     #[test]
     fn names_cannot_steer_a_terminal() {
-        assert_eq!(shown(&Message::begin().name(b"a\x1b[2Jb\n")), b"pipkin: a?[2Jb?");
+        assert_eq!(shown(Message::begin().name(b"a\x1b[2Jb\n")), b"pipkin: a?[2Jb?");
     }
 
     #[test]
     fn unknown_reasons_show_their_number() {
-        assert_eq!(shown(&Message::begin().errno(Errno::XDEV)), b"pipkin: errno 18");
-        assert_eq!(shown(&Message::begin().errno(Errno::ROFS)), b"pipkin: read-only file system");
+        assert_eq!(shown(Message::begin().errno(Errno::XDEV)), b"pipkin: errno 18");
+        assert_eq!(shown(Message::begin().errno(Errno::ROFS)), b"pipkin: read-only file system");
     }
 }
