@@ -7,7 +7,7 @@ fn what_is_wrong_in_the_data_is_told_with_its_line() {
     let table_fault = |text: &str| parse::table(text).err().map(|fault| (fault.line, fault.what)).unwrap();
     assert_eq!(table_fault("# head\nread 0 63 3 3 1.0\nwrite 1 64\n"), (3, "a line has six fields".into()));
     assert_eq!(
-        table_fault("read 0 63 3 3 1.0\npipe 22 59 42 3 1.0\n").1,
+        table_fault("read 0 63 3 3 1.0\npipe 0 59 42 42 1.0\n").1,
         "pipe has the name or a number of read"
     );
     let policy_fault = |text: &str| parse::policy(text).err().map(|fault| (fault.line, fault.what)).unwrap();
