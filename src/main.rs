@@ -3,6 +3,7 @@
 #![deny(unsafe_code)]
 
 mod cli;
+mod oci;
 mod store;
 
 use pipkin::sys::entry::Strings;

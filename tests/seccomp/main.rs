@@ -1,8 +1,13 @@
-//! Programs that know nothing of Pipkin run unmodified under the default filter.
+//! Programs that know nothing of Pipkin run unmodified under the default filter, and profiles come out as libseccomp
+//! has them.
 //!
 //! Called as `seccomp --under-filter PROGRAM [ARGUMENT…]` this program installs the default filter and becomes PROGRAM;
 //! the cases call it so. A program that is not installed counts as skipped.
 
+#[path = "../../src/oci/mod.rs"]
+#[allow(dead_code)]
+mod oci;
+mod oracle;
 mod program;
 
 use libtest_mimic::Arguments;
@@ -24,5 +29,6 @@ fn main() -> ExitCode {
         let error = Command::new(program).args(arguments).exec();
         panic!("exec: {error}");
     }
-    libtest_mimic::run(&Arguments::from_args(), program::cases()).exit_code()
+    let cases = program::cases().into_iter().chain(oracle::cases()).collect();
+    libtest_mimic::run(&Arguments::from_args(), cases).exit_code()
 }

@@ -1,0 +1,4 @@
+//! What engines give to an OCI runtime, made into what Pipkin works with.
+
+pub(crate) mod json;
+pub(crate) mod seccomp;

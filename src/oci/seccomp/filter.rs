@@ -1,0 +1,109 @@
+//! Makes a policy of a profile's rules, and a program of that.
+
+use super::profile::{Profile, strictness};
+use pipkin::bpf::compile::Fault;
+use pipkin::bpf::instruction::MAX_INSTRUCTIONS;
+use pipkin::bpf::policy::{Action, Arch, Policy, Rule, Section, Span, X32_BIT};
+use std::collections::BTreeMap;
+
+/// `ENOSYS`
+const NO_SUCH_CALL: u16 = 38;
+
+/// Compiles `profile`; the error is a sentence.
+pub(super) fn compile(profile: &Profile) -> Result<Vec<u64>, &'static str> {
+    let drafts: Vec<Draft<'_>> = profile.arches.iter().map(|arch| Draft::new(profile, *arch)).collect();
+    let lists: Vec<Vec<&[Rule<'_>]>> =
+        drafts.iter().map(|draft| draft.verdicts.iter().map(Vec::as_slice).collect()).collect();
+    let both = drafts.iter().zip(&lists);
+    let sections: Vec<Section<'_>> = both.map(|(draft, verdicts)| draft.section(verdicts)).collect();
+    let policy = Policy { sections: &sections, foreign: Action::KillProcess };
+    let mut buffer = vec![0; MAX_INSTRUCTIONS];
+    match pipkin::bpf::compile::compile(&policy, u64::MAX, &mut buffer) {
+        Ok(program) => Ok(program.to_vec()),
+        Err(Fault::TooLong) => Err("the program is longer than the 4096 instructions the kernel takes"),
+        // The reader and this module make none of these.
+        Err(Fault::Spans | Fault::OpenEnd | Fault::Argument(_)) => Err("the rules do not make a policy"),
+    }
+}
+
+/// What becomes of the calls of one architecture.
+struct Draft<'p> {
+    arch: Arch,
+    verdicts: Vec<Vec<Rule<'p>>>,
+    spans: Vec<Span>,
+    /// Which verdict the calls with these rules have.
+    known: BTreeMap<Vec<usize>, u16>,
+}
+
+impl<'p> Draft<'p> {
+    fn new(profile: &'p Profile, arch: Arch) -> Self {
+        let mut by_number: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (index, rule) in profile.rules.iter().enumerate() {
+            for number in rule.calls.iter().filter_map(|call| call.number(arch)) {
+                by_number.entry(number).or_default().push(index);
+            }
+        }
+        let mut draft = Self { arch, verdicts: Vec::new(), spans: Vec::new(), known: BTreeMap::new() };
+        let mut next = 0;
+        for (number, indices) in by_number {
+            if number > next {
+                draft.begin(next, profile, Vec::new());
+            }
+            draft.begin(number, profile, indices);
+            next = number + 1;
+        }
+        draft.close(next, profile);
+        draft
+    }
+
+    fn section<'s>(&'s self, verdicts: &'s [&'s [Rule<'p>]]) -> Section<'s> {
+        Section { arch: self.arch, spans: &self.spans, verdicts }
+    }
+
+    /// What lies above the numbers that the profile names.
+    fn close(&mut self, next: u32, profile: &Profile) {
+        let always = |action| Rule { action, needs: 0, conditions: &[] };
+        // Programs try calls newer than the profile and take ENOSYS, but not EPERM, for an answer to go on with.
+        let newer = match profile.default {
+            Action::Errno(_) if next > 0 => Action::Errno(NO_SUCH_CALL),
+            other => other,
+        };
+        self.add(next, vec![always(newer)]);
+        if self.arch == Arch::X86_64 {
+            self.add(X32_BIT, vec![always(Action::KillProcess)]);
+            // -1 is no call at all and means the same under every ABI.
+            self.add(u32::MAX, vec![always(newer)]);
+        }
+    }
+
+    /// From `first` on, the rules of these indices hold, and the default where none applies.
+    fn begin(&mut self, first: u32, profile: &'p Profile, indices: Vec<usize>) {
+        if let Some(verdict) = self.known.get(&indices) {
+            self.spans.push(Span { first, verdict: *verdict });
+            return;
+        }
+        let mut rules: Vec<Rule<'p>> = indices
+            .iter()
+            .filter_map(|index| profile.rules.get(*index))
+            .map(|rule| Rule { action: rule.action, needs: 0, conditions: rule.conditions(self.arch) })
+            .collect();
+        let always = rules.iter().find(|rule| rule.conditions.is_empty()).copied();
+        rules.retain(|rule| {
+            !rule.conditions.is_empty()
+                && always.is_none_or(|a| strictness(rule.action) < strictness(a.action))
+        });
+        rules.sort_by_key(|rule| strictness(rule.action));
+        rules.push(always.unwrap_or(Rule { action: profile.default, needs: 0, conditions: &[] }));
+        let verdict = self.add(first, rules);
+        self.known.insert(indices, verdict);
+    }
+
+    /// A verdict of its own from `first` on.
+    fn add(&mut self, first: u32, rules: Vec<Rule<'p>>) -> u16 {
+        // There are fewer verdicts than system calls.
+        let verdict = u16::try_from(self.verdicts.len()).unwrap_or(u16::MAX);
+        self.verdicts.push(rules);
+        self.spans.push(Span { first, verdict });
+        verdict
+    }
+}

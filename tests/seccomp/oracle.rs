@@ -1,0 +1,108 @@
+//! The distribution's podman profile, compiled by Pipkin and by libseccomp: both must say the same of every call.
+
+use super::oci::seccomp::{Context, Unknown, compile};
+use libtest_mimic::{Completion, Failed, Trial};
+use pipkin::bpf::policy::{Arch, Call};
+use pipkin::bpf::simulator;
+use pipkin::spec::CapabilitySet;
+use std::path::Path;
+use std::process::Command;
+use std::{env, fs};
+
+/// From Debian's golang-github-containers-common.
+const PROFILE: &str = "/usr/share/containers/seccomp.json";
+/// Debian's own interpreter, for which python3-seccomp is made.
+const PYTHON: &str = "/usr/bin/python3";
+
+/// Sets of capabilities under which the profile differs.
+const SETS: [&str; 4] = [
+    "",
+    "CAP_CHOWN,CAP_SYS_CHROOT",
+    "CAP_AUDIT_WRITE,CAP_SYS_PTRACE,CAP_SYS_TIME,CAP_SYS_RAWIO,CAP_SYS_MODULE",
+    "CAP_SYS_ADMIN,CAP_DAC_READ_SEARCH,CAP_SYS_PACCT,CAP_SYS_TTY_CONFIG,CAP_SYSLOG,CAP_BPF,CAP_PERFMON,CAP_SYS_NICE",
+];
+
+pub(super) fn cases() -> Vec<Trial> {
+    vec![Trial::ignorable_test("podman_profile_as_libseccomp_reads_it", || {
+        if !Path::new(PROFILE).exists() {
+            return Ok(Completion::ignored_with(format!("{PROFILE} is not installed")));
+        }
+        if !Command::new(PYTHON).args(["-c", "import seccomp"]).output().is_ok_and(|run| run.status.success())
+        {
+            return Ok(Completion::ignored_with(
+                "libseccomp's Python module (python3-seccomp) is not installed",
+            ));
+        }
+        SETS.iter().try_for_each(|capabilities| compare(capabilities)).map(|()| Completion::Completed)
+    })]
+}
+
+/// Compares both programs for one set of capabilities.
+fn compare(capabilities: &str) -> Result<(), Failed> {
+    let oracle = oracle(capabilities)?;
+    let names = capabilities.split(',').filter_map(|name| CapabilitySet::number(name.as_bytes()));
+    let capabilities = names.fold(0, |set, number| set | 1 << number);
+    let text = fs::read(PROFILE)?;
+    let ours = compile(&text, Context { capabilities, kernel: (6, 1), unknown: Unknown::Refuse })
+        .map_err(|fault| fault.in_document(&text))?;
+    let values = argument_values(&text)?;
+    let mut arches = vec![Arch::NATIVE.audit(), Arch::Arm.audit() ^ 1];
+    arches.extend((Arch::NATIVE == Arch::X86_64).then(|| Arch::X86.audit()));
+    for arch in arches {
+        for number in (0..=600).chain([0x3fff_ffff, 0x4000_0000, 0x4000_0029, 0x7fff_ffff, u32::MAX]) {
+            for (first, third) in
+                values.iter().flat_map(|first| values.iter().map(move |third| (*first, *third)))
+            {
+                let wide = if arch == Arch::X86.audit() { 0xffff_ffff } else { u64::MAX };
+                let (first, third) = (first & wide, third & wide);
+                let call = Call { number, arch, arguments: [first, third, third, first, 0, wide] };
+                let [one, other] = [&ours.program, &oracle].map(|program| simulator::run(program, &call));
+                let (one, other) = (one.map_err(say)?, other.map_err(say)?);
+                if lenient(one.value) != lenient(other.value) {
+                    return Err(format!("{call:x?}: {:#x}, libseccomp {:#x}", one.value, other.value).into());
+                }
+                // Without argument rules on either side, other arguments change nothing.
+                if !one.by_argument && !other.by_argument {
+                    break;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
+fn say(invalid: simulator::Invalid) -> Failed {
+    format!("{invalid:?}").into()
+}
+
+/// A call of a foreign architecture kills the process here, the thread there.
+fn lenient(value: u32) -> u32 {
+    if value == 0x8000_0000 { 0 } else { value }
+}
+
+/// The values around those that the profile names.
+fn argument_values(text: &[u8]) -> Result<Vec<u64>, Failed> {
+    let profile: serde_json::Value = serde_json::from_slice(text)?;
+    let blocks = profile["syscalls"].as_array().ok_or("syscalls")?;
+    let named = blocks.iter().filter_map(|block| block["args"].as_array()).flatten();
+    let named: Vec<u64> = named.filter_map(|argument| argument["value"].as_u64()).collect();
+    let near =
+        named.iter().flat_map(|v| [v.wrapping_sub(1), *v, v + 1, v | 1 << 32, v | 1 << 63, v & 0xffff]);
+    let mut values: Vec<u64> = near.chain([0, 1, 40, u64::MAX]).collect();
+    values.sort_unstable();
+    values.dedup();
+    Ok(values)
+}
+
+/// The program that libseccomp makes of the profile.
+fn oracle(capabilities: &str) -> Result<Vec<u64>, Failed> {
+    let output = env::temp_dir().join(format!("pipkin-oracle-{}.bpf", std::process::id()));
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seccomp/oracle.py");
+    let run = Command::new(PYTHON).args([script, PROFILE, capabilities]).arg(&output).output()?;
+    let program = fs::read(&output);
+    fs::remove_file(&output)?;
+    if !run.status.success() {
+        return Err(String::from_utf8_lossy(&run.stderr).into_owned().into());
+    }
+    Ok(program?.chunks_exact(8).filter_map(|word| Some(u64::from_le_bytes(word.try_into().ok()?))).collect())
+}
