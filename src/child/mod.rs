@@ -21,7 +21,7 @@ mod path;
 mod terminal;
 
 use crate::plan::{Plan, Report, SLOTS, Step};
-use crate::spec::Process;
+use crate::spec::{Filter, Process};
 use crate::sys;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -175,9 +175,9 @@ impl<'a> State<'a> {
             ),
             Step::ForbidNewPrivileges => rustix::thread::set_no_new_privs(true),
             Step::InstallFilter(filter) => {
-                let flags =
-                    sys::seccomp::Flags { log: filter.log, allow_speculation: true, all_threads: false };
-                sys::seccomp::install(filter.program, flags)
+                let Filter { program, log, allow_speculation, .. } = filter;
+                let flags = sys::seccomp::Flags { log, allow_speculation, all_threads: false };
+                sys::seccomp::install(program, flags)
             }
             Step::Execute { command, init: false } => Err(execute::execute(process, command)),
             Step::Execute { command, init: true } => {

@@ -190,6 +190,8 @@ pub struct Filter<'a> {
     pub origin: &'a str,
     /// Whether what it refuses goes to the audit log.
     pub log: bool,
+    /// Whether the process keeps its speculation settings, which installing a filter changes on kernels before 5.16.
+    pub allow_speculation: bool,
 }
 
 /// The container's main process.

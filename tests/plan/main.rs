@@ -35,8 +35,12 @@ const PROCESS: Process<'static> = Process {
     stdin: false,
 };
 
-const FILTER: Filter<'static> =
-    Filter { program: &[6 | 0x7fff_0000 << 32], origin: "the default policy", log: false };
+const FILTER: Filter<'static> = Filter {
+    program: &[6 | 0x7fff_0000 << 32],
+    origin: "the default policy",
+    log: false,
+    allow_speculation: true,
+};
 
 /// What `pipkin run alpine sh` asks for.
 fn usual() -> Spec<'static> {

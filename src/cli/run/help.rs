@@ -69,8 +69,8 @@ Isolation:
       --gidmap IN:OUT:COUNT        group ids; as --uidmap if not given
       --cap-add NAME               give a capability, or ALL
       --cap-drop NAME              take one away, or ALL
-      --security-opt OPTION        no-new-privileges=false, seccomp=unconfined; by
-                                   default neither holds
+      --security-opt OPTION        no-new-privileges=false; seccomp=FILE or
+                                   =unconfined instead of the default filter
       --sysctl NAME=VALUE          kernel parameter of its own namespaces
 
       --help                       show this help";

@@ -21,6 +21,7 @@ mod privilege;
 mod quantity;
 mod request;
 mod resource;
+mod seccomp;
 #[cfg(test)]
 mod tests;
 mod volume;

@@ -3,8 +3,8 @@
 //! Pure.
 
 use super::quantity::{Why, unsigned};
-use pipkin::bpf::default::FILTER_CAPACITY;
-use pipkin::spec::{CapabilitySet, DEFAULT_CAPABILITIES, Filter, IdMap, Rlimit, RlimitKind};
+use super::seccomp::Choice;
+use pipkin::spec::{CapabilitySet, DEFAULT_CAPABILITIES, IdMap, Rlimit, RlimitKind};
 
 /// The capabilities left after `--cap-add` and `--cap-drop`, as docker reckons: ALL first, then single names.
 ///
@@ -89,35 +89,29 @@ pub(super) fn disjoint(maps: &[IdMap]) -> bool {
 
 /// What `--security-opt` settles.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Security {
+pub(super) struct Security<'a> {
     /// Whether exec can never raise privileges.
     pub(super) no_new_privileges: bool,
-    /// Whether the default seccomp filter is installed.
-    pub(super) filter: bool,
+    /// The seccomp filter.
+    pub(super) seccomp: Choice<'a>,
 }
 
-impl Security {
+impl<'a> Security<'a> {
     /// Without the option.
-    pub(super) const DEFAULT: Self = Self { no_new_privileges: true, filter: true };
+    pub(super) const DEFAULT: Self = Self { no_new_privileges: true, seccomp: Choice::Default };
 
     /// These settings changed by one `--security-opt`.
-    pub(super) fn with(self, text: &str) -> Result<Self, Why> {
+    pub(super) fn with(self, text: &'a str) -> Result<Self, Why> {
         let (name, value) = text.split_once(['=', ':']).unwrap_or((text, "true"));
         match (name, value) {
             ("no-new-privileges", "true") => Ok(Self { no_new_privileges: true, ..self }),
             ("no-new-privileges", "false") => Ok(Self { no_new_privileges: false, ..self }),
-            ("seccomp", "default" | "builtin") => Ok(Self { filter: true, ..self }),
-            ("seccomp", "unconfined") => Ok(Self { filter: false, ..self }),
-            _ => Err("give no-new-privileges=true or =false, seccomp=default or seccomp=unconfined"),
+            ("seccomp", word) if !matches!(word, "" | "true") => {
+                Ok(Self { seccomp: Choice::new(word), ..self })
+            }
+            _ => Err("give no-new-privileges=true or =false, seccomp=default, =unconfined or =FILE"),
         }
     }
-}
-
-/// The default filter for a process that may have `capabilities`: a capability opens the calls that need it.
-pub(super) fn filter(capabilities: CapabilitySet) -> Option<Filter<'static>> {
-    let buffer = Box::leak(Box::new([0; FILTER_CAPACITY]));
-    let program = pipkin::bpf::default::filter(capabilities.0, buffer).ok()?;
-    Some(Filter { program, origin: "the default policy", log: false })
 }
 
 #[cfg(test)]
@@ -194,10 +188,16 @@ mod tests {
         let with = |text| Security::DEFAULT.with(text);
         assert_eq!(with("no-new-privileges"), Ok(Security::DEFAULT));
         assert_eq!(with("no-new-privileges:true"), Ok(Security::DEFAULT));
-        assert_eq!(with("no-new-privileges=false"), Ok(Security { no_new_privileges: false, filter: true }));
-        assert_eq!(with("seccomp=unconfined"), Ok(Security { no_new_privileges: true, filter: false }));
+        assert_eq!(
+            with("no-new-privileges=false"),
+            Ok(Security { no_new_privileges: false, seccomp: Choice::Default })
+        );
+        assert_eq!(
+            with("seccomp=unconfined"),
+            Ok(Security { no_new_privileges: true, seccomp: Choice::Unconfined })
+        );
         assert_eq!(with("seccomp=unconfined").unwrap().with("seccomp=default"), Ok(Security::DEFAULT));
-        for text in ["", "seccomp=/no/file", "no-new-privileges=1", "label=disable"] {
+        for text in ["", "seccomp", "seccomp=", "no-new-privileges=1", "label=disable"] {
             assert!(with(text).is_err(), "{text}");
         }
     }

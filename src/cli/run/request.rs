@@ -150,12 +150,6 @@ fn process<'a>(
     for text in typed.all("--security-opt") {
         security = security.with(text).map_err(|why| refuse("--security-opt", text, why))?;
     }
-    let filter = if security.filter {
-        let too_long = || Failure::new("compile the seccomp filter", b"", b"the program is too long");
-        Some(privilege::filter(capabilities).ok_or_else(too_long)?)
-    } else {
-        None
-    };
     Ok(Process {
         args: keep::strings(arguments(typed, command, root), None),
         env: keep::strings(variables, home),
@@ -166,7 +160,7 @@ fn process<'a>(
         umask: 0o022,
         capabilities: Capabilities::plain(capabilities),
         no_new_privileges: security.no_new_privileges,
-        filter,
+        filter: security.seccomp.filter(capabilities)?,
         rlimits: keep::list(each(typed, "--ulimit", privilege::rlimit)?),
         oom_score_adj: given(typed, "--oom-score-adj", quantity::oom_score)?,
         terminal: typed.has("--tty").then(window_size),
