@@ -4,8 +4,8 @@
 //! Stricter than the RFC asks: a member given twice is an error, since readers differ on which one counts. Numbers
 //! keep their text: profiles use all 64 bits, which floating point does not hold.
 //!
-//! Own code and not a crate for the sake of bytes: serde_json with derived structs adds some ten times as much to the
-//! shipped program, most of it floating point and monomorphised visitors.
+//! Own code and not a crate for the sake of bytes: for the seccomp profile alone serde_json with derived structs costs
+//! 60 KiB of the shipped program, this reader 12.
 
 use std::borrow::Cow;
 
