@@ -14,6 +14,7 @@ mod init;
 mod machine;
 mod program;
 mod role;
+mod seccomp;
 mod start;
 mod usage;
 
@@ -24,6 +25,6 @@ fn main() -> ExitCode {
         return played;
     }
     let arguments = libtest_mimic::Arguments::from_args();
-    let cases = [start::cases(), init::cases(), machine::cases(), usage::cases()];
+    let cases = [start::cases(), init::cases(), machine::cases(), seccomp::cases(), usage::cases()];
     libtest_mimic::run(&arguments, cases.into_iter().flatten().collect()).exit_code()
 }
