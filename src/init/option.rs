@@ -167,8 +167,8 @@ pub struct Options {
     /// Init is PID 1 of a machine: kernel threads live in its pid namespace, so "nobody is left" means that it has
     /// no child left.
     pub machine: bool,
-    /// Descriptors from 3 on are closed in init, and its working directory becomes `/`. For a process that has
-    /// nothing else to do.
+    /// Descriptors from 3 on are closed in init, its working directory becomes `/`, and the program's code leaves its
+    /// page tables before each long sleep. For a process that has nothing else to do.
     pub detach: bool,
 }
 

@@ -3,10 +3,12 @@
 //! Once it runs it never bails: every call here either cannot fail, or its failure leaves nothing better to do
 //! than to go on. It sleeps without a timeout unless something was put off.
 
+use super::best_effort;
 use super::console::Message;
 use super::option::Options;
 use super::state::{Act, Event, Outcome, State, Target};
 use crate::sys::clock::monotonic_ms as now_ms;
+use crate::sys::image;
 use crate::sys::signal;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::BorrowedFd;
@@ -37,6 +39,9 @@ pub fn supervise(options: &Options, main: Option<Pid>, sources: Sources<'_>) -> 
     let main = main.map(|pid| pid.as_raw_nonzero().get());
     let mut state = State::new(options, own.is_init(), main);
     let mut parent = sources.parent;
+    if options.detach {
+        best_effort(image::set_sleep_apart(), "memory that is kept costs nothing but itself");
+    }
     loop {
         read_signals(&mut state, sources.signals, own);
         let children = reap(&mut state);
@@ -48,7 +53,14 @@ pub fn supervise(options: &Options, main: Option<Pid>, sources: Sources<'_>) -> 
             return outcome;
         }
         let timeout_ms = if children == Children::Unread { Some(0) } else { timeout_ms(&state) };
-        if sleep(sources.signals, parent, timeout_ms) {
+        let parent_ended = match timeout_ms {
+            // EINTR and ENOMEM alike lead to another turn, as below.
+            None if options.detach => {
+                image::sleep([Some(sources.signals), parent]).is_ok_and(|[_, ended]| ended)
+            }
+            _ => sleep(sources.signals, parent, timeout_ms),
+        };
+        if parent_ended {
             parent = None;
             if let Some(signal) = options.parent_death {
                 perform(state.step(now_ms(), Event::Signal { signal: i32::from(signal), own: false }));

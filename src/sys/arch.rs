@@ -15,6 +15,19 @@ use rustix::io::{Errno, Result};
 /// The arguments must be what that call expects: every address must be valid for the access the call makes,
 /// for as long as it makes it, and the call must not break Rust's rules for memory the program holds.
 pub(super) unsafe fn syscall(number: u32, args: [usize; 6]) -> Result<usize> {
+    // SAFETY: the caller's promise is the one that is asked for.
+    unsafe { syscall_in_place(number, args) }
+}
+
+/// The same without a function of its own, where it matters which code runs next.
+///
+/// # Errors
+/// As [`syscall`].
+///
+/// # Safety
+/// As [`syscall`].
+#[inline(always)]
+pub(super) unsafe fn syscall_in_place(number: u32, args: [usize; 6]) -> Result<usize> {
     let [a, b, c, d, e, f] = args;
     let returned: isize;
     #[cfg(target_arch = "x86_64")]

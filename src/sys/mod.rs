@@ -11,6 +11,7 @@ mod arch;
 pub mod auxv;
 pub mod clock;
 pub mod entry;
+pub mod image;
 pub mod mount;
 pub mod netlink;
 pub mod process;

@@ -15,6 +15,7 @@ pub(super) fn cases() -> Vec<Trial> {
         Trial::ignorable_test("init::a_bare_root_and_any_user_will_do", a_bare_root_and_any_user_will_do),
         Trial::test("init::closed_streams_will_do", closed_streams_will_do),
         Trial::test("init::nothing_is_held_open", nothing_is_held_open),
+        Trial::ignorable_test("init::standing_takes_little_memory", standing_takes_little_memory),
         Trial::test("init::sockets_are_handed_on", sockets_are_handed_on),
         Trial::test("init::other_inits_are_played", other_inits_are_played),
     ]
@@ -139,6 +140,26 @@ fn nothing_is_held_open() -> Result<(), Failed> {
     running.kill(64)?;
     running.tells("64")?;
     running.ends_with(0)
+}
+
+/// Its share of memory while it waits, after it has been woken before: at most 150 KiB.
+fn standing_takes_little_memory() -> Result<Completion, Failed> {
+    if std::env::var_os("PIPKIN").is_none() {
+        return Ok(Completion::ignored_with("needs the shipped program, in PIPKIN"));
+    }
+    let mut running = Running::start(&mut init(&[], &play("signals")))?;
+    running.tells("ready")?;
+    running.kill(1)?;
+    running.tells("1")?;
+    let share = || -> Option<u32> {
+        let memory = std::fs::read_to_string(format!("/proc/{}/smaps_rollup", running.pid())).ok()?;
+        let line = memory.lines().find_map(|line| line.strip_prefix("Pss:"))?;
+        line.trim().strip_suffix(" kB")?.parse().ok()
+    };
+    until("init to take no more than 150 KiB", || share().is_some_and(|kib| kib <= 150))?;
+    running.kill(64)?;
+    running.ends_with(0)?;
+    Ok(Completion::Completed)
 }
 
 fn sockets_are_handed_on() -> Result<(), Failed> {

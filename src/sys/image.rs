@@ -1,0 +1,87 @@
+//! The program's own code in memory, and sleeping with next to none of it.
+
+use super::arch::syscall_in_place;
+use linux_raw_sys::general as raw;
+use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::io::Result;
+
+/// No page of an architecture here is smaller, and rounding to larger ones is the kernel's: it refuses what is unaligned.
+const PAGE: usize = 4096;
+
+unsafe extern "C" {
+    /// Where the linker put the program's first byte.
+    static __executable_start: u8;
+    /// Where the program's code ends; behind it is what is written to.
+    static etext: u8;
+}
+
+/// Longest machine code of [`sleep`], in bytes, with room to spare.
+const SLEEP_LENGTH: usize = 512;
+
+/// Sets [`sleep`] apart, so that the kernel maps no other code with it: around a page that is touched it maps what
+/// the page cache has, 64 KiB and more, but only as far as the same advice was given (madvise(2) `MADV_RANDOM`).
+///
+/// # Errors
+/// `ENOMEM` at the limit of mappings, `EINVAL` on kernels with larger pages.
+pub fn set_sleep_apart() -> Result<()> {
+    let code = (sleep as fn(_) -> _ as *const ()).addr();
+    let start = code & !(PAGE - 1);
+    let length = (code + SLEEP_LENGTH).next_multiple_of(PAGE) - start;
+    // SAFETY: the advice changes how the kernel reads the file of these pages ahead, and nothing in them.
+    unsafe { syscall_in_place(raw::__NR_madvise, [start, length, raw::MADV_RANDOM as usize, 0, 0, 0]) }?;
+    Ok(())
+}
+
+/// Waits until one of two descriptors can be read, or has ended, without a deadline (ppoll(2)), and says which. The
+/// program's code and constants leave this process's page tables first (madvise(2) `MADV_DONTNEED`).
+///
+/// For a process that sleeps long: what it needs afterwards comes back from the page cache when it is touched. Both
+/// calls stand in one function, so that it sleeps with the page of that function alone; see [`set_sleep_apart`].
+///
+/// # Errors
+/// `EINTR`, `ENOMEM`.
+#[inline(never)]
+pub fn sleep(fds: [Option<BorrowedFd<'_>>; 2]) -> Result<[bool; 2]> {
+    // The kernel passes over negative numbers.
+    let wanted = |fd: Option<BorrowedFd<'_>>| raw::pollfd {
+        fd: fd.map_or(-1, |fd| fd.as_raw_fd()),
+        events: raw::POLLIN as i16,
+        revents: 0,
+    };
+    let mut polled = fds.map(wanted);
+    let_go();
+    // SAFETY: `polled` is an array of two, which the kernel writes during the call; no timeout and no mask are given.
+    unsafe { syscall_in_place(raw::__NR_ppoll, [polled.as_mut_ptr() as usize, polled.len(), 0, 0, 0, 0]) }?;
+    Ok(polled.map(|fd| fd.revents != 0))
+}
+
+/// Answers whether anything went; on a kernel with larger pages nothing does, and costs nothing but itself.
+#[inline(always)]
+fn let_go() -> bool {
+    let start = (&raw const __executable_start).addr();
+    let length = ((&raw const etext).addr() & !(PAGE - 1)).saturating_sub(start);
+    // SAFETY: from the program's first byte to the end of its code lie only headers, constants and code, mapped from
+    // its file and never written to, so the kernel reads back the very same bytes.
+    unsafe { syscall_in_place(raw::__NR_madvise, [start, length, raw::MADV_DONTNEED as usize, 0, 0, 0]) }
+        .is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rustix::fd::AsFd;
+
+    #[test]
+    fn it_is_set_apart() {
+        assert_eq!(set_sleep_apart(), Ok(()));
+    }
+
+    #[test]
+    fn it_wakes_by_the_descriptor_that_has_something() {
+        let (silent, _writer) = rustix::pipe::pipe().unwrap();
+        let (ended, writer) = rustix::pipe::pipe().unwrap();
+        drop(writer);
+        assert_eq!(sleep([Some(silent.as_fd()), Some(ended.as_fd())]), Ok([false, true]));
+        assert_eq!(sleep([Some(ended.as_fd()), None]), Ok([true, false]));
+    }
+}
