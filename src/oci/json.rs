@@ -339,4 +339,34 @@ mod tests {
         assert_eq!(told(&nested(64)), "good");
         assert_eq!(told(&nested(66)), "line 1, column 66: this is nested too deep");
     }
+
+    const SEED: &[u8] =
+        br#"{"a":[1,-2.5e7,true,null,"x\u00e9\ud83d\ude00\n"],"b":{"c":[{}],"d":false}, "e": "\"" }"#;
+
+    proptest::proptest! {
+        #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+        /// What another reader takes is taken, what it refuses is refused, but for members given twice.
+        #[test]
+        fn readers_agree(
+            cuts in proptest::collection::vec((0..SEED.len(), 0..6_usize, "[]{}:,\"\\\\0-9eE.+u \n\u{1}tfn-]{0,2}"), 1..4),
+        ) {
+            let mut text = SEED.to_vec();
+            for (at, length, new) in cuts {
+                let at = at.min(text.len());
+                let end = (at + length).min(text.len());
+                text.splice(at..end, new.bytes());
+            }
+            let ours = parse(&text);
+            let theirs = serde_json::from_slice::<serde_json::Value>(&text);
+            let differs = match (&ours, &theirs) {
+                (Err(fault), Ok(_)) => fault.what != "this member was given before",
+                (Ok(_), Err(error)) => !error.to_string().starts_with("number out of range"),
+                _ => false,
+            };
+            proptest::prop_assert!(!differs, "{}: {:?}, {:?}", String::from_utf8_lossy(&text), ours, theirs);
+            if let Err(fault) = ours {
+                proptest::prop_assert!(fault.at <= text.len());
+            }
+        }
+    }
 }

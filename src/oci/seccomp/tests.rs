@@ -259,3 +259,34 @@ fn faults_are_told_with_their_place() {
         assert!(said.starts_with("line 1, column ") && said.ends_with(what), "{block}: {said}");
     }
 }
+
+const SEED: &str = r#"{"defaultAction":"SCMP_ACT_ERRNO","defaultErrnoRet":38,"flags":["SECCOMP_FILTER_FLAG_LOG"],
+"archMap":[{"architecture":"SCMP_ARCH_X86_64","subArchitectures":["SCMP_ARCH_X86"]}],"syscalls":[
+{"names":["read","clone","socketcall"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":9,"valueTwo":1,
+"op":"SCMP_CMP_MASKED_EQ"},{"index":1,"value":18446744073709551615,"op":"SCMP_CMP_GE"}]},{"name":"dup",
+"action":"SCMP_ACT_TRAP","includes":{"caps":["CAP_KILL"],"minKernel":"4.8","arches":["amd64"]},"excludes":{}}]}"#;
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+    /// Words and punctuation of profiles in any order either make a program the kernel takes or a fault in the text.
+    #[test]
+    fn whatever_is_given_ends_well(
+        swaps in proptest::collection::vec((proptest::prelude::any::<u16>(), proptest::prelude::any::<u16>()), 0..5),
+        number in proptest::prelude::any::<u64>(),
+    ) {
+        let mut words: Vec<&str> = SEED.split_inclusive(['"', ',', ':', '[', ']', '{', '}']).collect();
+        let number = number.to_string();
+        for (one, other) in swaps {
+            let (one, other) = (usize::from(one) % words.len(), usize::from(other) % words.len());
+            words.swap(one, other);
+            if words[other].starts_with(|letter: char| letter.is_ascii_digit()) {
+                words[other] = &number;
+            }
+        }
+        let text = words.concat();
+        match compile(text.as_bytes(), CONTEXT) {
+            Ok(compiled) => proptest::prop_assert_eq!(simulator::verify(&compiled.program), Ok(())),
+            Err(fault) => proptest::prop_assert!(fault.at <= text.len()),
+        }
+    }
+}
