@@ -2,8 +2,10 @@
 
 use super::path::{self, Links};
 use crate::spec::{Device, DeviceKind};
+use crate::sys::mount::{Change, set_attributes};
 use crate::sys::process::duplicate_onto;
 use core::ffi::CStr;
+use linux_raw_sys::general::MS_PRIVATE;
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, FileType, Mode, OFlags, Stat, chmodat, chownat, fstat, major, makedev, minor, mknodat, statat,
@@ -20,12 +22,14 @@ fn is_null(stat: &Stat) -> bool {
     character && (major(stat.st_rdev), minor(stat.st_rdev)) == NULL
 }
 
-/// A detached mount of the host's null device, checked to be that.
+/// A detached mount of the host's null device, checked to be that. It shares nothing with the host's: what a
+/// container mounts over a mask must not end up over the host's device.
 ///
 /// # Errors
 /// `ENODEV` when the host's `/dev/null` is something else.
 pub(super) fn open_null() -> Result<OwnedFd> {
     let null = super::filesystem::clone_tree(c"/dev/null", false)?;
+    set_attributes(&null, Change { propagation: MS_PRIVATE.into(), ..Change::default() }, false)?;
     if is_null(&fstat(&null)?) { Ok(null) } else { Err(Errno::NODEV) }
 }
 

@@ -33,6 +33,9 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 /// Status with which a child that failed ends; the report tells why.
 const FAILED: u8 = 125;
 
+/// Most descriptors that the child takes over: namespace files and the socket.
+const KEPT: usize = 9;
+
 /// What the host hands to its child.
 pub struct Context<'a> {
     /// The steps.
@@ -50,6 +53,13 @@ pub struct Context<'a> {
 
 /// Works through the steps. Ends by becoming the command or, after reporting a failure, by exiting.
 pub fn run(context: Context<'_>) -> ! {
+    // What the host holds is not ours: a copy of its lock here would outlive it there.
+    let others = context.namespaces.iter().map(AsFd::as_fd);
+    let kept: heapless::Vec<BorrowedFd<'_>, KEPT> = others.chain([context.channel.as_fd()]).collect();
+    if let Err(errno) = sys::spawn::close_inherited(&kept) {
+        channel::report(context.channel.as_fd(), Report::Failed { step: 0, errno: errno.raw_os_error() });
+        sys::process::exit(FAILED);
+    }
     let mut state = State::new(&context);
     for (index, step) in context.plan.child.iter().enumerate() {
         pause_before(&context, index);
@@ -108,7 +118,7 @@ impl<'a> State<'a> {
             Step::AwaitIdMaps | Step::AwaitHost => channel::await_release(self.context.channel.as_fd()),
             Step::DieWithParent => rustix::process::set_parent_process_death_signal(Some(Signal::KILL)),
             Step::OomScoreAdj(score) => set_oom_score_adj(score),
-            Step::JoinNamespace { kind, slot } => self.join(kind, slot),
+            Step::JoinNamespace { kind, slot, .. } => self.join(kind, slot),
             Step::UnshareCgroup => sys::process::unshare(UnshareFlags::NEWCGROUP),
             Step::SetSysctl { name, value } => self.set_sysctl(name, value),
             Step::SetHostname(name) => rustix::system::sethostname(name.to_bytes()),

@@ -77,7 +77,7 @@ pub(super) enum Kind {
 /// 0644 for a file.
 ///
 /// # Errors
-/// Those of [`open`], of mkdir(2), and `EEXIST` when a link on the way leads to nothing.
+/// Those of [`open`], of mkdir(2), and `ELOOP` also when a link on the way leads to nothing.
 pub(super) fn ensure(root: BorrowedFd<'_>, path: &CStr, kind: Kind, links: Links) -> Result<OwnedFd> {
     let flags = OFlags::PATH | if kind == Kind::Directory { OFlags::DIRECTORY } else { OFlags::empty() };
     match open(root, path, flags, links) {
@@ -125,19 +125,24 @@ fn make(parent: BorrowedFd<'_>, name: &CStr, kind: Kind) -> Result<()> {
     match kind {
         Kind::Directory => match mkdirat(parent, name, Mode::from_raw_mode(0o755)) {
             // Another process sharing the directory was faster; the open that follows judges what it made.
-            Err(Errno::EXIST) if is_directory(parent, name) => Ok(()),
+            Err(Errno::EXIST) if is(FileType::Directory, parent, name) => Ok(()),
+            // Not there, and yet something of this name is: a link that leads to nothing.
+            Err(Errno::EXIST) if is(FileType::Symlink, parent, name) => Err(Errno::LOOP),
             done => done,
         },
         Kind::File => {
             let flags = OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::WRONLY | OFlags::CLOEXEC;
-            openat(parent, name, flags, Mode::from_raw_mode(0o644)).map(drop)
+            match openat(parent, name, flags, Mode::from_raw_mode(0o644)) {
+                Err(Errno::EXIST) if is(FileType::Symlink, parent, name) => Err(Errno::LOOP),
+                done => done.map(drop),
+            }
         }
     }
 }
 
-fn is_directory(parent: BorrowedFd<'_>, name: &CStr) -> bool {
+fn is(kind: FileType, parent: BorrowedFd<'_>, name: &CStr) -> bool {
     rustix::fs::statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)
-        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == FileType::Directory)
+        .is_ok_and(|stat| FileType::from_raw_mode(stat.st_mode) == kind)
 }
 
 /// A NUL-terminated copy of part of a path, of at most `N - 1` bytes.
@@ -340,7 +345,7 @@ mod tests {
         assert!(tree.0.join("root/x/y/z").is_dir());
         assert!(tree.0.join("root/a/made/file").is_file());
         let made = ensure(root.as_fd(), c"/dangling/x", Kind::Directory, Links::Follow);
-        assert_eq!(made.unwrap_err(), Errno::EXIST);
+        assert_eq!(made.unwrap_err(), Errno::LOOP);
         let made = ensure(root.as_fd(), c"/link/x", Kind::Directory, Links::Refuse);
         assert_eq!(made.unwrap_err(), Errno::LOOP);
         assert_eq!(fs::read_dir(&tree.0).unwrap().count(), 2);

@@ -27,9 +27,11 @@ pub(crate) fn launch(
     plan: &Plan<'_>,
     record: Record,
 ) -> Result<ExitCode, Failure> {
+    // What is made for the container has the mode it is given, whatever the caller's own files get.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     sweep(store);
-    let remove = record.remove;
-    let mut container = store.create(spec.id, record).map_err(|error| cannot_create(&error, spec))?;
+    let (remove, name) = (record.remove, record.name.clone());
+    let mut container = store.create(spec.id, record).map_err(|error| cannot_create(&error, spec, &name))?;
     let ended = run(spec, plan, &mut |pid| {
         let running = Record { status: Status::Running, pid, ..container.record.clone() };
         container
@@ -100,11 +102,13 @@ pub(crate) fn errno_of(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
 }
 
-fn cannot_create(error: &io::Error, spec: &Spec<'_>) -> Failure {
-    let failure = Failure::errno("create the container", spec.id.as_str().as_bytes(), errno_of(error));
+fn cannot_create(error: &io::Error, spec: &Spec<'_>, name: &str) -> Failure {
+    // Ids are drawn from 2^64: what is taken is the name.
+    let subject = if name.is_empty() { spec.id.as_str() } else { name };
+    let failure = Failure::errno("create the container", subject.as_bytes(), errno_of(error));
     match errno_of(error) {
         Errno::EXIST => {
-            failure.remedy("its name or id is in use: see 'pipkin ps -a', or 'pipkin rm' the other one")
+            failure.remedy("this name is in use: see 'pipkin ps -a', or 'pipkin rm' the other one")
         }
         Errno::NOSPC | Errno::DQUOT => failure.remedy("make room on the disk of the data directory"),
         Errno::ROFS | Errno::ACCESS => failure.remedy("the run and data directories must be writable"),

@@ -19,6 +19,9 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 /// How long the child may take until it executes its command. It is there to end a hang.
 const SETUP_PATIENCE: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
 
+/// Signals by which a person or a manager ends a program.
+const ENDING: [u32; 4] = [raw::SIGHUP, raw::SIGINT, raw::SIGQUIT, raw::SIGTERM];
+
 /// A step of the child that failed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Failure {
@@ -48,6 +51,8 @@ struct Watch<'a> {
     signals: OwnedFd,
     /// Whether the child is still on its way to the exec.
     setup: bool,
+    /// The signal that ended it on that way.
+    cancelled: Option<i32>,
     failure: Option<Failure>,
     /// Whether our standard input goes to the container's terminal.
     stdin: bool,
@@ -61,8 +66,17 @@ struct Watch<'a> {
 /// `ETIMEDOUT` when the child does not come to its exec, and those of poll(2), signalfd(2) and waitid(2).
 pub(super) fn supervise(child: &Child, group: Option<&Group>, stdin: bool) -> Result<Ended> {
     let signals = sys::signal::signalfd(received()).stage("open a signalfd")?;
-    let mut watch =
-        Watch { child, group, signals, setup: true, failure: None, stdin, relay: None, raw: None };
+    let mut watch = Watch {
+        child,
+        group,
+        signals,
+        setup: true,
+        cancelled: None,
+        failure: None,
+        stdin,
+        relay: None,
+        raw: None,
+    };
     while !watch.turn()? {}
     if let Some(relay) = &mut watch.relay {
         relay.finish().stage("show the terminal's last output")?;
@@ -72,7 +86,7 @@ pub(super) fn supervise(child: &Child, group: Option<&Group>, stdin: bool) -> Re
         .stage("wait for the container")?
         .ok_or(Error::new("wait for the container", Errno::CHILD))?;
     watch.read_late_report()?;
-    let signal = status.terminating_signal();
+    let signal = watch.cancelled.or_else(|| status.terminating_signal());
     let code = status.exit_status().or_else(|| signal.map(|signal| signal.saturating_add(128)));
     Ok(Ended {
         status: code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX),
@@ -88,11 +102,12 @@ impl Watch<'_> {
         let none = PollFlags::empty();
         let interest = self.relay.as_ref().map_or([none; 3], Relay::interest);
         let [ended, signals, report, streams @ ..] = self.wait(interest)?;
-        if !signals.is_empty() {
-            self.pass_signals()?;
-        }
+        // First whether the command runs, then what to do with a signal: in this order they happened.
         if !report.is_empty() {
             self.read_report()?;
+        }
+        if !signals.is_empty() {
+            self.pass_signals()?;
         }
         if let Some(relay) = &mut self.relay {
             relay.turn(streams).stage("pass on the terminal")?;
@@ -140,11 +155,18 @@ impl Watch<'_> {
                     }
                 }
                 raw::SIGTSTP => self.stop()?,
+                signal if self.setup && ENDING.contains(&signal) => self.cancel(received.signal)?,
                 _ if is_forwarded(received.signal) => self.send(received.signal)?,
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Ends the set-up. The child has no use for the signal itself: as PID 1 it would not even die of it.
+    fn cancel(&mut self, signal: i32) -> Result<()> {
+        self.cancelled = Some(signal);
+        self.send(raw::SIGKILL as i32)
     }
 
     /// Passes a signal on; a container that is gone needs none.

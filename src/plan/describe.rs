@@ -265,10 +265,11 @@ impl<'a> Step<'a> {
                 let fields = [("score", Value::Signed(score.into()))];
                 Description::new("oom-score-adj", "set the out-of-memory score adjustment to {score}", fields)
             }
-            Self::JoinNamespace { kind, .. } => {
-                let fields = [("kind", Value::Bytes(kind.as_bytes()))];
-                Description::new("join-namespace", "enter the opened {kind} namespace", fields)
-            }
+            Self::JoinNamespace { kind, path, .. } => Description::new(
+                "join-namespace",
+                "enter the {kind} namespace {path}",
+                [("kind", Value::Bytes(kind.as_bytes())), ("path", Value::Bytes(path.to_bytes()))],
+            ),
             Self::UnshareCgroup => {
                 Description::new("unshare-cgroup", "see the container's own cgroup as the root of all", [])
             }

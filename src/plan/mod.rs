@@ -112,8 +112,7 @@ fn clone_flags(spec: &Spec<'_>) -> u64 {
 /// The namespaces that the child enters. Not the pid namespace: entering it takes effect on children only.
 fn joins<'a>(spec: &Spec<'a>) -> impl Iterator<Item = (&'static str, &'a core::ffi::CStr)> {
     let ns = spec.namespaces;
-    let all =
-        [("network", ns.network), ("ipc", ns.ipc), ("uts", ns.uts), ("pid", ns.pid), ("cgroup", ns.cgroup)];
+    let all = [("network", ns.network), ("ipc", ns.ipc), ("uts", ns.uts), ("cgroup", ns.cgroup)];
     all.into_iter().filter_map(|(kind, join)| match join {
         Join::Path(path) => Some((kind, path)),
         Join::New | Join::Host => None,
@@ -175,8 +174,8 @@ impl<'a> Child<'_, 'a> {
         if let Some(score) = spec.process.oom_score_adj {
             self.push(Step::OomScoreAdj(score))?;
         }
-        for (slot, (kind, _)) in (0..).zip(joins(spec)) {
-            self.push(Step::JoinNamespace { kind, slot })?;
+        for (slot, (kind, path)) in (0..).zip(joins(spec)) {
+            self.push(Step::JoinNamespace { kind, path, slot })?;
         }
         if facts.cgroup && spec.namespaces.cgroup == Join::New {
             self.push(Step::UnshareCgroup)?;

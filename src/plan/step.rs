@@ -68,6 +68,8 @@ pub enum Step<'a> {
     JoinNamespace {
         /// Which: `network`, …
         kind: &'static str,
+        /// Its file, for telling.
+        path: &'a CStr,
         /// Index among the opened namespace files.
         slot: u8,
     },

@@ -40,7 +40,7 @@ fn listed_modules_are_loaded() -> Result<(), Failed> {
 }
 
 fn controllers_are_handed_down() -> Result<(), Failed> {
-    let given = fs::read_to_string("/sys/fs/cgroup/cgroup.subtree_control")?;
+    let given = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers")?;
     for wanted in ["cpu", "cpuset", "io", "memory", "pids"] {
         if !given.split_whitespace().any(|name| name == wanted) {
             return Err(format!("no {wanted} in {given}").into());

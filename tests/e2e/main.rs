@@ -1,30 +1,92 @@
 //! End-to-end tests: the shipped program, started as a user starts it, on this machine or in the test VM.
 //!
-//! One file per subject, each with a `cases` function; a case is a function that gives an outcome. A case that
-//! cannot run where it is gives [`libtest_mimic::Completion::ignored_with`] and the reason.
+//! One file per subject, each with a `cases` function; a case is a plain function that panics when its property does
+//! not hold, and says what it needs ([`harness::Needs`]). One that cannot run here is left out: it runs on the other
+//! side. Cases run one after another, each between two looks at everything a run could leave behind, inside an
+//! enclosure of their own ([`harness::Enclosure`]): nothing of this machine's containers is seen or touched.
+//!
+//! The same program is the payload of containers and the start of a session on a terminal: `--payload NAME`.
 //!
 //! | variable | what it names |
 //! |---|---|
 //! | `PIPKIN` | the static program; cargo's own build of it when unset |
 //! | `PIPKIN_HOOKS` | the same with the test-only pause points |
 //! | `PIPKIN_ROOTFS` | a folder with an unpacked Alpine root file system |
-//! | `PIPKIN_VM` | set in the test machine |
+//! | `PIPKIN_VM` | set in the test machine, which is all ours |
 
+mod argument;
+mod crash;
+mod device;
+mod dry_run;
+mod environment;
+mod exit;
+mod harness;
 mod init;
+mod input;
+mod limit;
 mod machine;
+mod mask;
+mod namespace;
+mod network;
+mod parallel;
+mod payload;
+mod process;
 mod program;
 mod role;
+mod root;
 mod seccomp;
+mod signal;
 mod start;
+mod stream;
+mod terminal;
 mod usage;
+mod user;
+mod volume;
 
+use harness::{Case, Enclosure};
+use libtest_mimic::Arguments;
 use std::process::ExitCode;
+
+fn cases() -> Vec<Case> {
+    [
+        namespace::cases(),
+        environment::cases(),
+        user::cases(),
+        process::cases(),
+        argument::cases(),
+        stream::cases(),
+        device::cases(),
+        root::cases(),
+        mask::cases(),
+        volume::cases(),
+        network::cases(),
+        exit::cases(),
+        signal::cases(),
+        terminal::cases(),
+        input::cases(),
+        dry_run::cases(),
+        limit::cases(),
+        parallel::cases(),
+        crash::cases(),
+    ]
+    .concat()
+}
 
 fn main() -> ExitCode {
     if let Some(played) = role::asked() {
         return played;
     }
-    let arguments = libtest_mimic::Arguments::from_args();
-    let cases = [start::cases(), init::cases(), machine::cases(), seccomp::cases(), usage::cases()];
-    libtest_mimic::run(&arguments, cases.into_iter().flatten().collect()).exit_code()
+    let words: Vec<String> =
+        std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect();
+    if words.first().is_some_and(|word| word == "--payload") {
+        return payload::run(&words[1..]);
+    }
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    let enclosure = if arguments.list { None } else { Enclosure::enter() };
+    let mut trials = start::cases();
+    trials.extend([init::cases(), machine::cases(), seccomp::cases(), usage::cases()].into_iter().flatten());
+    trials.extend(cases().into_iter().filter(Case::can_run_here).map(Case::into_trial));
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    drop(enclosure);
+    conclusion.exit_code()
 }

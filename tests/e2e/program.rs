@@ -1,12 +1,21 @@
-//! The program under test.
+//! The programs under test.
 
 use std::ffi::OsString;
 use std::process::Command;
 
+/// Path of the shipped program.
+pub(crate) fn path() -> OsString {
+    std::env::var_os("PIPKIN").unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_pipkin")))
+}
+
+/// Path of the one with pause points.
+pub(crate) fn hooks() -> OsString {
+    std::env::var_os("PIPKIN_HOOKS").expect("PIPKIN_HOOKS names the program with pause points")
+}
+
 /// A command that starts the program with an empty environment.
 pub(crate) fn pipkin() -> Command {
-    let given = std::env::var_os("PIPKIN");
-    let mut command = Command::new(given.unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_pipkin"))));
+    let mut command = Command::new(path());
     command.env_clear();
     command
 }

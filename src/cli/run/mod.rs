@@ -49,6 +49,11 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let id = random_id()?;
     let directories = Directories { images: &store.images(), own: &store.layer(&id) };
     let request = Request::new(typed, id, directories)?;
+    if request.spec.namespaces.user.is_some() {
+        let why = b"this version cannot build a root inside one yet";
+        let failure = Failure::new("give the container a user namespace", b"", why);
+        return Err(failure.remedy("leave out --userns, --uidmap and --gidmap"));
+    }
     let facts = pipkin::host::probe()?;
     let mut plan = Plan::default();
     resolve(&request.spec, &facts, &mut plan)?;

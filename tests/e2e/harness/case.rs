@@ -1,0 +1,75 @@
+//! A property of the program and what is needed to see it.
+
+use super::enclosure::{self, alpine};
+use super::footprint::Footprint;
+use libtest_mimic::{Completion, Trial};
+
+/// What a case needs beside root and Alpine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// Nothing: it runs everywhere.
+    Nothing,
+    /// The controllers of cgroup v2.
+    Limits,
+    /// A machine that lacks them.
+    NoLimits,
+    /// A machine that is ours to spoil.
+    Machine,
+}
+
+impl Needs {
+    fn are_met(self) -> bool {
+        match self {
+            Needs::Nothing => true,
+            Needs::Limits => enclosure::has_controllers(),
+            Needs::NoLimits => !enclosure::has_controllers(),
+            Needs::Machine => std::env::var_os("PIPKIN_VM").is_some(),
+        }
+    }
+}
+
+/// One test.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Case {
+    pub(crate) module: &'static str,
+    pub(crate) name: &'static str,
+    pub(crate) needs: Needs,
+    /// Panics when the property does not hold.
+    pub(crate) run: fn(),
+}
+
+/// The named functions as cases of the module they are in, each with the same needs.
+macro_rules! cases {
+    ($needs:ident, [$($case:ident),+ $(,)?]) => {
+        vec![$($crate::harness::Case {
+            module: module_path!(),
+            name: stringify!($case),
+            needs: $crate::harness::Needs::$needs,
+            run: $case,
+        }),+]
+    };
+}
+pub(crate) use cases;
+
+impl Case {
+    pub(crate) fn can_run_here(&self) -> bool {
+        self.needs.are_met()
+    }
+
+    /// The test, which also fails when it leaves something behind.
+    pub(crate) fn into_trial(self) -> Trial {
+        let subject = self.module.rsplit("::").next().unwrap_or_default();
+        Trial::ignorable_test(format!("{subject}::{}", self.name), move || {
+            if !rustix::process::geteuid().is_root() {
+                return Ok(Completion::ignored_with("needs root"));
+            }
+            if alpine().is_none() {
+                return Ok(Completion::ignored_with("needs Alpine in PIPKIN_ROOTFS"));
+            }
+            let before = Footprint::take();
+            (self.run)();
+            before.assert_unchanged();
+            Ok(Completion::Completed)
+        })
+    }
+}

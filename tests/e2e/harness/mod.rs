@@ -1,0 +1,19 @@
+//! What every case stands on: where it runs, how it starts programs, and what it may not leave behind.
+
+mod case;
+mod enclosure;
+mod folder;
+mod footprint;
+mod outcome;
+mod run;
+mod running;
+mod terminal;
+
+pub(crate) use case::{Case, Needs, cases};
+pub(crate) use enclosure::{Enclosure, alpine};
+pub(crate) use folder::Folder;
+pub(crate) use footprint::{Footprint, reap_orphans};
+pub(crate) use outcome::Outcome;
+pub(crate) use run::{Run, pipkin, run};
+pub(crate) use running::{PATIENCE, Running};
+pub(crate) use terminal::Terminal;

@@ -1,0 +1,176 @@
+//! What this program does inside a container, or in front of one. Static, so it runs in any image.
+
+use pipkin::sys::signal::{SignalSet, receive, set_mask, signalfd};
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::process::{ioctl_tiocsctty, setsid};
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::process::CommandExt;
+use std::process::{Command, ExitCode};
+
+/// Runs the payload that `words` name and give arguments to.
+pub(crate) fn run(words: &[String]) -> ExitCode {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["session", command @ ..] => session(command),
+        ["signals", count] => signals(count.parse().expect("a number")),
+        ["hungry", mebibytes] => hungry(mebibytes.parse().expect("a number")),
+        ["bomb"] => bomb(),
+        ["burn"] => burn(),
+        ["limits", files @ ..] => limits(files),
+        ["server", port] => server(port),
+        ["client", port] => client(port),
+        ["fault"] => fault(),
+        ["who"] => who(),
+        ["list", folder] => list(folder),
+        ["climb", jail] => climb(jail),
+        ["overwrite", file] => overwrite(file),
+        _ => panic!("no payload {words:?}"),
+    }
+}
+
+/// Becomes `command` in a session of its own, whose terminal is standard input.
+fn session(command: &[&str]) -> ExitCode {
+    setsid().expect("a session");
+    ioctl_tiocsctty(std::io::stdin()).expect("a controlling terminal");
+    let error = Command::new(command[0]).args(&command[1..]).exec();
+    panic!("{command:?}: {error}");
+}
+
+/// Says `ready`, then the number of each of `count` signals.
+fn signals(count: usize) -> ExitCode {
+    set_mask(SignalSet::ALL).expect("a mask");
+    let signals = signalfd(SignalSet::ALL).expect("a signalfd");
+    println!("ready");
+    for _ in 0..count {
+        poll(&mut [PollFd::new(&signals, PollFlags::IN)], None).expect("a poll");
+        let received = receive(&signals).expect("a signal").expect("one that was there");
+        println!("{}", received.signal);
+    }
+    ExitCode::SUCCESS
+}
+
+/// Says its real and its effective user id.
+fn who() -> ExitCode {
+    println!("{} {}", rustix::process::getuid(), rustix::process::geteuid());
+    ExitCode::SUCCESS
+}
+
+/// Ends by a fault of its own: as PID 1, abort(3) gets past its own signal, which does nothing there, to an
+/// instruction that the processor refuses.
+fn fault() -> ExitCode {
+    std::process::abort()
+}
+
+/// Says what is in a folder.
+fn list(folder: &str) -> ExitCode {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").file_name());
+    let mut names: Vec<_> = entries.collect();
+    names.sort();
+    names.iter().for_each(|name| println!("{}", name.display()));
+    ExitCode::SUCCESS
+}
+
+/// Climbs out of a chroot, and says where it came out.
+fn climb(jail: &str) -> ExitCode {
+    let inode = |path: &str| fs::metadata(path).map(|data| (data.dev(), data.ino())).expect("a folder");
+    let container = inode("/");
+    rustix::process::chroot(jail).expect("a chroot");
+    for _ in 0..64 {
+        std::env::set_current_dir("..").expect("a folder above");
+    }
+    let same = inode(".") == container;
+    println!("{}", if same { "the root of the container" } else { "somewhere else" });
+    ExitCode::SUCCESS
+}
+
+/// Replaces a file's content.
+fn overwrite(file: &str) -> ExitCode {
+    fs::write(file, "evil").expect("a file written");
+    println!("overwritten");
+    ExitCode::SUCCESS
+}
+
+/// Takes and uses memory, a mebibyte at a time.
+fn hungry(mebibytes: usize) -> ExitCode {
+    let mut held = Vec::new();
+    for eaten in 1..=mebibytes {
+        held.push(std::hint::black_box(vec![1_u8; 1 << 20]));
+        println!("{eaten}");
+    }
+    ExitCode::SUCCESS
+}
+
+/// Multiplies until the kernel has refused a hundred times, and says what the group holds then.
+fn bomb() -> ExitCode {
+    let mut refused = 0;
+    while refused < 100 {
+        if Command::new("/e2e").args(["--payload", "bomb"]).spawn().is_err() {
+            refused += 1;
+        }
+    }
+    if std::process::id() == 1 {
+        limits(&["pids.max", "pids.current", "pids.events"]);
+    } else {
+        // A bomb's children stay: the group is full until PID 1 ends.
+        loop {
+            rustix::event::pause();
+        }
+    }
+    ExitCode::SUCCESS
+}
+
+/// Keeps a CPU busy until the kernel has taken it away three times, and says how often.
+fn burn() -> ExitCode {
+    loop {
+        let stat = fs::read_to_string("/sys/fs/cgroup/cpu.stat").expect("cpu.stat");
+        let field = |name: &str| {
+            let line = stat.lines().find_map(|line| line.strip_prefix(name)).expect("a counter");
+            line.trim().parse::<u64>().expect("a number")
+        };
+        if field("nr_throttled ") >= 3 {
+            println!("nr_throttled {}", field("nr_throttled "));
+            println!("throttled_usec {}", field("throttled_usec "));
+            return ExitCode::SUCCESS;
+        }
+        for number in 0..1_000_000_u64 {
+            std::hint::black_box(number);
+        }
+    }
+}
+
+/// Says which group it is in, then what these files of it hold, one line each.
+fn limits(files: &[&str]) -> ExitCode {
+    let own = fs::read_to_string("/proc/self/cgroup").expect("our group");
+    let own = own.lines().find_map(|line| line.strip_prefix("0::")).expect("a v2 group").to_owned();
+    println!("{own}");
+    for file in files {
+        let text = fs::read_to_string(format!("/sys/fs/cgroup/{file}")).unwrap_or_else(|e| e.to_string());
+        println!("{file} {}", text.trim().replace('\n', " "));
+    }
+    ExitCode::SUCCESS
+}
+
+/// Sends one client back what it says, in capitals.
+fn server(port: &str) -> ExitCode {
+    let listener = TcpListener::bind(format!("127.0.0.1:{port}")).expect("a port");
+    println!("listening");
+    let (mut client, _) = listener.accept().expect("a client");
+    let mut said = String::new();
+    client.read_to_string(&mut said).expect("what it says");
+    client.write_all(said.to_uppercase().as_bytes()).expect("an answer");
+    ExitCode::SUCCESS
+}
+
+/// Says something to the server and prints the answer.
+fn client(port: &str) -> ExitCode {
+    let mut server = TcpStream::connect(format!("127.0.0.1:{port}")).expect("a server");
+    server.write_all(b"hello from the client").expect("a word sent");
+    server.shutdown(std::net::Shutdown::Write).expect("the end of it");
+    let mut answer = String::new();
+    server.read_to_string(&mut answer).expect("an answer");
+    println!("{answer}");
+    ExitCode::SUCCESS
+}
