@@ -205,8 +205,11 @@ impl Watch<'_> {
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
+        let mut receive =
+            || recvmsg(&self.child.channel, &mut [IoSliceMut::new(&mut record)], &mut control, flags);
+        // A child that died with a release unread resets the socket; what it had sent comes after that is told.
         let received =
-            match recvmsg(&self.child.channel, &mut [IoSliceMut::new(&mut record)], &mut control, flags) {
+            match receive().or_else(|errno| if errno == Errno::CONNRESET { receive() } else { Err(errno) }) {
                 Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
                 Ok(message) if message.bytes > 0 => message.bytes,
                 Ok(_) | Err(Errno::CONNRESET) => {

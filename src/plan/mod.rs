@@ -218,7 +218,7 @@ impl<'a> Child<'_, 'a> {
         let early = |mount: &&Mount<'a>| is_dev(mount);
         let dev_at = spec.mounts.iter().position(|mount| early(&mount));
         for (place, mount) in spec.mounts.iter().enumerate() {
-            self.mount(mount, facts, &mut binds)?;
+            self.mount(mount, spec, facts, &mut binds)?;
             if dev_at == Some(place) {
                 self.fill_dev(spec)?;
             }
@@ -229,7 +229,13 @@ impl<'a> Child<'_, 'a> {
         Ok(())
     }
 
-    fn mount(&mut self, mount: &Mount<'a>, facts: &HostFacts, binds: &mut u8) -> Result<(), Conflict> {
+    fn mount(
+        &mut self,
+        mount: &Mount<'a>,
+        spec: &Spec<'a>,
+        facts: &HostFacts,
+        binds: &mut u8,
+    ) -> Result<(), Conflict> {
         let Mount { target, attributes, propagation, .. } = *mount;
         match mount.source {
             Source::Bind { .. } => {
@@ -240,7 +246,8 @@ impl<'a> Child<'_, 'a> {
             Source::FileSystem { kind, options } => {
                 self.push(Step::MountFileSystem { kind, options, target, attributes, propagation })
             }
-            Source::Cgroup if facts.cgroup => {
+            // In the host's own cgroup namespace a new mount would set the hierarchy's options for everybody.
+            Source::Cgroup if facts.cgroup && spec.namespaces.cgroup != Join::Host => {
                 let kind = c"cgroup2";
                 self.push(Step::MountFileSystem { kind, options: &[], target, attributes, propagation })
             }

@@ -42,6 +42,7 @@ impl Terminal {
         let line = run.line(words);
         let mut command = Command::new(std::env::current_exe().expect("our own path"));
         command.args(["--payload", "session"]).arg(line.get_program()).args(line.get_args()).env_clear();
+        command.envs(line.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let slave = || Stdio::from(self.slave.try_clone().expect("its descriptor"));
         command.stdin(slave()).stdout(slave()).stderr(slave());
         Running::start_as_is(command)
