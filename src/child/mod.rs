@@ -56,10 +56,7 @@ pub fn run(context: Context<'_>) -> ! {
     // What the host holds is not ours: a copy of its lock here would outlive it there.
     let others = context.namespaces.iter().map(AsFd::as_fd);
     let kept: heapless::Vec<BorrowedFd<'_>, KEPT> = others.chain([context.channel.as_fd()]).collect();
-    if let Err(errno) = sys::spawn::close_inherited(&kept) {
-        channel::report(context.channel.as_fd(), Report::Failed { step: 0, errno: errno.raw_os_error() });
-        sys::process::exit(FAILED);
-    }
+    sys::spawn::close_inherited(&kept);
     let mut state = State::new(&context);
     for (index, step) in context.plan.child.iter().enumerate() {
         pause_before(&context, index);
