@@ -53,7 +53,7 @@ pub struct Context<'a> {
 
 /// Works through the steps. Ends by becoming the command or, after reporting a failure, by exiting.
 pub fn run(context: Context<'_>) -> ! {
-    // What the host holds is not ours: a copy of its lock here would outlive it there.
+    // What the host holds is not ours: a copy of a pipe here would outlive it there.
     let others = context.namespaces.iter().map(AsFd::as_fd);
     let kept: heapless::Vec<BorrowedFd<'_>, KEPT> = others.chain([context.channel.as_fd()]).collect();
     sys::spawn::close_inherited(&kept);

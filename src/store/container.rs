@@ -2,7 +2,9 @@
 
 use super::record::{Record, Status};
 use pipkin::spec::Id;
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::io::Errno;
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -92,7 +94,7 @@ impl Store {
         let path = self.lock_path(id);
         for _ in 0..100 {
             let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            lock.lock()?;
+            fcntl_lock(&lock, FlockOperation::LockExclusive)?;
             if is_same(&lock, &path)? {
                 return Ok(lock);
             }
@@ -156,6 +158,8 @@ impl Store {
 
     /// Takes over a container whose supervisor is gone. `None` when it has one, or does not exist any more.
     ///
+    /// Not for a container of this process: its own lock would not stand in its way, and would be gone afterwards.
+    ///
     /// # Errors
     /// Those of opening and locking.
     pub(crate) fn adopt(&self, id: &Id) -> io::Result<Option<Container>> {
@@ -164,10 +168,9 @@ impl Store {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             lock => lock?,
         };
-        match lock.try_lock() {
-            Err(TryLockError::WouldBlock) => return Ok(None),
-            Err(TryLockError::Error(error)) => return Err(error),
-            Ok(()) => {}
+        match fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(Errno::AGAIN | Errno::ACCESS) => return Ok(None),
+            locked => locked?,
         }
         if !is_same(&lock, &path)? {
             return Ok(None);
@@ -286,6 +289,39 @@ impl Container {
 mod tests {
     use super::*;
 
+    /// Another process that holds a container's lock until it is dropped.
+    struct Holder(rustix::process::Pid);
+
+    impl Holder {
+        fn of(container: Container) -> Self {
+            let path = container.store.lock_path(&container.id);
+            drop(container);
+            let lock = OpenOptions::new().write(true).open(path).unwrap();
+            let (told, tell) = rustix::pipe::pipe().unwrap();
+            match pipkin::sys::spawn::fork().unwrap() {
+                pipkin::sys::spawn::Fork::Child => {
+                    // System calls alone: this is a copy of a process with threads.
+                    let locked = fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
+                    rustix::io::write(&tell, &[u8::from(locked)]).unwrap_or(0);
+                    rustix::event::pause();
+                    pipkin::sys::process::exit(0)
+                }
+                pipkin::sys::spawn::Fork::Parent(pid) => {
+                    let mut locked = [0];
+                    assert_eq!((rustix::io::read(&told, &mut locked), locked), (Ok(1), [1]));
+                    Self(pid)
+                }
+            }
+        }
+    }
+
+    impl Drop for Holder {
+        fn drop(&mut self) {
+            pipkin::sys::signal::kill(self.0.as_raw_nonzero().get(), 9).unwrap();
+            rustix::process::waitpid(Some(self.0), rustix::process::WaitOptions::empty()).unwrap();
+        }
+    }
+
     struct Temporary(Store);
 
     impl Temporary {
@@ -354,6 +390,7 @@ mod tests {
     fn only_the_dead_are_reclaimed() {
         let t = Temporary::new("reclaim");
         let alive = t.0.create(Id::from_random(1), record("", Status::Running, true)).unwrap();
+        let alive = Holder::of(alive);
         let leave = |id, record: Record| {
             let mut container =
                 t.0.create(Id::from_random(id), Record { name: String::new(), ..record.clone() }).unwrap();
@@ -374,6 +411,7 @@ mod tests {
         assert!(t.0.find("early").is_err());
         assert_eq!(t.0.ids().unwrap().len(), 3);
         assert_eq!(t.0.read(&Id::from_random(3)).unwrap().unwrap().status, Status::Exited);
-        alive.remove().unwrap();
+        drop(alive);
+        assert!(t.0.adopt(&Id::from_random(1)).unwrap().is_some());
     }
 }

@@ -15,6 +15,12 @@
 //! command cannot recognise. The lock comes first and goes last: whatever belongs to an id whose lock is free or
 //! missing is garbage. Liveness is the lock itself, which the kernel releases with its holder; a pid is only shown.
 //!
+//! The lock is a record lock (fcntl_locking(2)): it belongs to one process, not to the descriptor, so that a child
+//! that still has a copy of that does not keep a dead container looking alive.
+//!
+//! Dangers: a process gives up such a lock when it closes any descriptor of the file, and its own lock never stands
+//! in its way. Whoever forks a supervisor takes the lock after the fork.
+//!
 //! It does not kill, and it knows nothing of cgroups: [`Store::reclaim`] is told how to take those away.
 
 mod container;

@@ -1,12 +1,77 @@
 //! Pipkin killed at each of its steps: what the next command finds, it takes away.
 
-use crate::harness::{Case, Footprint, Terminal, cases, reap_orphans, run};
+use crate::harness::{Case, Footprint, Run, Terminal, cases, reap_orphans, run};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
         Nothing,
-        [killed_while_the_command_runs, killed_with_a_name, killed_many_at_once, killed_on_a_terminal,]
+        [
+            killed_at_each_step_of_the_host,
+            killed_at_each_step_of_the_child,
+            killed_at_each_step_of_a_full_container,
+            the_child_killed_at_each_of_its_steps,
+            killed_while_the_command_runs,
+            killed_with_a_name,
+            killed_many_at_once,
+            killed_on_a_terminal,
+        ]
     )
+}
+
+/// More steps than any list here has.
+const STEPS: usize = 200;
+
+/// Options that give the plan most kinds of steps.
+const FULL: &str =
+    "--hostname pot --domainname kitchen --tmpfs /x -v /etc:/y:ro --ephemeral --read-only -w /made
+    --ulimit nofile=64 --oom-score-adj 5 --sysctl kernel.shmmni=9 --device /dev/kmsg -u nobody";
+
+/// Kills Pipkin before each step of `side`'s list in turn, until there is none of that index. Gives their number.
+fn kill_at_each_step(run_with: &Run, side: &str) -> usize {
+    for step in 0..STEPS {
+        let before = Footprint::take();
+        let container = run_with.clone().paused(side, step).start(&["true"]);
+        if !container.tells("paused") {
+            container.wait().prints("");
+            return step;
+        }
+        container.kill();
+        run("").command(&["true"]).prints("");
+        reap_orphans();
+        before.assert_unchanged();
+    }
+    panic!("more than {STEPS} steps");
+}
+
+fn killed_at_each_step_of_the_host() {
+    let steps = kill_at_each_step(&run(""), "HOST");
+    assert!(steps >= 3, "{steps}");
+}
+
+fn killed_at_each_step_of_the_child() {
+    let steps = kill_at_each_step(&run(""), "CHILD");
+    assert!(steps >= 40, "{steps}");
+}
+
+fn killed_at_each_step_of_a_full_container() {
+    assert!(kill_at_each_step(&run(FULL), "HOST") >= 3);
+    assert!(kill_at_each_step(&run(FULL), "CHILD") >= 40);
+}
+
+fn the_child_killed_at_each_of_its_steps() {
+    for step in 0..STEPS {
+        let before = Footprint::take();
+        let container = run("").paused("CHILD", step).start(&["true"]);
+        if !container.tells("paused") {
+            container.wait().prints("");
+            return;
+        }
+        pipkin::sys::signal::kill(container.container_pid(), 9).unwrap();
+        let outcome = container.wait();
+        assert_ne!(outcome.status.code(), Some(0), "{outcome}");
+        before.assert_unchanged();
+    }
+    panic!("more than {STEPS} steps");
 }
 
 fn killed_while_the_command_runs() {

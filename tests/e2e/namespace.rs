@@ -11,6 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
             all_but_user_and_time_are_its_own,
             time_on_request,
             shared_with_the_host_on_request,
+            joined_by_path,
             its_process_is_pid_1,
             it_sees_no_process_of_the_host,
             hostname_as_asked,
@@ -64,6 +65,21 @@ fn time_on_request() {
 fn shared_with_the_host_on_request() {
     let options = "--net host --pid host --ipc host --uts host --cgroupns host";
     assert_shared(&inside(run(options)), &["cgroup", "ipc", "net", "pid", "time", "user", "uts"]);
+}
+
+fn joined_by_path() {
+    let first = run("--hostname first").start_sh("echo here; exec sleep 1000");
+    first.expect("here");
+    let path = format!("/proc/{}/ns", first.container_pid());
+    let link = |kind: &str| fs::read_link(format!("{path}/{kind}")).unwrap().display().to_string();
+    let kinds = [("net", "--net"), ("ipc", "--ipc"), ("uts", "--uts"), ("pid", "--pid")];
+    for (kind, option) in kinds {
+        let found = inside(run(&format!("{option} ns:{path}/{kind}")));
+        assert_eq!(found[kind], link(kind));
+        assert_ne!(found["mnt"], link("mnt"));
+    }
+    run(&format!("--uts ns:{path}/uts")).sh("hostname").prints("first\n");
+    first.kill_and_clean();
 }
 
 fn its_process_is_pid_1() {

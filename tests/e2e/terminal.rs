@@ -69,7 +69,8 @@ fn the_interrupt_key_interrupts_inside() {
     let mut terminal = Terminal::open();
     let shell = terminal.start(&run("-it"), &SHELL);
     terminal.expect("/ # ");
-    terminal.enter("echo s''tarted; sleep 1000\r");
+    // As below: the job itself says when the key will be its own.
+    terminal.enter("sh -c \"echo s''tarted; exec sleep 1000\"\r");
     terminal.expect("started\r\n");
     terminal.enter("\x03");
     terminal.expect("/ # ");
