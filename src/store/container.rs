@@ -94,7 +94,7 @@ impl Store {
         let path = self.lock_path(id);
         for _ in 0..100 {
             let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
-            fcntl_lock(&lock, FlockOperation::LockExclusive)?;
+            fcntl_lock(&lock, FlockOperation::LockExclusive).map_err(from_errno)?;
             if is_same(&lock, &path)? {
                 return Ok(lock);
             }
@@ -170,7 +170,7 @@ impl Store {
         };
         match fcntl_lock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Err(Errno::AGAIN | Errno::ACCESS) => return Ok(None),
-            locked => locked?,
+            locked => locked.map_err(from_errno)?,
         }
         if !is_same(&lock, &path)? {
             return Ok(None);
@@ -214,6 +214,10 @@ impl Store {
         }
         container.write(Record { status: Status::Exited, exit: None, ..container.record.clone() })
     }
+}
+
+fn from_errno(errno: Errno) -> io::Error {
+    io::Error::from_raw_os_error(errno.raw_os_error())
 }
 
 fn is_same(file: &File, path: &Path) -> io::Result<bool> {
