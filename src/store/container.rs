@@ -2,10 +2,12 @@
 
 use super::record::{Record, Status};
 use pipkin::spec::Id;
-use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::fd::OwnedFd;
+use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_lock};
 use rustix::io::Errno;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, ErrorKind, Read, Write};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
@@ -24,7 +26,7 @@ pub(crate) struct Container {
     pub(crate) id: Id,
     /// Its record as last written.
     pub(crate) record: Record,
-    lock: File,
+    lock: OwnedFd,
 }
 
 impl Store {
@@ -90,10 +92,10 @@ impl Store {
 
     /// Creates and locks the lock file. A sweep may take it away between the two, and is then outrun by trying
     /// again.
-    fn take_new_lock(&self, id: &Id) -> io::Result<File> {
+    fn take_new_lock(&self, id: &Id) -> io::Result<OwnedFd> {
         let path = self.lock_path(id);
         for _ in 0..100 {
-            let lock = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
+            let lock = open_lock(&path, OFlags::CREATE | OFlags::EXCL)?;
             fcntl_lock(&lock, FlockOperation::LockExclusive).map_err(from_errno)?;
             if is_same(&lock, &path)? {
                 return Ok(lock);
@@ -164,7 +166,7 @@ impl Store {
     /// Those of opening and locking.
     pub(crate) fn adopt(&self, id: &Id) -> io::Result<Option<Container>> {
         let path = self.lock_path(id);
-        let lock = match OpenOptions::new().write(true).open(&path) {
+        let lock = match open_lock(&path, OFlags::empty()) {
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             lock => lock?,
         };
@@ -220,10 +222,15 @@ fn from_errno(errno: Errno) -> io::Error {
     io::Error::from_raw_os_error(errno.raw_os_error())
 }
 
-fn is_same(file: &File, path: &Path) -> io::Result<bool> {
-    let held = file.metadata()?;
+fn open_lock(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {
+    let flags = flags | OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::open(path.as_os_str().as_bytes(), flags, Mode::RUSR | Mode::WUSR).map_err(from_errno)
+}
+
+fn is_same(file: &OwnedFd, path: &Path) -> io::Result<bool> {
+    let held = rustix::fs::fstat(file).map_err(from_errno)?;
     match fs::metadata(path) {
-        Ok(named) => Ok((held.dev(), held.ino()) == (named.dev(), named.ino())),
+        Ok(named) => Ok((held.st_dev, held.st_ino) == (named.dev(), named.ino())),
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
         Err(error) => Err(error),
     }
@@ -300,7 +307,7 @@ mod tests {
         fn of(container: Container) -> Self {
             let path = container.store.lock_path(&container.id);
             drop(container);
-            let lock = OpenOptions::new().write(true).open(path).unwrap();
+            let lock = open_lock(&path, OFlags::empty()).unwrap();
             let (told, tell) = rustix::pipe::pipe().unwrap();
             match pipkin::sys::spawn::fork().unwrap() {
                 pipkin::sys::spawn::Fork::Child => {
