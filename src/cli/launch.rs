@@ -2,7 +2,7 @@
 
 use super::ExitCode;
 use super::message::{Failure, reason};
-use crate::store::{Record, Status, Store};
+use crate::store::{Record, Status, Store, now_ns, process};
 use pipkin::host::{Ended, Host, remove_group};
 use pipkin::plan::{Plan, Step};
 use pipkin::spec::{Account, Id, Spec};
@@ -25,25 +25,31 @@ pub(crate) fn launch(
     store: &Store,
     spec: &Spec<'_>,
     plan: &Plan<'_>,
-    record: Record,
+    mut record: Record,
 ) -> Result<ExitCode, Failure> {
     // What is made for the container has the mode it is given, whatever the caller's own files get.
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     sweep(store);
     let (remove, name) = (record.remove, record.name.clone());
+    record.supervisor = rustix::process::getpid().as_raw_nonzero().get();
+    record.supervisor_start = process::start_of(record.supervisor).unwrap_or(0);
     let mut container = store.create(spec.id, record).map_err(|error| cannot_create(&error, spec, &name))?;
     let ended = run(spec, plan, &mut |pid| {
-        let running = Record { status: Status::Running, pid, ..container.record.clone() };
-        container
-            .write(running)
-            .map_err(|error| pipkin::error::Error::new("write the record", errno_of(&error)))
+        let record = &mut container.record;
+        (record.status, record.pid) = (Status::Running, pid);
+        record.pid_start = process::start_of(pid).unwrap_or(0);
+        record.started_ns = now_ns();
+        container.save().map_err(|error| pipkin::error::Error::new("write the record", errno_of(&error)))
     });
     let keep = ended.as_ref().ok().filter(|ended| ended.failure.is_none() && !remove);
     let stored = match keep {
         Some(ended) => {
-            let exited =
-                Record { status: Status::Exited, exit: Some(ended.status), ..container.record.clone() };
-            container.write(exited)
+            let record = &mut container.record;
+            (record.status, record.exit) = (Status::Exited, Some(ended.status));
+            record.signal = ended.signal.unwrap_or(0);
+            record.oom_kills = ended.oom_kills;
+            record.finished_ns = now_ns();
+            container.save()
         }
         None => container.remove(),
     };

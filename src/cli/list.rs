@@ -4,11 +4,10 @@ use super::argv::Sorted;
 use super::launch::{end, errno_of};
 use super::message::{Failure, escape};
 use super::{ExitCode, Outcome, open_store};
-use crate::store::{Record, Status};
+use crate::store::{Record, Status, now_ns};
 use pipkin::spec::Id;
 use std::ffi::OsStr;
 use std::io::Write;
-use std::time::{Duration, SystemTime};
 
 /// Longest command shown.
 const COMMAND_WIDTH: usize = 30;
@@ -94,10 +93,8 @@ fn shorten(text: &OsStr, most: usize) -> Vec<u8> {
 }
 
 /// How long ago, in the largest unit that fits.
-fn age(created_ns: u128) -> String {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_nanos());
-    let seconds =
-        Duration::from_nanos(u64::try_from(now.saturating_sub(created_ns)).unwrap_or(u64::MAX)).as_secs();
+fn age(created_ns: u64) -> String {
+    let seconds = now_ns().saturating_sub(created_ns) / 1_000_000_000;
     let units = [(86_400, "days"), (3_600, "hours"), (60, "minutes")];
     let (size, unit) = units.into_iter().find(|(size, _)| seconds >= 2 * size).unwrap_or((1, "seconds"));
     [&(seconds / size).to_string(), " ", unit, " ago"].concat()

@@ -78,10 +78,9 @@ impl Store {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
         let lock = self.take_new_lock(&id)?;
-        let mut container =
-            Container { store: self.clone(), id, record: Record { name: String::new(), ..record }, lock };
-        let filled = container.fill(&record.name);
-        match filled {
+        let mut container = Container { store: self.clone(), id, record, lock };
+        let name = std::mem::take(&mut container.record.name);
+        match container.fill(name) {
             Ok(()) => Ok(container),
             Err(error) => {
                 container.remove()?;
@@ -177,17 +176,8 @@ impl Store {
         if !is_same(&lock, &path)? {
             return Ok(None);
         }
-        let unknown = Record {
-            name: String::new(),
-            image: Default::default(),
-            command: Default::default(),
-            status: Status::Creating,
-            pid: 0,
-            created_ns: 0,
-            exit: None,
-            remove: true,
-        };
-        let record = self.read(id)?.unwrap_or(unknown);
+        let unknown = || Record { remove: true, ..Record::default() };
+        let record = self.read(id)?.unwrap_or_else(unknown);
         Ok(Some(Container { store: self.clone(), id: *id, record, lock }))
     }
 
@@ -214,7 +204,8 @@ impl Store {
         if container.record.remove || container.record.status == Status::Creating {
             return container.remove();
         }
-        container.write(Record { status: Status::Exited, exit: None, ..container.record.clone() })
+        container.record.status = Status::Exited;
+        container.save()
     }
 }
 
@@ -245,12 +236,13 @@ fn gone(done: io::Result<()>) -> io::Result<()> {
 }
 
 impl Container {
-    fn fill(&mut self, name: &str) -> io::Result<()> {
+    fn fill(&mut self, name: String) -> io::Result<()> {
         // Without a name there is nothing yet that the lock does not say. With one, the record comes before the link,
         // so that whoever cleans up after us knows of it.
         if !name.is_empty() {
-            self.write(Record { name: name.to_owned(), ..self.record.clone() })?;
-            symlink(self.id.as_str(), self.store.name_path(name))?;
+            self.record.name = name;
+            self.save()?;
+            symlink(self.id.as_str(), self.store.name_path(&self.record.name))?;
         }
         let layer = self.store.layer(&self.id);
         DirBuilder::new().mode(0o700).create(&layer)?;
@@ -258,19 +250,17 @@ impl Container {
         DirBuilder::new().mode(0o700).create(layer.join("work"))
     }
 
-    /// Replaces the record, whole.
+    /// Replaces the record on disk by the present one, whole.
     ///
     /// # Errors
-    /// Those of writing and renaming; the former record then stands.
-    pub(crate) fn write(&mut self, record: Record) -> io::Result<()> {
+    /// Those of writing and renaming; on disk the former record then stands.
+    pub(crate) fn save(&mut self) -> io::Result<()> {
         let path = self.store.record_path(&self.id);
         let temporary = path.with_file_name([self.id.as_str(), ".new"].concat());
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&record.encode())?;
-        fs::rename(&temporary, path)?;
-        self.record = record;
-        Ok(())
+        file.write_all(&self.record.encode())?;
+        fs::rename(&temporary, path)
     }
 
     /// Takes it away, the lock last. Nothing of it may run any more.
@@ -361,10 +351,9 @@ mod tests {
             image: "alpine".into(),
             command: "true".into(),
             status,
-            pid: 0,
             created_ns: 1,
-            exit: None,
             remove,
+            ..Record::default()
         }
     }
 
@@ -405,7 +394,8 @@ mod tests {
         let leave = |id, record: Record| {
             let mut container =
                 t.0.create(Id::from_random(id), Record { name: String::new(), ..record.clone() }).unwrap();
-            container.write(record).unwrap();
+            container.record = record;
+            container.save().unwrap();
         };
         leave(2, record("", Status::Running, true));
         leave(3, record("", Status::Running, false));

@@ -24,7 +24,14 @@
 //! It does not kill, and it knows nothing of cgroups: [`Store::reclaim`] is told how to take those away.
 
 mod container;
+pub(crate) mod process;
 mod record;
 
 pub(crate) use container::Store;
 pub(crate) use record::{Record, Status};
+
+/// Nanoseconds since 1970.
+pub(crate) fn now_ns() -> u64 {
+    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
+}

@@ -1,4 +1,20 @@
-//! The record of one container: lines of `key=value`, keys known, values escaped.
+//! The record of one container: lines of `key=value`, values escaped.
+//!
+//! The keys of [`FIELDS`] have a place of their own in [`Record`]; every other key is kept, in order and as often as it
+//! stands there, in the open section, so that other rooms add facts without touching this file and a record of a
+//! later version loses nothing when it passes through here. What is zero or empty is not written. Keys of the open
+//! section begin with what they are about:
+//!
+//! | key | what |
+//! |---|---|
+//! | `label` | one label, `NAME=VALUE`; any number of them |
+//! | `mount` | one mount asked for, `SOURCE:TARGET:OPTIONS` |
+//! | `limit.FILE` | the value written to that file of its cgroup |
+//! | `log.size`, `log.files` | when its log is rotated, in bytes, and how many files are kept |
+//! | `network.NAME` | what it has on the network; `inspect` shows it by that name |
+//! | `exec.NAME` | what a further process in it is made of; lists repeat the key |
+//!
+//! Version 1 stays as long as a reader that does not know a new key is right without it.
 
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -7,28 +23,44 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 const VERSION: &[u8] = b"1";
 
 /// Where a container is in its life.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Status {
     /// Being made.
+    #[default]
     Creating,
     /// Its process runs.
     Running,
+    /// Its processes stand still.
+    Paused,
+    /// Its process has ended, and will be started again.
+    Restarting,
     /// Its process has ended.
     Exited,
 }
 
 impl Status {
-    const ALL: [(&'static str, Self); 3] =
-        [("creating", Self::Creating), ("running", Self::Running), ("exited", Self::Exited)];
+    /// All of them, with their words.
+    pub(crate) const ALL: [(&'static str, Self); 5] = [
+        ("creating", Self::Creating),
+        ("running", Self::Running),
+        ("paused", Self::Paused),
+        ("restarting", Self::Restarting),
+        ("exited", Self::Exited),
+    ];
 
     /// The word for it.
     pub(crate) fn as_str(self) -> &'static str {
         Self::ALL.iter().find(|(_, status)| *status == self).map_or("", |(word, _)| word)
     }
+
+    /// Whether it has processes.
+    pub(crate) fn is_alive(self) -> bool {
+        matches!(self, Self::Running | Self::Paused)
+    }
 }
 
 /// What is kept of a container.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
 pub(crate) struct Record {
     /// Its name; empty when it has none.
     pub(crate) name: String,
@@ -36,77 +68,218 @@ pub(crate) struct Record {
     pub(crate) image: OsString,
     /// The command and its arguments, for showing, joined by spaces.
     pub(crate) command: OsString,
+    /// Its host name; empty when it has that of the host.
+    pub(crate) hostname: String,
     /// Where it is in its life.
     pub(crate) status: Status,
     /// Pid of its first process on the host; 0 before it has one.
     pub(crate) pid: i32,
+    /// When that process was made, in clock ticks since boot: field 22 of `/proc/PID/stat`.
+    pub(crate) pid_start: u64,
+    /// Pid of its supervisor.
+    pub(crate) supervisor: i32,
+    /// When that was made, in clock ticks since boot.
+    pub(crate) supervisor_start: u64,
     /// When it was made, in nanoseconds since 1970.
-    pub(crate) created_ns: u128,
+    pub(crate) created_ns: u64,
+    /// When its process last began, in nanoseconds since 1970.
+    pub(crate) started_ns: u64,
+    /// When that ended, in nanoseconds since 1970.
+    pub(crate) finished_ns: u64,
     /// Exit status once it has exited; `None` when nobody saw it.
     pub(crate) exit: Option<u8>,
+    /// The signal that killed its process; 0 when none did.
+    pub(crate) signal: i32,
+    /// Why it could not be started again, or what went wrong with it.
+    pub(crate) error: String,
+    /// How many of its processes the kernel has killed for want of memory.
+    pub(crate) oom_kills: u64,
+    /// When it is started again: empty or `no`, `on-failure[:N]`, `always`, `unless-stopped`.
+    pub(crate) restart: String,
+    /// How often that was done.
+    pub(crate) restarts: u64,
+    /// The signal that asks it to end; 0 for TERM.
+    pub(crate) stop_signal: i32,
+    /// How long it may take after that, in milliseconds; `None` for the default.
+    pub(crate) stop_timeout_ms: Option<u64>,
+    /// What its health command last said: `starting`, `healthy`, `unhealthy`; empty when it has none.
+    pub(crate) health: String,
+    /// Bytes of output that could not be written to its log.
+    pub(crate) lost_bytes: u64,
+    /// Whether it runs without the command that made it, under a supervisor that keeps its log.
+    pub(crate) detached: bool,
     /// Whether it goes away when it ends.
     pub(crate) remove: bool,
+    /// The open section.
+    pub(crate) others: Vec<(String, Vec<u8>)>,
+}
+
+/// The place of a value in a [`Record`].
+enum Place<'r> {
+    Text(&'r mut String),
+    Bytes(&'r mut OsString),
+    Status(&'r mut Status),
+    Signed(&'r mut i32),
+    Number(&'r mut u64),
+    Code(&'r mut Option<u8>),
+    Span(&'r mut Option<u64>),
+    Switch(&'r mut bool),
+}
+
+/// A key and its place.
+type Field = (&'static str, fn(&mut Record) -> Place<'_>);
+
+/// In the order of writing.
+const FIELDS: [Field; 25] = [
+    ("name", |record| Place::Text(&mut record.name)),
+    ("image", |record| Place::Bytes(&mut record.image)),
+    ("command", |record| Place::Bytes(&mut record.command)),
+    ("hostname", |record| Place::Text(&mut record.hostname)),
+    ("status", |record| Place::Status(&mut record.status)),
+    ("pid", |record| Place::Signed(&mut record.pid)),
+    ("pid_start", |record| Place::Number(&mut record.pid_start)),
+    ("supervisor", |record| Place::Signed(&mut record.supervisor)),
+    ("supervisor_start", |record| Place::Number(&mut record.supervisor_start)),
+    ("created_ns", |record| Place::Number(&mut record.created_ns)),
+    ("started_ns", |record| Place::Number(&mut record.started_ns)),
+    ("finished_ns", |record| Place::Number(&mut record.finished_ns)),
+    ("exit", |record| Place::Code(&mut record.exit)),
+    ("signal", |record| Place::Signed(&mut record.signal)),
+    ("error", |record| Place::Text(&mut record.error)),
+    ("oom_kills", |record| Place::Number(&mut record.oom_kills)),
+    ("restart", |record| Place::Text(&mut record.restart)),
+    ("restarts", |record| Place::Number(&mut record.restarts)),
+    ("stop_signal", |record| Place::Signed(&mut record.stop_signal)),
+    ("stop_timeout_ms", |record| Place::Span(&mut record.stop_timeout_ms)),
+    ("health", |record| Place::Text(&mut record.health)),
+    ("lost_bytes", |record| Place::Number(&mut record.lost_bytes)),
+    ("detached", |record| Place::Switch(&mut record.detached)),
+    ("remove", |record| Place::Switch(&mut record.remove)),
+    // Without this last line the record is not whole.
+    (END, |record| Place::Text(&mut record.name)),
+];
+
+/// The key of the last line.
+const END: &str = "end";
+
+impl Place<'_> {
+    /// The value as it is written; empty for what is not.
+    fn text(&self) -> Vec<u8> {
+        let number = |number: u64| if number == 0 { Vec::new() } else { number.to_string().into_bytes() };
+        match self {
+            Self::Text(text) => text.as_bytes().to_vec(),
+            Self::Bytes(bytes) => bytes.as_bytes().to_vec(),
+            Self::Status(status) => status.as_str().as_bytes().to_vec(),
+            Self::Signed(value) => number(u64::try_from(**value).unwrap_or(0)),
+            Self::Number(value) => number(**value),
+            Self::Code(value) => value.map(|value| value.to_string().into_bytes()).unwrap_or_default(),
+            Self::Span(value) => value.map(|value| value.to_string().into_bytes()).unwrap_or_default(),
+            Self::Switch(value) => number(u64::from(**value)),
+        }
+    }
+
+    /// Takes a value that was read; `None` when it cannot be one.
+    fn take(self, value: Vec<u8>) -> Option<()> {
+        if let Self::Bytes(place) = self {
+            *place = OsString::from_vec(value);
+            return Some(());
+        }
+        let text = String::from_utf8(value).ok()?;
+        let number = || text.parse::<u64>().ok();
+        match self {
+            Self::Bytes(_) => {}
+            Self::Status(place) => *place = Status::ALL.iter().find(|(word, _)| *word == text)?.1,
+            Self::Signed(place) => *place = i32::try_from(number()?).ok()?,
+            Self::Number(place) => *place = number()?,
+            Self::Code(place) => *place = Some(u8::try_from(number()?).ok()?),
+            Self::Span(place) => *place = Some(number()?),
+            Self::Switch(place) => *place = number()? != 0,
+            Self::Text(place) => *place = text,
+        }
+        Some(())
+    }
 }
 
 impl Record {
     /// As text.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(256);
-        let mut line = |key: &str, value: &[u8]| {
-            out.extend_from_slice(key.as_bytes());
-            out.push(b'=');
-            for byte in value {
-                match byte {
-                    b'\n' => out.extend_from_slice(b"\\n"),
-                    b'\\' => out.extend_from_slice(b"\\\\"),
-                    _ => out.push(*byte),
-                }
+    pub(crate) fn encode(&mut self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(512);
+        line(&mut out, "version", VERSION);
+        for (key, place) in FIELDS.iter().filter(|(key, _)| *key != END) {
+            let value = place(self).text();
+            if !value.is_empty() {
+                line(&mut out, key, &value);
             }
-            out.push(b'\n');
-        };
-        line("version", VERSION);
-        line("name", self.name.as_bytes());
-        line("image", self.image.as_bytes());
-        line("command", self.command.as_bytes());
-        line("status", self.status.as_str().as_bytes());
-        line("pid", self.pid.to_string().as_bytes());
-        line("created_ns", self.created_ns.to_string().as_bytes());
-        line("exit", self.exit.map(|exit| exit.to_string()).unwrap_or_default().as_bytes());
-        line("remove", if self.remove { b"1" } else { b"0" });
-        // Without this last line the record is not whole.
-        line("end", b"");
+        }
+        for (key, value) in &self.others {
+            line(&mut out, key, value);
+        }
+        line(&mut out, END, b"");
         out
     }
 
     /// From text; `None` for anything incomplete or of another version.
     pub(crate) fn decode(text: &[u8]) -> Option<Self> {
-        let fields: Vec<(&[u8], Vec<u8>)> = text
-            .split(|byte| *byte == b'\n')
-            .filter_map(|line| {
-                let cut = line.iter().position(|byte| *byte == b'=')?;
-                Some((line.get(..cut)?, unescape(line.get(cut + 1..)?)))
-            })
-            .collect();
-        let bytes =
-            |key: &str| fields.iter().find(|(name, _)| *name == key.as_bytes()).map(|(_, value)| value);
-        let text = |key: &str| bytes(key).and_then(|value| String::from_utf8(value.clone()).ok());
-        bytes("end")?;
-        if bytes("version")? != VERSION {
+        let mut record = Self::default();
+        let mut lines = text.split(|byte| *byte == b'\n').map(|line| {
+            let cut = line.iter().position(|byte| *byte == b'=')?;
+            Some((line.get(..cut)?, line.get(cut + 1..)?))
+        });
+        if lines.next()?? != (b"version", VERSION) {
             return None;
         }
-        let status = text("status")?;
-        let exit = text("exit")?;
-        Some(Self {
-            name: text("name")?,
-            image: OsString::from_vec(bytes("image")?.clone()),
-            command: OsString::from_vec(bytes("command")?.clone()),
-            status: Status::ALL.iter().find(|(word, _)| *word == status)?.1,
-            pid: text("pid")?.parse().ok()?,
-            created_ns: text("created_ns")?.parse().ok()?,
-            exit: if exit.is_empty() { None } else { Some(exit.parse().ok()?) },
-            remove: text("remove")? == "1",
-        })
+        // The lines come in the order of the table: the search goes on where it last found something.
+        let mut place = 0;
+        for line in lines {
+            let (key, value) = line?;
+            let ahead = FIELDS.iter().skip(place).position(|(known, _)| known.as_bytes() == key);
+            let found = ahead.map(|ahead| place + ahead);
+            let found = found.or_else(|| FIELDS.iter().position(|(known, _)| known.as_bytes() == key));
+            match found.and_then(|found| FIELDS.get(found).map(|field| (found, field))) {
+                Some((_, (END, _))) => return Some(record),
+                Some((found, (_, field))) => {
+                    field(&mut record).take(unescape(value))?;
+                    place = found + 1;
+                }
+                None => record.others.push((String::from_utf8(key.to_vec()).ok()?, unescape(value))),
+            }
+        }
+        None
     }
+
+    /// The values of `key` in the open section, in order.
+    pub(crate) fn all(&self, key: &str) -> impl Iterator<Item = &[u8]> {
+        self.others.iter().filter(move |(known, _)| known == key).map(|(_, value)| value.as_slice())
+    }
+
+    /// The first value of `key` in the open section.
+    pub(crate) fn get(&self, key: &str) -> Option<&[u8]> {
+        self.all(key).next()
+    }
+
+    /// Adds a line to the open section.
+    pub(crate) fn add(&mut self, key: &str, value: &[u8]) {
+        self.others.push((key.to_owned(), value.to_vec()));
+    }
+
+    /// Makes `value` the only one of `key` in the open section.
+    pub(crate) fn set(&mut self, key: &str, value: &[u8]) {
+        self.others.retain(|(known, _)| known != key);
+        self.add(key, value);
+    }
+}
+
+fn line(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+    out.extend_from_slice(key.as_bytes());
+    out.push(b'=');
+    for byte in value {
+        match byte {
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            _ => out.push(*byte),
+        }
+    }
+    out.push(b'\n');
 }
 
 fn unescape(value: &[u8]) -> Vec<u8> {
@@ -136,18 +309,30 @@ mod tests {
             command: "sh -c 'a\nb'".into(),
             status: Status::Running,
             pid: 42,
-            created_ns: u128::MAX,
-            exit: None,
+            pid_start: 7,
+            created_ns: u64::MAX,
+            stop_timeout_ms: Some(0),
             remove: true,
+            others: vec![("label".into(), b"a=b".to_vec()), ("label".into(), b"\n".to_vec())],
+            ..Record::default()
         }
     }
 
     #[test]
     fn records_survive_the_disk() {
-        let running = record();
+        let mut running = record();
         assert_eq!(Record::decode(&running.encode()), Some(running.clone()));
-        let exited = Record { status: Status::Exited, exit: Some(137), remove: false, ..running };
+        let mut exited = Record { status: Status::Exited, exit: Some(0), remove: false, ..running };
         assert_eq!(Record::decode(&exited.encode()), Some(exited));
+        let mut empty = Record::default();
+        assert_eq!(Record::decode(&empty.encode()), Some(empty));
+    }
+
+    #[test]
+    fn every_field_has_its_own_key() {
+        for (place, (key, _)) in FIELDS.iter().enumerate() {
+            assert_eq!(FIELDS.iter().position(|(other, _)| other == key), Some(place), "{key}");
+        }
     }
 
     #[test]
@@ -162,5 +347,23 @@ mod tests {
     fn another_version_is_left_alone() {
         let text = String::from_utf8_lossy(&record().encode()).replace("version=1", "version=2");
         assert_eq!(Record::decode(text.as_bytes()), None);
+    }
+
+    #[test]
+    fn what_is_not_known_is_kept() {
+        let text = b"version=1\nfuture=x\nname=web\nstatus=paused\nfuture=y=\\nz\nend=\n";
+        let mut read = Record::decode(text).unwrap();
+        assert_eq!((read.name.as_str(), read.status), ("web", Status::Paused));
+        assert!(read.all("future").eq([&b"x"[..], b"y=\nz"]));
+        assert_eq!(Record::decode(&read.encode()), Some(read.clone()));
+        read.set("future", b"1");
+        assert!(read.all("future").eq([&b"1"[..]]) && read.get("past").is_none());
+    }
+
+    #[test]
+    fn a_value_that_cannot_be_is_no_record() {
+        for bad in ["pid=x", "exit=256", "status=flying", "pid=-1", "no equals sign"] {
+            assert_eq!(Record::decode(format!("version=1\n{bad}\nend=\n").as_bytes()), None, "{bad}");
+        }
     }
 }

@@ -30,12 +30,11 @@ use super::argv::Sorted;
 use super::launch::launch;
 use super::message::Failure;
 use super::{Outcome, open_store};
-use crate::store::{Record, Status};
+use crate::store::Record;
 use pipkin::plan::{Plan, resolve};
 use pipkin::spec::Id;
 use quantity::Why;
 use request::{Directories, Request};
-use std::time::SystemTime;
 
 /// A checked value, or the failure to show.
 type Checked<T> = Result<T, Failure>;
@@ -77,16 +76,14 @@ fn random_id() -> Checked<Id> {
 }
 
 fn record(request: &Request<'_>) -> Record {
-    let since_1970 = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     Record {
         name: request.name.to_owned(),
         image: request.image.to_owned(),
         command: request.command(),
-        status: Status::Creating,
-        pid: 0,
-        created_ns: since_1970.map_or(0, |since| since.as_nanos()),
-        exit: None,
+        hostname: request.spec.hostname.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
+        created_ns: crate::store::now_ns(),
         remove: request.remove,
+        ..Record::default()
     }
 }
 
