@@ -26,7 +26,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
         let record = store.read(&id).map_err(|error| unreadable(&error))?;
         found.extend(record.map(|record| (id, record)));
     }
-    found.retain(|(_, record)| sorted.has("--all") || record.status == Status::Running);
+    found.retain(|(_, record)| sorted.has("--all") || record.status.is_alive());
     found.sort_by_key(|(_, record)| std::cmp::Reverse(record.created_ns));
     let mut out = Vec::new();
     if !sorted.has("--quiet") {
@@ -70,7 +70,7 @@ fn cells(id: &Id, record: &Record) -> [Vec<u8>; 7] {
         (Status::Exited, None) => "exited (?)".to_owned(),
         (status, _) => status.as_str().to_owned(),
     };
-    let pid = if record.status == Status::Running { record.pid.to_string() } else { "-".to_owned() };
+    let pid = if record.status.is_alive() { record.pid.to_string() } else { "-".to_owned() };
     [
         id.as_str().into(),
         shorten(&record.image, WIDTHS[1] - 2),

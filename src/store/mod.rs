@@ -24,7 +24,9 @@
 //! It does not kill, and it knows nothing of cgroups: [`Store::reclaim`] is told how to take those away.
 
 mod container;
+#[allow(dead_code, reason = "verbs that come next use the rest")]
 pub(crate) mod process;
+#[allow(dead_code, reason = "verbs that come next use the rest")]
 mod record;
 
 pub(crate) use container::Store;
