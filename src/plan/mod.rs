@@ -52,12 +52,13 @@ pub struct Plan<'a> {
 pub fn resolve<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Result<(), Conflict> {
     check(spec, facts)?;
     plan_host(spec, facts, plan)?;
-    let mut child = Child { steps: &mut plan.child, slots: 0 };
-    child.enter(spec, facts)?;
-    child.build_root(spec)?;
-    child.fill_root(spec, facts)?;
-    child.close_root(spec)?;
-    child.become_process(spec)
+    let mut child = Child { steps: &mut plan.child, slots: 0, full: None };
+    child.enter(spec, facts);
+    child.build_root(spec);
+    child.fill_root(spec, facts);
+    child.close_root(spec);
+    child.become_process(spec);
+    child.full.map_or(Ok(()), |what| Err(Conflict::full(what)))
 }
 
 fn check(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> {
@@ -145,97 +146,94 @@ fn plan_host<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Res
     push(HostStep::Supervise)
 }
 
-/// The child's list under construction.
+/// The child's list under construction. What did not fit is remembered and told once, at the end, so that no step's
+/// place in the order is hidden among checks.
 struct Child<'p, 'a> {
     steps: &'p mut heapless::Vec<Step<'a>, STEPS>,
     slots: u8,
+    full: Option<&'static str>,
 }
 
 impl<'a> Child<'_, 'a> {
-    fn push(&mut self, step: Step<'a>) -> Result<(), Conflict> {
-        self.steps.push(step).map_err(|_| Conflict::full("mount and prepare"))
+    #[inline(never)]
+    fn push(&mut self, step: Step<'a>) {
+        if self.steps.push(step).is_err() {
+            self.full = Some("mount and prepare");
+        }
     }
 
-    fn slot(&mut self) -> Result<u8, Conflict> {
+    fn slot(&mut self) -> u8 {
         let slot = self.slots;
         if usize::from(slot) >= SLOTS {
-            return Err(Conflict::full("bind host paths"));
+            self.full = Some("bind host paths");
         }
         self.slots = slot.saturating_add(1);
-        Ok(slot)
+        slot
     }
 
     /// Into the namespaces, while the host's file system is still in sight.
-    fn enter(&mut self, spec: &Spec<'a>, facts: &HostFacts) -> Result<(), Conflict> {
-        self.push(Step::DieWithParent)?;
+    fn enter(&mut self, spec: &Spec<'a>, facts: &HostFacts) {
+        self.push(Step::DieWithParent);
         if spec.namespaces.user.is_some() {
-            self.push(Step::AwaitIdMaps)?;
+            self.push(Step::AwaitIdMaps);
         }
         if let Some(score) = spec.process.oom_score_adj {
-            self.push(Step::OomScoreAdj(score))?;
+            self.push(Step::OomScoreAdj(score));
         }
         for (slot, (kind, path)) in (0..).zip(joins(spec)) {
-            self.push(Step::JoinNamespace { kind, path, slot })?;
+            self.push(Step::JoinNamespace { kind, path, slot });
         }
         if facts.cgroup && spec.namespaces.cgroup == Join::New {
-            self.push(Step::UnshareCgroup)?;
+            self.push(Step::UnshareCgroup);
         }
-        Ok(())
     }
 
     /// Everything that needs host paths, up to the moment they are gone.
-    fn build_root(&mut self, spec: &Spec<'a>) -> Result<(), Conflict> {
+    fn build_root(&mut self, spec: &Spec<'a>) {
         if !spec.masked.is_empty() {
-            self.push(Step::OpenNull)?;
+            self.push(Step::OpenNull);
         }
         for mount in spec.mounts {
             if let Source::Bind { path, recursive } = mount.source {
-                let slot = self.slot()?;
-                self.push(Step::OpenSource { slot, path, recursive })?;
+                let slot = self.slot();
+                self.push(Step::OpenSource { slot, path, recursive });
             }
         }
         if spec.namespaces.user.is_some() {
             for device in devices(spec) {
-                let slot = self.slot()?;
-                self.push(Step::OpenSource { slot, path: device.path, recursive: false })?;
+                let slot = self.slot();
+                self.push(Step::OpenSource { slot, path: device.path, recursive: false });
             }
         }
         // Only now: a source taken while the mounts are still those of the host can go on sharing with it.
-        self.push(Step::IsolateMounts)?;
+        self.push(Step::IsolateMounts);
         let staging = spec.root.staging;
         match spec.root.source {
             RootSource::Layers { lower, upper, volatile } => {
-                self.push(Step::MountOverlay { lower, upper, volatile, staging })?;
+                self.push(Step::MountOverlay { lower, upper, volatile, staging });
             }
-            RootSource::Scratch => self.push(Step::MountScratch { staging })?,
+            RootSource::Scratch => self.push(Step::MountScratch { staging }),
         }
         self.push(Step::PivotRoot)
     }
 
     /// Mounts, devices and links, in the order that lets each find its place.
-    fn fill_root(&mut self, spec: &Spec<'a>, facts: &HostFacts) -> Result<(), Conflict> {
+    fn fill_root(&mut self, spec: &Spec<'a>, facts: &HostFacts) {
         let mut binds = 0;
         let early = |mount: &&Mount<'a>| is_dev(mount);
         let dev_at = spec.mounts.iter().position(|mount| early(&mount));
         for (place, mount) in spec.mounts.iter().enumerate() {
-            self.mount(mount, spec, facts, &mut binds)?;
+            self.mount(mount, spec, facts, &mut binds);
             if dev_at == Some(place) {
-                self.fill_dev(spec)?;
+                self.fill_dev(spec);
             }
         }
         for parameter in spec.sysctls {
-            self.push(Step::SetSysctl { name: parameter.name, value: parameter.value })?;
+            self.push(Step::SetSysctl { name: parameter.name, value: parameter.value });
         }
-        Ok(())
     }
 
-    fn mount(
-        &mut self,
-        mount: &Mount<'a>,
-        spec: &Spec<'a>,
-        facts: &HostFacts,
-        binds: &mut u8,
-    ) -> Result<(), Conflict> {
+    fn mount(&mut self, mount: &Mount<'a>, spec: &Spec<'a>, facts: &HostFacts, binds: &mut u8) {
         let Mount { target, attributes, propagation, .. } = *mount;
         match mount.source {
             Source::Bind { .. } => {
@@ -251,20 +249,19 @@ impl<'a> Child<'_, 'a> {
                 let kind = c"cgroup2";
                 self.push(Step::MountFileSystem { kind, options: &[], target, attributes, propagation })
             }
-            Source::Cgroup => Ok(()),
+            Source::Cgroup => {}
         }
     }
 
-    fn fill_dev(&mut self, spec: &Spec<'a>) -> Result<(), Conflict> {
+    fn fill_dev(&mut self, spec: &Spec<'a>) {
         let binds = spec.mounts.iter().filter(|mount| matches!(mount.source, Source::Bind { .. })).count();
         for (place, device) in devices(spec).enumerate() {
             if spec.namespaces.user.is_some() {
-                let slot =
-                    u8::try_from(binds.saturating_add(place)).map_err(|_| Conflict::full("bind devices"))?;
+                let slot = u8::try_from(binds.saturating_add(place)).unwrap_or(u8::MAX);
                 let attributes = crate::spec::Attributes::default();
-                self.push(Step::Attach { slot, target: device.path, attributes, propagation: None })?;
+                self.push(Step::Attach { slot, target: device.path, attributes, propagation: None });
             } else {
-                self.push(Step::MakeDevice(device))?;
+                self.push(Step::MakeDevice(device));
             }
         }
         for (target, path) in [
@@ -274,60 +271,58 @@ impl<'a> Child<'_, 'a> {
             (c"/proc/self/fd/2", c"/dev/stderr"),
             (c"pts/ptmx", c"/dev/ptmx"),
         ] {
-            self.push(Step::Link { target, path })?;
+            self.push(Step::Link { target, path });
         }
-        Ok(())
     }
 
     /// What hides and closes.
-    fn close_root(&mut self, spec: &Spec<'a>) -> Result<(), Conflict> {
+    fn close_root(&mut self, spec: &Spec<'a>) {
         if let Some(size) = spec.process.terminal {
-            self.push(Step::OpenTerminal(size))?;
+            self.push(Step::OpenTerminal(size));
         }
         for path in spec.readonly {
-            self.push(Step::MakeReadOnly(path))?;
+            self.push(Step::MakeReadOnly(path));
         }
         for path in spec.masked {
-            self.push(Step::Mask(path))?;
+            self.push(Step::Mask(path));
         }
         if let Some(name) = spec.hostname {
-            self.push(Step::SetHostname(name))?;
+            self.push(Step::SetHostname(name));
         }
         if let Some(name) = spec.domainname {
-            self.push(Step::SetDomainname(name))?;
+            self.push(Step::SetDomainname(name));
         }
         if spec.namespaces.network == Join::New {
-            self.push(Step::RaiseLoopback)?;
+            self.push(Step::RaiseLoopback);
         }
-        Ok(())
     }
 
     /// From the builder of a container to the process in it.
-    fn become_process(&mut self, spec: &Spec<'a>) -> Result<(), Conflict> {
+    fn become_process(&mut self, spec: &Spec<'a>) {
         let process = &spec.process;
-        self.push(Step::ChangeDirectory(process.cwd))?;
+        self.push(Step::ChangeDirectory(process.cwd));
         if spec.root.readonly {
-            self.push(Step::MakeRootReadOnly)?;
+            self.push(Step::MakeRootReadOnly);
         }
-        self.push(Step::AwaitHost)?;
-        self.push(Step::NewSession)?;
+        self.push(Step::AwaitHost);
+        self.push(Step::NewSession);
         if !process.stdin && process.terminal.is_none() {
-            self.push(Step::CloseStdin)?;
+            self.push(Step::CloseStdin);
         }
         for limit in process.rlimits {
-            self.push(Step::SetRlimit(*limit))?;
+            self.push(Step::SetRlimit(*limit));
         }
-        self.push(Step::SetUmask(process.umask))?;
+        self.push(Step::SetUmask(process.umask));
         // Without no_new_privs only root may install a filter.
         if let Some(filter) = process.filter.filter(|_| !process.no_new_privileges) {
-            self.push(Step::InstallFilter(filter))?;
+            self.push(Step::InstallFilter(filter));
         }
-        self.push(Step::BecomeUser { user: process.user, capabilities: process.capabilities })?;
+        self.push(Step::BecomeUser { user: process.user, capabilities: process.capabilities });
         if process.no_new_privileges {
-            self.push(Step::ForbidNewPrivileges)?;
+            self.push(Step::ForbidNewPrivileges);
         }
         if let Some(filter) = process.filter.filter(|_| process.no_new_privileges) {
-            self.push(Step::InstallFilter(filter))?;
+            self.push(Step::InstallFilter(filter));
         }
         let command = process.args.list.first().copied().unwrap_or(c"");
         self.push(Step::Execute { command, init: spec.init })
