@@ -45,6 +45,11 @@ pub(super) fn pivot(staging: &CStr) -> Result<OwnedFd> {
     path::host(c"/", OFlags::DIRECTORY)
 }
 
+/// The new root while the host's is still there: how runtimes build containers that pivot last.
+pub(super) fn stay(staging: &CStr) -> Result<OwnedFd> {
+    path::host(staging, OFlags::DIRECTORY)
+}
+
 /// A new, detached instance of a file system.
 pub(super) fn create(kind: &CStr, options: &[MountOption<'_>], attributes: Attributes) -> Result<OwnedFd> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;

@@ -23,6 +23,7 @@ mod terminal;
 use crate::plan::{Plan, Report, SLOTS, Step};
 use crate::spec::{Filter, Process};
 use crate::sys;
+use crate::sys::defence::Defence;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, openat};
@@ -135,7 +136,10 @@ impl<'a> State<'a> {
                 overlay::mount(lower, upper, volatile, staging)
             }
             Step::MountScratch { staging } => overlay::mount_scratch(staging),
-            Step::PivotRoot => filesystem::pivot(self.staging()?).map(|root| self.root = Some(root)),
+            Step::PivotRoot => {
+                let enter = if Defence::PivotFirst.stands() { filesystem::pivot } else { filesystem::stay };
+                enter(self.staging()?).map(|root| self.root = Some(root))
+            }
             Step::MountFileSystem { kind, options, target, attributes, propagation } => {
                 let mount = filesystem::create(kind, options, attributes)?;
                 filesystem::attach(self.root()?, &mount, target, attributes, propagation)?;
@@ -230,8 +234,11 @@ impl<'a> State<'a> {
 
     /// Goes to a directory inside. By descriptor and without links of `/proc`, so that no host directory that a
     /// descriptor still holds can become the working directory.
-    fn change_directory(&self, path: &CStr) -> Result<()> {
+    fn change_directory(&mut self, path: &CStr) -> Result<()> {
         let directory = path::ensure(self.root()?, path, path::Kind::Directory, path::Links::Follow)?;
+        if !Defence::PivotFirst.stands() {
+            self.root = Some(filesystem::pivot(self.staging()?)?);
+        }
         rustix::process::fchdir(directory)
     }
 

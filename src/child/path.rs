@@ -4,6 +4,7 @@
 //! openat2(2) does it in one call. Where a filter or an old kernel refuses that call, a walk that opens one
 //! component at a time without following it does the same.
 
+use crate::sys::defence::Defence;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2, readlinkat_raw,
@@ -36,16 +37,30 @@ pub(super) enum Links {
 /// # Errors
 /// `ENOENT`, `ENOTDIR`, `ELOOP` (a refused or endless link), `EACCES`, `ENAMETOOLONG`, and those of open(2).
 pub(super) fn open(root: BorrowedFd<'_>, path: &CStr, flags: OFlags, links: Links) -> Result<OwnedFd> {
-    let refuse = if links == Links::Refuse { ResolveFlags::NO_SYMLINKS } else { ResolveFlags::empty() };
+    if !Defence::InRoot.stands() {
+        return open_naively(root, path, flags);
+    }
+    let real = links == Links::Refuse && Defence::RealDirectory.stands();
+    let refuse = if real { ResolveFlags::NO_SYMLINKS } else { ResolveFlags::empty() };
     let resolve = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS | refuse;
     for _ in 0..MOST_RETRIES {
         match openat2(root, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
             Err(Errno::AGAIN | Errno::INTR) => {}
             Err(Errno::NOSYS | Errno::PERM) => return walk(root, path.to_bytes(), flags, links),
+            Ok(_) if !Defence::ByHandle.stands() => return open_naively(root, path, flags),
             done => return done,
         }
     }
     Err(Errno::AGAIN)
+}
+
+/// What [`open`] is there to avoid: the kernel's own resolution, in which every link leads where it says.
+fn open_naively(root: BorrowedFd<'_>, path: &CStr, flags: OFlags) -> Result<OwnedFd> {
+    let bytes = path.to_bytes_with_nul();
+    let slashes = bytes.iter().take_while(|byte| **byte == b'/').count();
+    let relative = bytes.get(slashes..).and_then(|rest| CStr::from_bytes_with_nul(rest).ok());
+    let relative = relative.filter(|rest| !rest.is_empty()).unwrap_or(c".");
+    openat(root, relative, flags | OFlags::CLOEXEC, Mode::empty())
 }
 
 /// Opens `path` below `directory`, crossing neither a mount nor a link, as is right for files of procfs.

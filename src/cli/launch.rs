@@ -67,6 +67,7 @@ fn run(
     #[cfg(feature = "test-hooks")]
     {
         host.pause_at = pause("PIPKIN_PAUSE_HOST");
+        go_without("PIPKIN_WITHOUT")?;
     }
     let ended = host.run(
         plan,
@@ -91,6 +92,15 @@ fn run(
 #[cfg(feature = "test-hooks")]
 fn pause(variable: &str) -> Option<usize> {
     std::env::var(variable).ok()?.parse().ok()
+}
+
+/// Takes away the defences that a test names, between commas.
+#[cfg(feature = "test-hooks")]
+fn go_without(variable: &str) -> Result<(), Failure> {
+    let names = std::env::var(variable).unwrap_or_default();
+    let unknown =
+        names.split(',').find(|name| !name.is_empty() && !pipkin::sys::defence::Defence::take_away(name));
+    unknown.map_or(Ok(()), |name| Err(Failure::new("go without", name.as_bytes(), b"no such defence")))
 }
 
 /// Takes away what dead supervisors left. Best effort: this run does not depend on it, and `rm` tells of trouble.

@@ -10,6 +10,7 @@
 mod arch;
 pub mod auxv;
 pub mod clock;
+pub mod defence;
 pub mod entry;
 pub mod image;
 pub mod mount;

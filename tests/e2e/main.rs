@@ -19,6 +19,7 @@ mod crash;
 mod device;
 mod dry_run;
 mod environment;
+mod escape;
 mod exit;
 mod harness;
 mod init;
@@ -68,6 +69,7 @@ fn cases() -> Vec<Case> {
         limit::cases(),
         parallel::cases(),
         crash::cases(),
+        escape::cases(),
     ]
     .concat()
 }

@@ -8,9 +8,9 @@ pub(crate) fn path() -> OsString {
     std::env::var_os("PIPKIN").unwrap_or_else(|| OsString::from(env!("CARGO_BIN_EXE_pipkin")))
 }
 
-/// Path of the one with pause points.
+/// Path of the one with pause points, and whose defences can be taken away.
 pub(crate) fn hooks() -> OsString {
-    std::env::var_os("PIPKIN_HOOKS").expect("PIPKIN_HOOKS names the program with pause points")
+    std::env::var_os("PIPKIN_HOOKS").expect("PIPKIN_HOOKS names the program with test hooks")
 }
 
 /// A command that starts the program with an empty environment.

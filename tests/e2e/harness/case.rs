@@ -59,7 +59,7 @@ impl Case {
 
     /// The test, which also fails when it leaves something behind.
     pub(crate) fn into_trial(self) -> Trial {
-        let subject = self.module.rsplit("::").next().unwrap_or_default();
+        let subject = self.module.split_once("::").map_or("", |(_, subject)| subject);
         Trial::ignorable_test(format!("{subject}::{}", self.name), move || {
             if !rustix::process::geteuid().is_root() {
                 return Ok(Completion::ignored_with("needs root"));

@@ -83,6 +83,12 @@ impl Run {
         self.env(format!("PIPKIN_PAUSE_{side}"), step.to_string())
     }
 
+    /// The program with the named defences, between commas, taken away.
+    pub(crate) fn without(mut self, defences: &str) -> Self {
+        self.program = program::hooks();
+        self.env("PIPKIN_WITHOUT", defences)
+    }
+
     /// The whole command line, with `words` as the container's command.
     pub(crate) fn line<W: AsRef<OsStr>>(&self, words: &[W]) -> Command {
         let mut command = Command::new(&self.program);

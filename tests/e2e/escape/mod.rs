@@ -1,0 +1,18 @@
+//! Ways out of a container that were found in others, tried on this one.
+//!
+//! Where a defence can be taken away ([`Run::without`](crate::harness::Run::without)) a case first shows that its attack
+//! gets through then, so that it is known to be one. Each case names the rows of advisories it stands for.
+
+mod path;
+mod race;
+
+use crate::harness::{Case, Folder};
+
+pub(crate) fn cases() -> Vec<Case> {
+    [path::cases(), race::cases()].concat()
+}
+
+/// Whether nothing was made in a folder.
+fn is_empty(folder: &Folder) -> bool {
+    std::fs::read_dir(folder.path()).expect("a folder").next().is_none()
+}
