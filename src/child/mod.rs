@@ -47,6 +47,8 @@ pub struct Context<'a> {
     pub channel: OwnedFd,
     /// The namespace files to join, in the order of the plan.
     pub namespaces: &'a [OwnedFd],
+    /// What to take as standard input, output and error; the host's own when `None`.
+    pub streams: Option<[BorrowedFd<'a>; 3]>,
     /// Where to stop for ever, for tests that kill us there.
     #[cfg(feature = "test-hooks")]
     pub pause_at: Option<usize>,
@@ -54,6 +56,11 @@ pub struct Context<'a> {
 
 /// Works through the steps. Ends by becoming the command or, after reporting a failure, by exiting.
 pub fn run(context: Context<'_>) -> ! {
+    for (target, stream) in (0..).zip(context.streams.iter().flatten()) {
+        if sys::process::duplicate_onto(stream, target).is_err() {
+            sys::process::exit(FAILED);
+        }
+    }
     // What the host holds is not ours: a copy of a pipe here would outlive it there.
     let others = context.namespaces.iter().map(AsFd::as_fd);
     let kept: heapless::Vec<BorrowedFd<'_>, KEPT> = others.chain([context.channel.as_fd()]).collect();

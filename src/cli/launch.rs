@@ -3,7 +3,7 @@
 use super::ExitCode;
 use super::message::{Failure, reason};
 use crate::store::{Record, Status, Store, now_ns, process};
-use pipkin::host::{Ended, Host, remove_group};
+use pipkin::host::{Company, Ended, Host, remove_group};
 use pipkin::plan::{Plan, Step};
 use pipkin::spec::{Account, Id, Spec};
 use rustix::io::Errno;
@@ -72,13 +72,14 @@ fn run(
     let ended = host.run(
         plan,
         &spec.id,
-        spec.process.stdin,
+        Company::Foreground { stdin: spec.process.stdin },
         &mut |channel, namespaces| {
             pipkin::child::run(pipkin::child::Context {
                 plan,
                 process: &spec.process,
                 channel,
                 namespaces,
+                streams: None,
                 #[cfg(feature = "test-hooks")]
                 pause_at: pause("PIPKIN_PAUSE_CHILD"),
             })

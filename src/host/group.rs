@@ -79,6 +79,19 @@ impl Group {
         if on { self.own.freeze(deadline) } else { self.own.thaw(deadline) }
     }
 
+    /// Kills every process in it.
+    ///
+    /// # Errors
+    /// `ETIMEDOUT` after ten seconds.
+    pub(super) fn kill(&self) -> Result<()> {
+        self.own.kill(Deadline::after_ms(PATIENCE_MS))
+    }
+
+    /// Watches for kills for want of memory; `None` where memory is not controlled.
+    pub(super) fn watch_memory(&self) -> Option<Watch<MemoryEvents>> {
+        Watch::open(&self.own).ok()
+    }
+
     /// How many of its processes the kernel has killed for want of memory; 0 where memory is not controlled.
     pub(super) fn oom_kills(&self) -> u64 {
         let events = Watch::<MemoryEvents>::open(&self.own).and_then(|watch| watch.read());

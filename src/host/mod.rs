@@ -6,6 +6,7 @@
 //!
 //! Dangers: from the clone on, every way out must end the child first. [`Host`] does so when it is dropped.
 
+mod attendant;
 mod group;
 pub mod lease;
 mod probe;
@@ -14,7 +15,8 @@ mod spawn;
 mod supervise;
 mod terminal;
 
+pub use attendant::{ATTENDED, Attendant, Reach, Sources};
 pub use group::remove_group;
 pub use probe::probe;
 pub use spawn::{Entry, Host};
-pub use supervise::{Ended, Failure};
+pub use supervise::{Company, Ended, Failure};

@@ -1,7 +1,7 @@
 //! The host's list of a plan, carried out and taken back.
 
 use super::signal;
-use super::supervise::Ended;
+use super::supervise::{Company, Ended};
 use crate::error::{Error, Result, Stage};
 use crate::plan::{HostStep, Plan, RELEASE};
 use crate::spec::{Id, IdMap};
@@ -75,11 +75,11 @@ impl Host {
         &mut self,
         plan: &Plan<'_>,
         id: &Id,
-        stdin: bool,
+        company: Company<'_>,
         entry: Entry<'_>,
         started: &mut dyn FnMut(Pid) -> Result<()>,
     ) -> Result<Ended> {
-        let done = self.carry_out(plan, id, stdin, entry, started);
+        let done = self.carry_out(plan, id, company, entry, started);
         self.end_child();
         let removed = self.group.take().map_or(Ok(()), super::group::Group::remove);
         sys::signal::set_mask(self.former_mask).stage("restore the signal mask")?;
@@ -91,7 +91,7 @@ impl Host {
         &mut self,
         plan: &Plan<'_>,
         id: &Id,
-        stdin: bool,
+        company: Company<'_>,
         entry: Entry<'_>,
         started: &mut dyn FnMut(Pid) -> Result<()>,
     ) -> Result<Ended> {
@@ -118,7 +118,7 @@ impl Host {
                 HostStep::Release => self.release()?,
                 HostStep::Supervise => {
                     let child = self.child.as_ref().ok_or(Error::new("supervise", Errno::CHILD))?;
-                    return super::supervise::supervise(child, self.group.as_ref(), stdin);
+                    return super::supervise::supervise(child, self.group.as_ref(), company);
                 }
             }
         }

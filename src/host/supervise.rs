@@ -1,9 +1,11 @@
 //! Waiting for the container's end: one poll loop over the child, our signals, the socket and the terminal.
 
+use super::attendant::{ATTENDED, Attendant, Reach, Sources};
 use super::group::Group;
 use super::signal::{is_forwarded, received};
 use super::spawn::Child;
 use super::terminal::{Raw, Relay};
+use crate::cgroup::watch::{MemoryEvents, Watch as EventWatch};
 use crate::error::{Error, Result, Stage};
 use crate::plan::{REPORT_SIZE, Report};
 use crate::sys;
@@ -17,7 +19,10 @@ use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg}
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
 /// How long the child may take until it executes its command. It is there to end a hang.
-const SETUP_PATIENCE: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
+const SETUP_PATIENCE_MS: u64 = 120_000;
+
+/// How long nothing must have happened before a background loop goes to sleep with next to no memory.
+const AWAKE_MS: u64 = 1000;
 
 /// Signals by which a person or a manager ends a program.
 const ENDING: [u32; 4] = [raw::SIGHUP, raw::SIGINT, raw::SIGQUIT, raw::SIGTERM];
@@ -42,10 +47,25 @@ pub struct Ended {
     pub failure: Option<Failure>,
     /// How many of its processes the kernel killed for want of memory.
     pub oom_kills: u64,
+    /// Whether its first process died the way reboot(2) ends a pid namespace: by SIGHUP for a restart, by SIGINT for
+    /// power off and halt. The first process of a namespace of its own dies of them in no other way.
+    pub reboot: bool,
+}
+
+/// Who is with the container while it runs.
+pub enum Company<'a> {
+    /// The user's terminal or what stands in its place. Its standard input is the container's, if so wished, also when
+    /// the container has a terminal of its own.
+    Foreground {
+        /// Whether standard input is passed on.
+        stdin: bool,
+    },
+    /// Somebody who serves it in the background.
+    Background(&'a mut dyn Attendant),
 }
 
 /// What the loop holds besides the child.
-struct Watch<'a> {
+struct Watch<'a, 'c> {
     child: &'a Child,
     group: Option<&'a Group>,
     signals: OwnedFd,
@@ -54,18 +74,24 @@ struct Watch<'a> {
     /// The signal that ended it on that way.
     cancelled: Option<i32>,
     failure: Option<Failure>,
-    /// Whether our standard input goes to the container's terminal.
-    stdin: bool,
+    company: Company<'c>,
+    memory: Option<EventWatch<MemoryEvents>>,
     relay: Option<Relay>,
     raw: Option<Raw>,
+    /// Whether something has happened a moment ago.
+    awake: bool,
 }
 
 /// Waits for the end of `child`, passing on signals and, when it opened one, its terminal.
 ///
 /// # Errors
 /// `ETIMEDOUT` when the child does not come to its exec, and those of poll(2), signalfd(2) and waitid(2).
-pub(super) fn supervise(child: &Child, group: Option<&Group>, stdin: bool) -> Result<Ended> {
+pub(super) fn supervise(child: &Child, group: Option<&Group>, company: Company<'_>) -> Result<Ended> {
     let signals = sys::signal::signalfd(received()).stage("open a signalfd")?;
+    let memory = match company {
+        Company::Foreground { .. } => None,
+        Company::Background(_) => group.and_then(Group::watch_memory),
+    };
     let mut watch = Watch {
         child,
         group,
@@ -73,77 +99,138 @@ pub(super) fn supervise(child: &Child, group: Option<&Group>, stdin: bool) -> Re
         setup: true,
         cancelled: None,
         failure: None,
-        stdin,
+        company,
+        memory,
         relay: None,
         raw: None,
+        awake: true,
     };
     while !watch.turn()? {}
     if let Some(relay) = &mut watch.relay {
         relay.finish().stage("show the terminal's last output")?;
     }
     drop(watch.raw.take());
+    watch.read_late_report()?;
+    if let Company::Background(attendant) = &mut watch.company {
+        attendant.finish()?;
+    }
     let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED)
         .stage("wait for the container")?
         .ok_or(Error::new("wait for the container", Errno::CHILD))?;
-    watch.read_late_report()?;
     let signal = watch.cancelled.or_else(|| status.terminating_signal());
     let code = status.exit_status().or_else(|| signal.map(|signal| signal.saturating_add(128)));
+    let reboots = [raw::SIGHUP, raw::SIGINT].map(|signal| Some(signal as i32));
     Ok(Ended {
         status: code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX),
         signal,
         failure: watch.failure,
         oom_kills: group.map_or(0, Group::oom_kills),
+        reboot: watch.cancelled.is_none() && reboots.contains(&status.terminating_signal()),
     })
 }
 
-impl Watch<'_> {
+/// What became ready.
+struct Ready {
+    ended: bool,
+    signals: bool,
+    report: bool,
+    memory: bool,
+    streams: [PollFlags; 3],
+    attended: heapless::Vec<PollFlags, ATTENDED>,
+}
+
+impl Watch<'_, '_> {
     /// Waits once and deals with what came. True when the child has ended.
     fn turn(&mut self) -> Result<bool> {
-        let none = PollFlags::empty();
-        let interest = self.relay.as_ref().map_or([none; 3], Relay::interest);
-        let [ended, signals, report, streams @ ..] = self.wait(interest)?;
+        let ready = self.wait()?;
         // First whether the command runs, then what to do with a signal: in this order they happened.
-        if !report.is_empty() {
+        if ready.report {
             self.read_report()?;
         }
-        if !signals.is_empty() {
+        if ready.signals {
             self.pass_signals()?;
         }
         if let Some(relay) = &mut self.relay {
-            relay.turn(streams).stage("pass on the terminal")?;
+            relay.turn(ready.streams).stage("pass on the terminal")?;
         }
-        Ok(!ended.is_empty())
+        if let Company::Background(attendant) = &mut self.company {
+            if ready.memory {
+                let events = self.memory.as_ref().and_then(|memory| memory.read().ok());
+                attendant.out_of_memory(events.map_or(0, |events| events.oom_kill));
+            }
+            attendant.serve(&ready.attended, &Reach { child: self.child, group: self.group })?;
+            if !self.awake {
+                attendant.rest();
+            }
+        }
+        Ok(ready.ended)
     }
 
-    /// Waits; for ever once the command runs. What is not of interest is not polled: a closed descriptor would
-    /// otherwise be ready for ever.
-    fn wait(&self, interest: [PollFlags; 3]) -> Result<[PollFlags; 6]> {
+    /// Waits; for ever once the command runs, unless the attendant wants otherwise. What is not of interest is not
+    /// polled: a closed descriptor would otherwise be ready for ever.
+    fn wait(&mut self) -> Result<Ready> {
+        const OWN: usize = 7;
+        let none = PollFlags::empty();
+        let interest = self.relay.as_ref().map_or([none; 3], Relay::interest);
         let (stdin, stdout) = (Stream::Input.fd(), Stream::Output.fd());
         let master = self.relay.as_ref().map_or(stdin, Relay::master);
-        let sources: [(BorrowedFd<'_>, PollFlags); 6] = [
+        let memory = self.memory.as_ref();
+        let own: [(BorrowedFd<'_>, PollFlags); OWN] = [
             (self.child.pidfd.as_fd(), PollFlags::IN),
             (self.signals.as_fd(), PollFlags::IN),
-            (self.child.channel.as_fd(), if self.setup { PollFlags::IN } else { PollFlags::empty() }),
+            (self.child.channel.as_fd(), if self.setup { PollFlags::IN } else { none }),
+            (memory.map_or(stdin, AsFd::as_fd), if memory.is_some() { PollFlags::PRI } else { none }),
             (stdin, interest[0]),
             (stdout, interest[1]),
             (master, interest[2]),
         ];
-        let mut polled: heapless::Vec<PollFd<'_>, 6> = heapless::Vec::new();
-        for (fd, flags) in sources.iter().filter(|(_, flags)| !flags.is_empty()) {
+        let mut attended = Sources::new();
+        let mut patience_ms = None;
+        if let Company::Background(attendant) = &self.company {
+            attendant.sources(&mut attended);
+            patience_ms = attendant.patience_ms();
+        }
+        let mut polled: heapless::Vec<PollFd<'_>, { OWN + ATTENDED }> = heapless::Vec::new();
+        for (fd, flags) in own.iter().chain(&attended).filter(|(_, flags)| !flags.is_empty()) {
             polled.push(PollFd::from_borrowed_fd(*fd, *flags)).unwrap_or(());
         }
-        let patience = self.setup.then_some(&SETUP_PATIENCE);
-        match poll(&mut polled, patience) {
-            Ok(0) => return Err(Error::new("prepare the container within two minutes", Errno::TIMEDOUT)),
-            Ok(_) | Err(Errno::INTR) => {}
+        let asleep = !self.setup && !self.awake;
+        let background = matches!(self.company, Company::Background(_));
+        let most_ms = if self.setup { SETUP_PATIENCE_MS } else { AWAKE_MS };
+        let timeout = match patience_ms {
+            _ if self.setup => Some(most_ms),
+            Some(ms) if asleep => Some(ms),
+            None if asleep || !background => None,
+            patience_ms => Some(patience_ms.map_or(most_ms, |ms| ms.min(most_ms))),
+        };
+        let timeout = timeout.map(timespec);
+        let waited = match asleep && background {
+            true => sys::image::sleep(&mut polled, timeout.as_ref()),
+            false => poll(&mut polled, timeout.as_ref()).map(drop),
+        };
+        match waited {
+            Ok(()) | Err(Errno::INTR) => {}
             Err(errno) => return Err(Error::new("wait for the container", errno)),
         }
         let mut answers = polled.iter().map(PollFd::revents);
-        Ok(sources.map(
-            |(_, flags)| {
-                if flags.is_empty() { flags } else { answers.next().unwrap_or(PollFlags::empty()) }
-            },
-        ))
+        let mut answer =
+            |flags: PollFlags| if flags.is_empty() { flags } else { answers.next().unwrap_or(none) };
+        let [ended, signals, report, memory, streams @ ..] = own.map(|(_, flags)| answer(flags));
+        let attended = attended.iter().map(|(_, flags)| answer(*flags)).collect();
+        let came = polled.iter().any(|fd| !fd.revents().is_empty());
+        drop(polled);
+        self.awake = came;
+        if !came && self.setup {
+            return Err(Error::new("prepare the container within two minutes", Errno::TIMEDOUT));
+        }
+        Ok(Ready {
+            ended: !ended.is_empty(),
+            signals: !signals.is_empty(),
+            report: !report.is_empty(),
+            memory: !memory.is_empty(),
+            streams,
+            attended,
+        })
     }
 
     fn pass_signals(&mut self) -> Result<()> {
@@ -214,7 +301,10 @@ impl Watch<'_> {
                 Ok(message) if message.bytes > 0 => message.bytes,
                 Ok(_) | Err(Errno::CONNRESET) => {
                     self.setup = false;
-                    return Ok(());
+                    return match &mut self.company {
+                        Company::Background(attendant) if self.failure.is_none() => attendant.executed(),
+                        _ => Ok(()),
+                    };
                 }
                 Err(errno) => return Err(Error::new(stage, errno)),
             };
@@ -228,12 +318,20 @@ impl Watch<'_> {
                     _ => None,
                 });
                 let master = master.ok_or(Error::new("receive the container's terminal", Errno::BADMSG))?;
-                self.relay =
-                    Some(Relay::new(master, self.stdin).stage("take over the container's terminal")?);
-                self.raw = if self.stdin { Raw::enter().stage("make the terminal raw")? } else { None };
+                self.take_terminal(master)?;
             }
             None => return Err(Error::new(stage, Errno::BADMSG)),
         }
+        Ok(())
+    }
+
+    fn take_terminal(&mut self, master: OwnedFd) -> Result<()> {
+        let stdin = match &mut self.company {
+            Company::Foreground { stdin } => *stdin,
+            Company::Background(attendant) => return attendant.take_terminal(master),
+        };
+        self.relay = Some(Relay::new(master, stdin).stage("take over the container's terminal")?);
+        self.raw = if stdin { Raw::enter().stage("make the terminal raw")? } else { None };
         Ok(())
     }
 
@@ -246,5 +344,12 @@ impl Watch<'_> {
             }
         }
         Ok(())
+    }
+}
+
+fn timespec(ms: u64) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
+        tv_nsec: (ms % 1000).cast_signed().saturating_mul(1_000_000),
     }
 }

@@ -53,14 +53,7 @@ pub fn supervise(options: &Options, main: Option<Pid>, sources: Sources<'_>) -> 
             return outcome;
         }
         let timeout_ms = if children == Children::Unread { Some(0) } else { timeout_ms(&state) };
-        let parent_ended = match timeout_ms {
-            // EINTR and ENOMEM alike lead to another turn, as below.
-            None if options.detach => {
-                image::sleep([Some(sources.signals), parent]).is_ok_and(|[_, ended]| ended)
-            }
-            _ => sleep(sources.signals, parent, timeout_ms),
-        };
-        if parent_ended {
+        if sleep(sources.signals, parent, timeout_ms, options.detach) {
             parent = None;
             if let Some(signal) = options.parent_death {
                 perform(state.step(now_ms(), Event::Signal { signal: i32::from(signal), own: false }));
@@ -169,7 +162,12 @@ fn timeout_ms(state: &State<'_>) -> Option<u64> {
 }
 
 /// Sleeps until something may have happened. Answers whether the parent has ended.
-fn sleep(signals: BorrowedFd<'_>, parent: Option<BorrowedFd<'_>>, timeout_ms: Option<u64>) -> bool {
+fn sleep(
+    signals: BorrowedFd<'_>,
+    parent: Option<BorrowedFd<'_>>,
+    timeout_ms: Option<u64>,
+    detached: bool,
+) -> bool {
     let timeout = timeout_ms.map(|ms| Timespec {
         tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
         tv_nsec: (ms % 1000).cast_signed().saturating_mul(1_000_000),
@@ -180,6 +178,10 @@ fn sleep(signals: BorrowedFd<'_>, parent: Option<BorrowedFd<'_>>, timeout_ms: Op
     ];
     let used = if parent.is_some() { 2 } else { 1 };
     let fds = both.get_mut(..used).unwrap_or_default();
+    let slept = match timeout {
+        None if detached => image::sleep(fds, None),
+        _ => poll(fds, timeout.as_ref()).map(drop),
+    };
     // EINTR (a debugger) and ENOMEM alike lead to another turn, which looks at everything anew.
-    poll(fds, timeout.as_ref()).is_ok() && fds.get(1).is_some_and(|fd| !fd.revents().is_empty())
+    slept.is_ok() && fds.get(1).is_some_and(|fd| !fd.revents().is_empty())
 }

@@ -2,7 +2,7 @@
 
 use super::arch::syscall_in_place;
 use linux_raw_sys::general as raw;
-use rustix::fd::{AsRawFd, BorrowedFd};
+use rustix::event::{PollFd, Timespec};
 use rustix::io::Result;
 
 /// No page of an architecture here is smaller, and rounding to larger ones is the kernel's: it refuses what is unaligned.
@@ -24,7 +24,7 @@ const SLEEP_LENGTH: usize = 512;
 /// # Errors
 /// `ENOMEM` at the limit of mappings, `EINVAL` on kernels with larger pages.
 pub fn set_sleep_apart() -> Result<()> {
-    let code = (sleep as fn(_) -> _ as *const ()).addr();
+    let code = (sleep as fn(&mut [PollFd<'_>], Option<&Timespec>) -> Result<()> as *const ()).addr();
     let start = code & !(PAGE - 1);
     let length = (code + SLEEP_LENGTH).next_multiple_of(PAGE) - start;
     // SAFETY: the advice changes how the kernel reads the file of these pages ahead, and nothing in them.
@@ -32,8 +32,8 @@ pub fn set_sleep_apart() -> Result<()> {
     Ok(())
 }
 
-/// Waits until one of two descriptors can be read, or has ended, without a deadline (ppoll(2)), and says which. The
-/// program's code and constants leave this process's page tables first (madvise(2) `MADV_DONTNEED`).
+/// Waits until one of the descriptors is ready or `timeout` is over (ppoll(2)). The program's code and constants leave
+/// this process's page tables first (madvise(2) `MADV_DONTNEED`).
 ///
 /// For a process that sleeps long: what it needs afterwards comes back from the page cache when it is touched. Both
 /// calls stand in one function, so that it sleeps with the page of that function alone; see [`set_sleep_apart`].
@@ -41,18 +41,17 @@ pub fn set_sleep_apart() -> Result<()> {
 /// # Errors
 /// `EINTR`, `ENOMEM`.
 #[inline(never)]
-pub fn sleep(fds: [Option<BorrowedFd<'_>>; 2]) -> Result<[bool; 2]> {
-    // The kernel passes over negative numbers.
-    let wanted = |fd: Option<BorrowedFd<'_>>| raw::pollfd {
-        fd: fd.map_or(-1, |fd| fd.as_raw_fd()),
-        events: raw::POLLIN as i16,
-        revents: 0,
-    };
-    let mut polled = fds.map(wanted);
+pub fn sleep(polled: &mut [PollFd<'_>], timeout: Option<&Timespec>) -> Result<()> {
+    // The kernel writes back what is left of it.
+    let mut timeout = timeout.copied();
+    let timeout = timeout.as_mut().map_or(0, |timeout| &raw mut *timeout as usize);
     let_go();
-    // SAFETY: `polled` is an array of two, which the kernel writes during the call; no timeout and no mask are given.
-    unsafe { syscall_in_place(raw::__NR_ppoll, [polled.as_mut_ptr() as usize, polled.len(), 0, 0, 0, 0]) }?;
-    Ok(polled.map(|fd| fd.revents != 0))
+    // SAFETY: `polled` is a slice of C pollfd (repr(C): descriptor, events, answers) that the kernel writes during the
+    // call; `timeout` is null or points to a live kernel timespec; no mask is given.
+    unsafe {
+        syscall_in_place(raw::__NR_ppoll, [polled.as_mut_ptr() as usize, polled.len(), timeout, 0, 0, 0])
+    }?;
+    Ok(())
 }
 
 /// Answers whether anything went; on a kernel with larger pages nothing does, and costs nothing but itself.
@@ -69,7 +68,7 @@ fn let_go() -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustix::fd::AsFd;
+    use rustix::event::PollFlags;
 
     #[test]
     fn it_is_set_apart() {
@@ -81,7 +80,16 @@ mod tests {
         let (silent, _writer) = rustix::pipe::pipe().unwrap();
         let (ended, writer) = rustix::pipe::pipe().unwrap();
         drop(writer);
-        assert_eq!(sleep([Some(silent.as_fd()), Some(ended.as_fd())]), Ok([false, true]));
-        assert_eq!(sleep([Some(ended.as_fd()), None]), Ok([true, false]));
+        let mut both = [PollFd::new(&silent, PollFlags::IN), PollFd::new(&ended, PollFlags::IN)];
+        assert_eq!(sleep(&mut both, None), Ok(()));
+        assert_eq!(both.map(|fd| fd.revents().is_empty()), [true, false]);
+    }
+
+    #[test]
+    fn it_wakes_by_time() {
+        let (silent, _writer) = rustix::pipe::pipe().unwrap();
+        let mut one = [PollFd::new(&silent, PollFlags::IN)];
+        assert_eq!(sleep(&mut one, Some(&Timespec { tv_sec: 0, tv_nsec: 1 })), Ok(()));
+        assert!(one[0].revents().is_empty());
     }
 }
