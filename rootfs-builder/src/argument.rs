@@ -6,6 +6,7 @@ use argh::FromArgs;
 use rootfs_builder::alpine::Arch;
 use rootfs_builder::compress::{Compression, Limits};
 use rootfs_builder::filesystem::Filesystem;
+use rootfs_builder::registry::Reference;
 use rootfs_builder::store::ImageName;
 use rootfs_builder::unpack::{Devices, Options};
 
@@ -22,6 +23,7 @@ pub(crate) enum Verb {
     Alpine(Alpine),
     Unpack(Unpack),
     Import(Import),
+    Pull(Pull),
     Images(Images),
     Rmi(Rmi),
     Initramfs(Initramfs),
@@ -34,6 +36,7 @@ impl Verb {
             Verb::Alpine(Alpine { json, .. })
             | Verb::Unpack(Unpack { json, .. })
             | Verb::Import(Import { json, .. })
+            | Verb::Pull(Pull { json, .. })
             | Verb::Images(Images { json, .. })
             | Verb::Rmi(Rmi { json, .. })
             | Verb::Initramfs(Initramfs { json, .. })
@@ -130,6 +133,40 @@ pub(crate) struct Import {
     #[argh(switch)]
     pub(crate) skip_devices: bool,
     /// most bytes to unpack; 16 GiB if not given
+    #[argh(option, default = "Limits::default().size_max")]
+    pub(crate) size_max: u64,
+    /// most bytes to unpack for each compressed byte; 200 if not given
+    #[argh(option, default = "Limits::default().ratio_max")]
+    pub(crate) ratio_max: u64,
+    /// directory of images, if not the usual one
+    #[argh(option)]
+    pub(crate) images: Option<String>,
+    /// print JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+}
+
+/// Stores an image from a registry, over TLS, or plain http where the registry is this machine. Credentials are those
+/// of `docker login` or `podman login`. An interrupted download goes on where it ended.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "pull")]
+pub(crate) struct Pull {
+    /// image, as alpine:3.22, quay.io/a/b or localhost:5000/a@sha256:...
+    #[argh(positional)]
+    pub(crate) reference: Reference,
+    /// image name here; if not given, the reference without its host
+    #[argh(positional)]
+    pub(crate) name: Option<ImageName>,
+    /// keep the layers apart, for overlay mounts, instead of merging them
+    #[argh(switch)]
+    pub(crate) layers: bool,
+    /// of an image for several: x86_64 or aarch64; this machine's if not given
+    #[argh(option, default = "Arch::HOST")]
+    pub(crate) arch: Arch,
+    /// replace a stored image of that name
+    #[argh(switch)]
+    pub(crate) replace: bool,
+    /// most bytes to download, and to unpack; 16 GiB if not given
     #[argh(option, default = "Limits::default().size_max")]
     pub(crate) size_max: u64,
     /// most bytes to unpack for each compressed byte; 200 if not given
@@ -270,6 +307,12 @@ impl FromStr for Format {
 impl Unpack {
     pub(crate) fn options(&self) -> Options {
         options(self.skip_devices, self.size_max, self.ratio_max)
+    }
+}
+
+impl Pull {
+    pub(crate) fn options(&self) -> Options {
+        options(false, self.size_max, self.ratio_max)
     }
 }
 

@@ -9,6 +9,7 @@
 
 mod document;
 mod layout;
+mod part;
 mod select;
 mod write;
 
@@ -23,6 +24,7 @@ use crate::tree::Content;
 use crate::unpack::{Options, Summary, apply_decoded};
 
 pub use layout::Layout;
+pub(crate) use part::{Part, parts};
 pub use select::Wanted;
 pub use write::{Metadata, write_archive, write_layout};
 
@@ -113,7 +115,7 @@ impl Summary {
     }
 }
 
-fn compare(actual: Digest, expected: Digest, subject: impl std::fmt::Display) -> Result<()> {
+pub(crate) fn compare(actual: Digest, expected: Digest, subject: impl std::fmt::Display) -> Result<()> {
     if actual == expected {
         return Ok(());
     }

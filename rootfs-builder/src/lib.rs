@@ -5,6 +5,7 @@
 //! |---|---|
 //! | [`alpine`] | source: an Alpine minirootfs tarball, given, cached or downloaded |
 //! | [`image`] | source: an OCI image layout or a `docker save` archive; sink: the former |
+//! | [`registry`] | source: an image in a registry, as an image layout |
 //! | [`archive`] | source: a tar archive, read entry by entry |
 //! | [`compress`] | gzip, zstd and xz, recognised by their first bytes and bounded |
 //! | [`unpack`] | archive to sink; an archive becomes a directory, all of it or nothing |
@@ -40,6 +41,7 @@ pub mod layer;
 pub mod meta;
 pub mod name;
 pub mod partial;
+pub mod registry;
 pub mod remove;
 pub mod sink;
 pub mod store;

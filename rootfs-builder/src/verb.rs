@@ -8,13 +8,14 @@ use std::path::{Path, PathBuf};
 use indicatif::{DecimalBytes, HumanCount};
 use rootfs_builder::directory::Directory;
 use rootfs_builder::image::Wanted;
+use rootfs_builder::registry::{Credential, Patience};
 use rootfs_builder::store::{Contents, Image, ImageName, ROOTFS, Store};
 use rootfs_builder::tree::Tree;
 use rootfs_builder::unpack::{self, Options, Summary};
-use rootfs_builder::{Error, Result, alpine};
+use rootfs_builder::{Error, Result, alpine, registry};
 use serde_json::{Value, json};
 
-use crate::argument::{Alpine, Arguments, Images, Import, Rmi, Unpack, Verb};
+use crate::argument::{Alpine, Arguments, Images, Import, Pull, Rmi, Unpack, Verb};
 use crate::progress::Progress;
 use source::{layout_at, open};
 
@@ -37,6 +38,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome> {
         Verb::Alpine(verb) => get_alpine(verb),
         Verb::Unpack(verb) => unpack(verb),
         Verb::Import(verb) => import(verb),
+        Verb::Pull(verb) => pull(verb),
         Verb::Images(verb) => images(verb),
         Verb::Rmi(verb) => rmi(verb),
         Verb::Initramfs(verb) => export::initramfs(verb),
@@ -114,6 +116,53 @@ fn import(verb: &Import) -> Result<Outcome> {
     };
     let (mut text, mut value) = (String::new(), json!({ "name": verb.name.to_string() }));
     tell(&mut text, &mut value, "stored", &image.path.to_string_lossy(), &summary);
+    Ok(Outcome { text, value })
+}
+
+fn pull(verb: &Pull) -> Result<Outcome> {
+    let reference = &verb.reference;
+    let name = match &verb.name {
+        Some(name) => name.clone(),
+        None => {
+            reference.short_name().parse().map_err(|why: String| Error::refused("name", reference, why))?
+        }
+    };
+    let store = store_of(&verb.images)?;
+    if !verb.replace && store.find(&name)?.is_some() {
+        // Before the download, not after it.
+        return Err(Error::refused(
+            "store the image",
+            name,
+            "an image of that name is there (rmi removes it)",
+        ));
+    }
+    let wanted = Wanted { arch: verb.arch, reference: None };
+    let credential = Credential::of_user(reference.host())?;
+    let cache = registry::cache_of_user()?;
+    let request = registry::Request {
+        reference,
+        wanted: &wanted,
+        credential: credential.as_ref(),
+        cache: &cache,
+        size_max: verb.size_max,
+        patience: Patience::default(),
+    };
+    let progress = Progress::of_bytes("pull", 0);
+    let pulled = registry::pull(&request, &mut |done, total| progress.set(done, total))?;
+    drop(progress);
+    let image = pulled.layout()?.image(&wanted)?;
+    let (stored, summary) = {
+        let _progress = Progress::of_unknown("unpack layers");
+        store.import(&image, &name, verb.layers, &verb.options(), verb.replace)?
+    };
+    let digest = pulled.digest.prefixed();
+    let downloaded = pulled.downloaded;
+    pulled.forget()?;
+    let mut text = format!("pulled {reference}: {digest}, {} downloaded\n", DecimalBytes(downloaded));
+    let mut value = json!({
+        "name": name.to_string(), "reference": reference.to_string(), "digest": digest, "downloaded": downloaded,
+    });
+    tell(&mut text, &mut value, "stored", &stored.path.to_string_lossy(), &summary);
     Ok(Outcome { text, value })
 }
 

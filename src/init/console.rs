@@ -21,9 +21,20 @@ pub struct Message {
 impl Message {
     /// A message with nothing in it yet.
     pub fn begin() -> Self {
-        let mut message = Self { len: 0, bytes: [0; CAPACITY] };
+        let mut message = Self::plain();
         message.extend(b"pipkin: ");
         message
+    }
+
+    /// A message without that head, whose bytes go elsewhere.
+    pub fn plain() -> Self {
+        Self { len: 0, bytes: [0; CAPACITY] }
+    }
+
+    /// What it says so far.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
     }
 
     /// Adds a text of ours.
@@ -78,7 +89,7 @@ impl Message {
     }
 
     fn flush(&self) {
-        let mut rest = self.bytes.get(..self.len).unwrap_or_default();
+        let mut rest = self.bytes();
         // A console that refuses or stays full loses the message; PID 1 must not stop for it.
         while !rest.is_empty() && takes_more() {
             match rustix::io::write(Stream::Error.fd(), rest) {
@@ -142,7 +153,7 @@ mod tests {
     use super::*;
 
     fn shown(message: &Message) -> &[u8] {
-        message.bytes.get(..message.len).unwrap_or_default()
+        message.bytes()
     }
 
     #[test]

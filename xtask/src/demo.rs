@@ -2,13 +2,15 @@
 
 use crate::build::{self, Arch};
 use crate::rootfs::{self, Rootfs};
+use crate::vm::{Machine, Tiny, Vm};
 use crate::{cgroup, command, setup};
 use anyhow::{Context, Result, bail};
 use argh::FromArgs;
 use std::ffi::OsString;
 use std::fs;
+use std::io::{self, IsTerminal};
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 /// Build the program, get a root file system, run a container in it and show what came of it.
@@ -18,13 +20,27 @@ pub(crate) struct Demo {
     /// take the built-in image that needs no download
     #[argh(switch)]
     scratch: bool,
+    /// boot a virtual machine that consists of a kernel and the program
+    #[argh(switch)]
+    vm: bool,
+    /// with --vm: a command to run in a machine with Alpine; on a terminal a shell if not given
+    #[argh(positional, greedy)]
+    command: Vec<String>,
 }
 
+/// A machine that only tells what it sees is done long before this, emulated on a slow one too.
+const MACHINE_TIMEOUT: Duration = Duration::from_secs(300);
 /// Starts for the line that tells the time: enough for a median.
 const STARTS: usize = 21;
 
 impl Demo {
-    pub(crate) fn run(&self) -> Result<()> {
+    pub(crate) fn run(&self) -> Result<ExitCode> {
+        if self.vm {
+            return self.boot();
+        }
+        if !self.command.is_empty() {
+            bail!("a command is for --vm; cargo xtask demo shows containers of its own");
+        }
         heading("The program");
         let pipkin = build::static_binary(Arch::HOST, "")?;
         let size = fs::metadata(&pipkin).with_context(|| format!("reading {}", pipkin.display()))?.len();
@@ -35,8 +51,38 @@ impl Demo {
 
         let demo = Running { pipkin, image, memory: memory_limit()? };
         demo.show()?;
-        demo.time()
+        demo.time()?;
+        Ok(ExitCode::SUCCESS)
     }
+
+    /// The smallest machine there is, and then one with Alpine around it.
+    fn boot(&self) -> Result<ExitCode> {
+        heading("The machine");
+        let tiny = Tiny::new(Arch::HOST, &[], &[])?;
+        let (kernel, initramfs) = tiny.sizes()?;
+        println!("{}", machine_sentence(kernel, initramfs));
+        heading("Pipkin alone on it, telling what it sees");
+        let machine = Machine::new(Arch::HOST);
+        let told = tiny.run(&machine, "pipkin.hostname=tiny -- /pipkin probe", MACHINE_TIMEOUT)?;
+        if told.status != 0 {
+            bail!("the machine ended with {}", told.status);
+        }
+        if self.command.is_empty() && !(io::stdin().is_terminal() && io::stdout().is_terminal()) {
+            return Ok(ExitCode::SUCCESS);
+        }
+        heading("Alpine around it");
+        Vm::new(Arch::HOST, self.command.clone()).run()
+    }
+}
+
+/// What a machine consists of; bytes, and 1024 of them to a KiB.
+fn machine_sentence(kernel: u64, initramfs: u64) -> String {
+    format!(
+        "kernel {} KiB and initramfs with Pipkin alone {} KiB (the promise is 200): {} KiB in all",
+        kernel / 1024,
+        initramfs.div_ceil(1024),
+        (kernel + initramfs).div_ceil(1024)
+    )
 }
 
 /// What the container's root is made of.
@@ -156,8 +202,17 @@ fn time_sentence(times: &mut [Duration], payload: &[&str]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::time_sentence;
+    use super::{machine_sentence, time_sentence};
     use std::time::Duration;
+
+    #[test]
+    fn a_machine_is_told_whole() {
+        let told = machine_sentence(7 << 20, (165 << 10) + 1);
+        assert_eq!(
+            told,
+            "kernel 7168 KiB and initramfs with Pipkin alone 166 KiB (the promise is 200): 7334 KiB in all"
+        );
+    }
 
     #[test]
     fn the_median_is_the_middle_one() {

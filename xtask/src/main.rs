@@ -44,7 +44,7 @@ fn main() -> ExitCode {
     let outcome = match xtask.verb {
         Verb::Bench(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::BuildStatic(verb) => verb.run().map(|()| ExitCode::SUCCESS),
-        Verb::Demo(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+        Verb::Demo(verb) => verb.run(),
         Verb::Size(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Test(verb) => verb.run(),
         Verb::Tidy(verb) => verb.run().map(|()| ExitCode::SUCCESS),

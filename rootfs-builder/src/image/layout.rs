@@ -178,7 +178,7 @@ impl Layout {
     }
 }
 
-fn document<T: DeserializeOwned>(bytes: &[u8], subject: &str) -> Result<T> {
+pub(super) fn document<T: DeserializeOwned>(bytes: &[u8], subject: &str) -> Result<T> {
     serde_json::from_slice(bytes).map_err(|error| Error::refused(READ, subject, error.to_string()))
 }
 

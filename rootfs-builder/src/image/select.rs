@@ -27,8 +27,12 @@ pub(super) fn architecture(arch: Arch) -> &'static str {
 }
 
 pub(super) fn is_index(descriptor: &Descriptor) -> bool {
+    is_index_type(&descriptor.media_type)
+}
+
+pub(super) fn is_index_type(media_type: &str) -> bool {
     matches!(
-        descriptor.media_type.as_str(),
+        media_type,
         "application/vnd.oci.image.index.v1+json"
             | "application/vnd.docker.distribution.manifest.list.v2+json"
     )

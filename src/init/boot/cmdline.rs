@@ -10,6 +10,8 @@ use heapless::Vec;
 pub const CAPACITY: usize = 4096;
 /// Most `pipkin.env.` words.
 pub const ENV_CAPACITY: usize = 64;
+/// Most `pipkin.mount=` words.
+pub const MOUNT_CAPACITY: usize = 16;
 
 /// How long processes get to end at shutdown when nothing else is asked, in milliseconds.
 const GRACE_MS: u32 = 5000;
@@ -31,6 +33,22 @@ pub struct Request<'a> {
     pub env: Vec<&'a CStr, ENV_CAPACITY>,
     /// `reboot=k`: the machine ends by the keyboard controller's reset only, as Firecracker's does.
     pub ends_by_reset: bool,
+    /// `root=DEVICE`: what an initramfs makes way for.
+    pub root: Option<&'a CStr>,
+    /// `rootfstype=NAME`: its file system, where it is not to be tried.
+    pub root_kind: Option<&'a CStr>,
+    /// `rootflags=OPTIONS`: for its file system.
+    pub root_flags: Option<&'a CStr>,
+    /// `rw`: whether the root is mounted to be written to; the last of `ro` and `rw` counts.
+    pub root_writable: bool,
+    /// `init=PATH`: the program that takes this one's place once the root is there.
+    pub init: Option<&'a CStr>,
+    /// `ip=…`: an interface, as [`super::network`] reads it.
+    pub ip: Option<&'a CStr>,
+    /// `pipkin.mount=SOURCE:TARGET:TYPE[:OPTIONS]`, each without the head.
+    pub mounts: Vec<&'a CStr, MOUNT_CAPACITY>,
+    /// `pipkin.vsock=PORT`: where on the host the exit status is told as well.
+    pub status_port: Option<u32>,
 }
 
 impl Default for Request<'_> {
@@ -43,6 +61,14 @@ impl Default for Request<'_> {
             grace_ms: GRACE_MS,
             env: Vec::new(),
             ends_by_reset: false,
+            root: None,
+            root_kind: None,
+            root_flags: None,
+            root_writable: false,
+            init: None,
+            ip: None,
+            mounts: Vec::new(),
+            status_port: None,
         }
     }
 }
@@ -134,15 +160,38 @@ fn take(buffer: &mut [u8], start: usize, end: usize, write: usize) -> usize {
 pub fn read<'a>(words: Words<'a>, mut refused: impl FnMut(&'a CStr)) -> Request<'a> {
     let mut request = Request::default();
     for word in words.before_dashes() {
-        if word == c"reboot=k" {
-            request.ends_by_reset = true;
-        } else if let Some(key) = tail(word, b"pipkin.")
-            && obey(&mut request, key).is_none()
-        {
-            refused(word);
+        if let Some(key) = tail(word, b"pipkin.") {
+            if obey(&mut request, key).is_none() {
+                refused(word);
+            }
+        } else {
+            heed(&mut request, word);
         }
     }
     request
+}
+
+/// Takes one of the kernel's own words, where it says something to us, too.
+fn heed<'a>(request: &mut Request<'a>, word: &'a CStr) {
+    match word.to_bytes() {
+        b"reboot=k" => request.ends_by_reset = true,
+        b"rw" => request.root_writable = true,
+        b"ro" => request.root_writable = false,
+        _ => {
+            let values: [(&[u8], &mut Option<&'a CStr>); 5] = [
+                (b"root=", &mut request.root),
+                (b"rootfstype=", &mut request.root_kind),
+                (b"rootflags=", &mut request.root_flags),
+                (b"init=", &mut request.init),
+                (b"ip=", &mut request.ip),
+            ];
+            for (key, value) in values {
+                if let Some(given) = tail(word, key) {
+                    *value = Some(given).filter(|given| !given.is_empty());
+                }
+            }
+        }
+    }
 }
 
 /// Takes one word, of which `pipkin.` was cut off; none when it cannot be obeyed.
@@ -160,6 +209,10 @@ fn obey<'a>(request: &mut Request<'a>, key: &'a CStr) -> Option<()> {
         if equals == 0 || request.env.push(pair).is_err() {
             return None;
         }
+    } else if let Some(mount) = tail(key, b"mount=") {
+        request.mounts.push(mount).ok()?;
+    } else if let Some(port) = tail(key, b"vsock=") {
+        request.status_port = Some(core::str::from_utf8(port.to_bytes()).ok()?.parse().ok()?);
     } else if let Some(end) = tail(key, b"end=") {
         request.end = Some(match end.to_bytes() {
             b"poweroff" => End::PowerOff,
@@ -247,6 +300,20 @@ mod tests {
     }
 
     #[test]
+    fn the_kernels_words_that_say_something_to_us_are_read() {
+        let line = "root=/dev/vda rootfstype=ext4 rootflags=noload rw init=/sbin/init ip=10.0.0.2 ro ip= \
+                    pipkin.mount=a:/b:9p pipkin.vsock=1024";
+        with(line, |words| {
+            let request = read(words, |word| panic!("refused {word:?}"));
+            assert_eq!(request.root, Some(c"/dev/vda"));
+            assert_eq!((request.root_kind, request.root_flags), (Some(c"ext4"), Some(c"noload")));
+            assert_eq!((request.root_writable, request.init), (false, Some(c"/sbin/init")));
+            assert_eq!((request.ip, request.status_port), (None, Some(1024)));
+            assert!(request.mounts.iter().copied().eq([c"a:/b:9p"]));
+        });
+    }
+
+    #[test]
     fn what_cannot_be_obeyed_is_told() {
         for word in [
             "pipkin.exec=",
@@ -256,6 +323,7 @@ mod tests {
             "pipkin.grace=0",
             "pipkin.grace=soon",
             "pipkin.hostname=",
+            "pipkin.vsock=x",
             "pipkin.unknown",
         ] {
             with(word, |words| {

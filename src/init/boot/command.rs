@@ -30,13 +30,23 @@ impl<'a> Command<'a> {
     /// None when there are more than 255 arguments or environment strings.
     pub(super) fn decide(words: &[&'a CStr], env: &[&'a CStr], request: &Request<'a>) -> Option<Self> {
         match (request.exec, words) {
-            (Some(program), arguments) => Self::new(program, program, arguments, env, request),
-            (None, [program, arguments @ ..]) => Self::new(program, program, arguments, env, request),
+            (Some(program), arguments) => Self::given(program, arguments, env, request),
+            (None, [program, arguments @ ..]) => Self::given(program, arguments, env, request),
             (None, []) if access(CONFIGURED, Access::EXEC_OK).is_ok() => {
-                Self::new(CONFIGURED, CONFIGURED, &[], env, request)
+                Self::given(CONFIGURED, &[], env, request)
             }
             (None, []) => Self::shell(env, request),
         }
+    }
+
+    /// This program under its own name.
+    pub(super) fn given(
+        program: &'a CStr,
+        arguments: &[&'a CStr],
+        env: &[&'a CStr],
+        request: &Request<'a>,
+    ) -> Option<Self> {
+        Self::new(program, program, arguments, env, request)
     }
 
     /// A login shell.

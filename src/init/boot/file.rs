@@ -53,6 +53,17 @@ pub(super) fn write_whole(path: &CStr, data: &[u8]) -> Result<()> {
     if written == data.len() { Ok(()) } else { Err(Error::on(STAGE, path.to_bytes(), Errno::IO)) }
 }
 
+/// Makes a file of ours with these contents, readable by all; `flags` say what becomes of one that is there.
+///
+/// # Errors
+/// `EIO` when only a part was taken; those of open(2), as `EEXIST` and `EROFS`, and write(2).
+pub(super) fn make(path: &CStr, flags: OFlags, data: &[u8]) -> rustix::io::Result<()> {
+    let flags = flags | OFlags::WRONLY | OFlags::CREATE | OFlags::CLOEXEC;
+    let file = rustix::io::retry_on_intr(|| open(path, flags, Mode::from_raw_mode(0o644)))?;
+    let written = rustix::io::retry_on_intr(|| rustix::io::write(&file, data))?;
+    if written == data.len() { Ok(()) } else { Err(Errno::IO) }
+}
+
 /// The lines of a configuration file that say something, without surrounding white space.
 pub(super) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
     text.split(|byte| *byte == b'\n')

@@ -2,9 +2,10 @@
 //!
 //! Duty: prepare what programs expect of a Linux system ([`step`]), run the one command the machine was booted for
 //! under the loop of an init, and end the machine with that command's exit status on the console, as
-//! `pipkin: exit status N` alone on a line. It neither returns nor ends: the kernel would panic.
+//! `pipkin: exit status N` alone on a line, and by [`status`] to the host. It neither returns nor ends: the kernel would panic.
 //!
-//! What the kernel command line can ask is in [`cmdline::Request`]; the command is what follows ` -- ` on it.
+//! What the kernel command line can ask is in [`cmdline::Request`]; the command is what follows ` -- ` on it. With
+//! `root=` an initramfs is freed and the machine goes on in that root; with `init=` too, another program does.
 //!
 //! Dangers: it mounts over `/dev`, `/proc`, `/sys` and `/run`, kills every process and ends the machine; it does
 //! so as PID 1 only.
@@ -13,20 +14,27 @@ pub mod cmdline;
 mod command;
 mod file;
 mod mountinfo;
+mod network;
+mod root;
+mod seed;
 mod shutdown;
+mod status;
 mod step;
+mod volume;
 
 use super::console::{self, Message};
 use super::contain::Init;
 use super::option::{Answer, Answers, End, Lead, Options, Orphan, Scope};
 use super::state::Outcome;
 use crate::error::Error;
+use crate::sys::clock::monotonic_us as now_us;
 use crate::sys::process::exit;
 use cmdline::{Request, Words};
 use command::Command;
 use core::ffi::CStr;
+use network::Network;
 use rustix::io::Errno;
-use step::Troubles;
+use step::{Step, Troubles};
 
 /// The code for what Pipkin itself could not do.
 const FAILED: u8 = 125;
@@ -36,15 +44,15 @@ const FAILED: u8 = 125;
 /// As PID 1 of a container it prepares what it may, and ends with the command's code. Started as anything else than
 /// PID 1 it only says so, and ends with 125.
 pub fn run(argv: &[&CStr], env: &[&CStr]) -> ! {
+    let start_us = now_us();
     if !rustix::process::getpid().is_init() {
         Message::begin().text("boot mode is for PID 1 only").send();
         exit(FAILED);
     }
     let mut troubles = Troubles::default();
-    for step in step::EARLY {
-        step::perform(step, &mut troubles);
-    }
+    troubles.each(&step::EARLY);
     let container = step::in_container();
+    troubles.only_own = container;
     let mut line = [0_u8; cmdline::CAPACITY];
     // A container sees the command line of the machine it runs on, which is not meant for it.
     let read = if container { Ok(0) } else { file::read_whole(c"/proc/cmdline", &mut line) };
@@ -53,24 +61,78 @@ pub fn run(argv: &[&CStr], env: &[&CStr]) -> ! {
         0
     });
     let words = Words::split(&mut line, len);
-    let request = cmdline::read(words, |word| {
-        troubles.note(Err(Error::on("obey kernel argument", word.to_bytes(), Errno::INVAL)));
-    });
-    for step in step::rest(request.hostname) {
-        if !(container && step.is_for_machine()) {
-            step::perform(step, &mut troubles);
-        }
-    }
-    let outcome = payload(cmdline::command(argv, words), env, &request, &troubles);
+    let request = cmdline::read(words, |word| troubles.refuse(word));
+    let command = cmdline::command(argv, words);
+    let rooted = settle(&request, command, env, &mut troubles);
+    prepare(&request, &mut troubles);
+    let started = Started { start_us: (!container).then_some(start_us), rooted };
+    let outcome = payload(command, env, &request, &troubles, started);
     if container && outcome.end.is_none() {
         // The container ends with its PID 1, and everything in it; who runs it is told the code.
         exit(outcome.code);
     }
-    shutdown::end(outcome.code, how_to_end(outcome.end, &request))
+    shutdown::end(outcome.code, how_to_end(outcome.end, &request), request.status_port)
+}
+
+/// What the payload's start depends on.
+#[derive(Clone, Copy)]
+struct Started {
+    /// When the kernel handed over, where the time until the payload is to be told.
+    start_us: Option<u64>,
+    /// Whether the root that was asked for is there: nothing is started in another one.
+    rooted: bool,
+}
+
+/// Has the root that was asked for, and becomes the program that is to be PID 1 there, if there is one. Answers
+/// whether the root is as asked.
+fn settle(request: &Request<'_>, command: &[&CStr], env: &[&CStr], troubles: &mut Troubles) -> bool {
+    troubles.each(&step::BEFORE_ROOT);
+    match root::settle(request) {
+        Ok(false) => true,
+        Ok(true) => {
+            if let Some(init) = request.init {
+                let failed = match Command::given(init, command, env, request) {
+                    Some(command) => command.exec(),
+                    None => Error::new("count the arguments", Errno::TOOBIG),
+                };
+                troubles.note(Err(failed));
+            }
+            troubles.each(&step::AFTER_ROOT);
+            request.init.is_none()
+        }
+        Err(error) => {
+            troubles.note(Err(error));
+            false
+        }
+    }
+}
+
+/// The steps after the root is there, those of the command line among them.
+fn prepare(request: &Request<'_>, troubles: &mut Troubles) {
+    troubles.each(&step::REST);
+    for mount in &request.mounts {
+        troubles.each(&[Step::Volume(mount)]);
+    }
+    let network = request.ip.and_then(|value| {
+        let network = Network::parse(value.to_bytes());
+        if network.is_none() {
+            troubles.note(Err(Error::on("obey kernel argument ip =", value.to_bytes(), Errno::INVAL)));
+        }
+        network
+    });
+    let hostname = request.hostname.map(CStr::to_bytes);
+    let hostname = hostname.or(network.as_ref().and_then(|network| network.hostname));
+    troubles.each(&[Step::Seed, Step::Network(network.as_ref()), Step::Hostname(hostname)]);
 }
 
 /// Runs the command, and a shell where one was asked for in case of trouble.
-fn payload(words: &[&CStr], env: &[&CStr], request: &Request<'_>, troubles: &Troubles) -> Outcome {
+fn payload(
+    words: &[&CStr],
+    env: &[&CStr],
+    request: &Request<'_>,
+    troubles: &Troubles,
+    started: Started,
+) -> Outcome {
     let failed = |error: &Error| {
         console::report(error);
         Outcome { code: FAILED, end: None }
@@ -82,7 +144,15 @@ fn payload(words: &[&CStr], env: &[&CStr], request: &Request<'_>, troubles: &Tro
     };
     let start = |command: Option<Command<'_>>| match command {
         None => failed(&Error::new("count the arguments", Errno::TOOBIG)),
-        Some(command) => init.run(|| command.exec()).unwrap_or_else(|error| failed(&error)),
+        Some(command) => {
+            let exec = || {
+                if let Some(start_us) = started.start_us {
+                    tell_time(start_us);
+                }
+                command.exec()
+            };
+            init.run(exec).unwrap_or_else(|error| failed(&error))
+        }
     };
     let rescue = || {
         Message::begin().text("something has failed; end this shell to go on").send();
@@ -94,12 +164,28 @@ fn payload(words: &[&CStr], env: &[&CStr], request: &Request<'_>, troubles: &Tro
             return rescued;
         }
     }
+    if !started.rooted {
+        return Outcome { code: FAILED, end: None };
+    }
     let outcome = start(Command::decide(words, env, request));
     if request.rescue && (FAILED..=127).contains(&outcome.code) && outcome.end.is_none() {
         let rescued = rescue();
         return Outcome { code: outcome.code, end: rescued.end };
     }
     outcome
+}
+
+/// Says how long it took from the kernel's hand-over to here, the last moment before the payload.
+fn tell_time(start_us: u64) {
+    let now_us = now_us();
+    let us = |us: u64| u32::try_from(us).unwrap_or(u32::MAX);
+    Message::begin()
+        .text("ready in ")
+        .number(us(now_us.saturating_sub(start_us)))
+        .text(" us, ")
+        .number(us(now_us / 1000))
+        .text(" ms after the kernel's start")
+        .send();
 }
 
 /// An init that answers the signals by which a machine's PID 1 is told to end it: those of busybox, and those of

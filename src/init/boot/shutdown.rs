@@ -5,16 +5,16 @@
 
 use super::file;
 use super::mountinfo::{self, Entry};
+use super::status;
 use crate::init::best_effort;
 use crate::init::console::Message;
 use crate::init::option::End;
-use crate::sys::clock::monotonic_ms as now_ms;
+use crate::sys::clock::{monotonic_ms as now_ms, pause_ms};
 use crate::sys::process::exit;
 use crate::sys::signal;
 use crate::sys::spawn::{Fork, fork};
 use crate::sys::stdio::Stream;
 use core::ffi::CStr;
-use rustix::event::{Timespec, poll};
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags, mount_remount, unmount};
 use rustix::process::{Pid, WaitOptions, wait, waitpid};
@@ -26,6 +26,8 @@ const SIGKILL: i32 = 9;
 const KILLED_MS: u64 = 2000;
 /// How long unmounting and writing out may take.
 const UNMOUNT_MS: u64 = 20_000;
+/// How long the host may take to listen.
+const HOST_MS: u64 = 2000;
 /// How long the console may take to show what was written to it.
 const DRAIN_MS: u64 = 10_000;
 /// Between two attempts at something that others hold up.
@@ -34,14 +36,15 @@ const PAUSE_MS: u64 = 20;
 const ATTEMPTS: u32 = 5;
 const BUSY_MS: u64 = 200;
 
-/// Ends the machine, telling `status` on the console.
-pub(super) fn end(status: u8, end: End) -> ! {
+/// Ends the machine, telling `status` on the console and to the host.
+pub(super) fn end(status: u8, end: End, vsock_port: Option<u32>) -> ! {
     kill_all();
     within(UNMOUNT_MS, || {
         rustix::fs::sync();
         unmount_all();
         rustix::fs::sync();
     });
+    within(HOST_MS, || status::tell_host(status, vsock_port));
     tell(status);
     let command = match end {
         End::PowerOff => RebootCommand::PowerOff,
@@ -57,7 +60,7 @@ pub(super) fn end(status: u8, end: End) -> ! {
     });
     loop {
         reap_for(KILLED_MS);
-        sleep_ms(u64::from(u32::MAX));
+        pause_ms(u64::from(u32::MAX));
     }
 }
 
@@ -73,7 +76,7 @@ fn reap_for(limit_ms: u64) {
     while now_ms() < deadline_ms {
         match wait(WaitOptions::NOHANG) {
             Ok(Some(_)) | Err(Errno::INTR) => {}
-            Ok(None) => sleep_ms(PAUSE_MS),
+            Ok(None) => pause_ms(PAUSE_MS),
             Err(_) => return,
         }
     }
@@ -96,20 +99,12 @@ fn wait_for(child: Pid, limit_ms: u64) {
     let deadline_ms = now_ms().saturating_add(limit_ms);
     while now_ms() < deadline_ms {
         match waitpid(Some(child), WaitOptions::NOHANG) {
-            Ok(None) => sleep_ms(PAUSE_MS),
+            Ok(None) => pause_ms(PAUSE_MS),
             Err(Errno::INTR) => {}
             Ok(Some(_)) | Err(_) => return,
         }
     }
     Message::begin().text("give up waiting for the file systems or the console").send();
-}
-
-fn sleep_ms(ms: u64) {
-    let time = Timespec {
-        tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
-        tv_nsec: (ms % 1000).cast_signed().saturating_mul(1_000_000),
-    };
-    best_effort(poll(&mut [], Some(&time)), "every caller looks at the clock");
 }
 
 /// Unmounts what keeps data, the latest first, several times since one may hold another busy; what stays busy, and
@@ -129,7 +124,7 @@ fn unmount_all() {
             break;
         }
         if !progress && attempt < ATTEMPTS {
-            sleep_ms(BUSY_MS);
+            pause_ms(BUSY_MS);
         }
     }
     mountinfo::for_each_from_last(|mounted| {
@@ -161,6 +156,7 @@ fn tell(status: u8) {
             rustix::io::write(Stream::Error.fd(), b"\n"),
             "a console that refuses it refuses the rest too",
         );
+        status::tell_memory();
         Message::begin().text("exit status ").number(u32::from(status)).send();
         drain();
     });

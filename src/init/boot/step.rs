@@ -3,18 +3,19 @@
 //! Each step is idempotent and independent: what an initramfs, the kernel or a container engine has done already
 //! is left as it is, and one that fails does not keep the next from being tried.
 
-use super::file;
-use super::mountinfo;
+use super::network::{self, Network};
+use super::{file, seed, volume};
 use crate::error::{Error, Result, Stage};
 use crate::init::console;
 use crate::netlink::link;
+use crate::sys::clock::raise_realtime;
 use crate::sys::process::duplicate_onto;
 use crate::sys::stdio::Stream;
 use core::ffi::CStr;
 use rustix::fd::AsRawFd;
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxAttributes, StatxFlags, mkdir, open, statx, symlink};
 use rustix::io::Errno;
-use rustix::mount::{MountFlags, MoveMountFlags, OpenTreeFlags, mount, move_mount, open_tree};
+use rustix::mount::{MountFlags, mount};
 use rustix::system::RebootCommand;
 
 /// A pseudo file system and where it belongs.
@@ -31,8 +32,6 @@ pub(super) struct Mount {
 pub(super) enum Step<'a> {
     /// Mount, unless something is mounted there.
     Mount(&'static Mount),
-    /// Have a root that pivot_root(2) can replace, as containers need it.
-    Root,
     /// Have somewhere to write temporary files, also under a read-only root.
     Temporary,
     /// Take `/dev/console` as the standard streams.
@@ -45,11 +44,20 @@ pub(super) enum Step<'a> {
     Cgroup,
     /// Have Ctrl-Alt-Del sent to us as SIGINT instead of a reset.
     CtrlAltDel,
-    /// Bring up `lo`.
-    Loopback,
-    /// Name the machine: this, or what `/etc/hostname` says, or `pipkin`.
-    Hostname(Option<&'a CStr>),
+    /// Set the clock to a time at which this program existed, where it is earlier.
+    Clock,
+    /// Give the random number generator what the last boot left.
+    Seed,
+    /// Mount what the command line asks for.
+    Volume(&'a CStr),
+    /// Bring up `lo`, and the interface that the command line asks for.
+    Network(Option<&'a Network<'a>>),
+    /// Name the machine: this, or what `/etc/hostname` says, or `pipkin`; and have it find itself by that name.
+    Hostname(Option<&'a [u8]>),
 }
+
+/// No machine that runs this program lives before the year it was written in: 1 January 2026.
+const FLOOR_S: i64 = 1_767_225_600;
 
 const PRIVATE: MountFlags = MountFlags::NOSUID.union(MountFlags::NODEV).union(MountFlags::NOEXEC);
 
@@ -90,30 +98,30 @@ const CGROUP: Mount = Mount {
 /// What comes before the kernel command line can be read.
 pub(super) const EARLY: [Step<'static>; 3] = [Step::Mount(&DEV), Step::Console, Step::Mount(&PROC)];
 
-/// All the rest, in order: the root before there is more to copy with it, and modules early, since a file system or a
-/// controller may be one.
-pub(super) const fn rest(hostname: Option<&CStr>) -> [Step<'_>; 13] {
-    [
-        Step::Root,
-        Step::Mount(&SYS),
-        Step::Modules,
-        Step::Mount(&PTS),
-        Step::Mount(&SHM),
-        Step::Mount(&RUN),
-        Step::Temporary,
-        Step::DeviceLinks,
-        Step::Mount(&CGROUP),
-        Step::Cgroup,
-        Step::CtrlAltDel,
-        Step::Loopback,
-        Step::Hostname(hostname),
-    ]
-}
+/// What comes before there is another root: a driver or a file system may be a module.
+pub(super) const BEFORE_ROOT: [Step<'static>; 2] = [Step::Mount(&SYS), Step::Modules];
+
+/// What another root needs again: the mounts that could not be moved there, and modules of its own.
+pub(super) const AFTER_ROOT: [Step<'static>; 4] =
+    [Step::Mount(&DEV), Step::Mount(&PROC), Step::Mount(&SYS), Step::Modules];
+
+/// All the rest, in order, but what the command line asks for.
+pub(super) const REST: [Step<'static>; 9] = [
+    Step::Mount(&PTS),
+    Step::Mount(&SHM),
+    Step::Mount(&RUN),
+    Step::Temporary,
+    Step::DeviceLinks,
+    Step::Mount(&CGROUP),
+    Step::Cgroup,
+    Step::CtrlAltDel,
+    Step::Clock,
+];
 
 impl Step<'_> {
     /// Whether this is the kernel's business, in which the PID 1 of a container has no say, or what its engine did.
     pub(super) const fn is_for_machine(self) -> bool {
-        matches!(self, Self::Modules | Self::CtrlAltDel | Self::Hostname(_))
+        matches!(self, Self::Modules | Self::CtrlAltDel | Self::Clock | Self::Seed | Self::Hostname(_))
     }
 }
 
@@ -132,6 +140,8 @@ pub(super) fn in_container() -> bool {
 #[derive(Debug, Default)]
 pub(super) struct Troubles {
     count: u32,
+    /// Whether what is for a machine is left out.
+    pub(super) only_own: bool,
 }
 
 impl Troubles {
@@ -147,13 +157,25 @@ impl Troubles {
             console::report(&error);
         }
     }
+
+    /// Tells of a kernel argument that cannot be obeyed.
+    pub(super) fn refuse(&mut self, word: &CStr) {
+        self.note(Err(Error::on("obey kernel argument", word.to_bytes(), Errno::INVAL)));
+    }
+
+    /// Does these steps.
+    pub(super) fn each(&mut self, steps: &[Step<'_>]) {
+        for step in steps {
+            if !(self.only_own && step.is_for_machine()) {
+                perform(*step, self);
+            }
+        }
+    }
 }
 
-/// Does one step.
-pub(super) fn perform(step: Step<'_>, troubles: &mut Troubles) {
+fn perform(step: Step<'_>, troubles: &mut Troubles) {
     match step {
         Step::Mount(wanted) => troubles.note(mount_once(wanted)),
-        Step::Root => troubles.note(root()),
         Step::Temporary => troubles.note(temporary()),
         Step::Console => troubles.note(take_console()),
         Step::DeviceLinks => device_links(troubles),
@@ -162,7 +184,14 @@ pub(super) fn perform(step: Step<'_>, troubles: &mut Troubles) {
         Step::CtrlAltDel => {
             troubles.note(rustix::system::reboot(RebootCommand::CadOff).stage("take over Ctrl-Alt-Del"));
         }
-        Step::Loopback => troubles.note(link::raise_loopback()),
+        Step::Clock => troubles.note(raise_realtime(FLOOR_S).map(drop).stage("set the clock")),
+        Step::Seed => troubles.note(seed::sow()),
+        Step::Volume(text) => troubles.note(volume::attach(text.to_bytes())),
+        Step::Network(None) => troubles.note(link::raise_loopback()),
+        Step::Network(Some(network)) => {
+            troubles.note(network.configure());
+            troubles.note(network.name_servers());
+        }
         Step::Hostname(name) => troubles.note(hostname(name)),
     }
 }
@@ -188,24 +217,6 @@ fn mount_once(wanted: &Mount) -> Result<()> {
     }
 }
 
-/// Puts a copy of the root mount over an initramfs, and goes there.
-///
-/// The mount an initramfs is unpacked to hangs on no other, and pivot_root(2) refuses to replace such a one, in every
-/// mount namespace copied from ours as well. The copy hangs on it; the files are the same.
-fn root() -> Result<()> {
-    const STAGE: &str = "put a mount over the initramfs";
-    let mut initramfs = false;
-    mountinfo::for_each_from_last(|mounted| initramfs |= mounted.is_initramfs());
-    if !initramfs {
-        return Ok(());
-    }
-    let whole = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
-    let copy = open_tree(CWD, c"/", whole | OpenTreeFlags::OPEN_TREE_CLOEXEC).stage(STAGE)?;
-    move_mount(&copy, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).stage(STAGE)?;
-    rustix::process::fchdir(&copy).stage(STAGE)?;
-    rustix::process::chroot(c".").stage(STAGE)
-}
-
 fn temporary() -> Result<()> {
     match mkdir(TMP.target, Mode::from_raw_mode(0o755)) {
         // The mode of mkdir(2) is subject to the umask, and carries no sticky bit everywhere.
@@ -218,9 +229,12 @@ fn temporary() -> Result<()> {
 
 fn take_console() -> Result<()> {
     const STAGE: &str = "open the console";
-    let console =
-        rustix::io::retry_on_intr(|| open(c"/dev/console", OFlags::RDWR | OFlags::NOCTTY, Mode::empty()))
-            .stage(STAGE)?;
+    let console = open(c"/dev/console", OFlags::RDWR | OFlags::NOCTTY, Mode::empty());
+    if console.is_err() {
+        // None of the kernel's consoles exists: what is opened later must not become a standard stream.
+        Stream::open_closed().stage("open the null device")?;
+    }
+    let console = console.stage(STAGE)?;
     for target in Stream::ALL {
         if console.as_raw_fd() != target as i32 {
             duplicate_onto(&console, target as u32).stage(STAGE)?;
@@ -302,7 +316,7 @@ fn cgroup(troubles: &mut Troubles) {
     }
 }
 
-fn hostname(given: Option<&CStr>) -> Result<()> {
+fn hostname(given: Option<&[u8]>) -> Result<()> {
     /// HOST_NAME_MAX of Linux.
     const LONGEST: usize = 64;
     let mut text = [0_u8; 1024];
@@ -314,6 +328,7 @@ fn hostname(given: Option<&CStr>) -> Result<()> {
     let written = file::lines(text.get(..len).unwrap_or_default())
         .find_map(|line| line.split(u8::is_ascii_whitespace).next())
         .filter(|name| name.len() <= LONGEST);
-    let name = given.map(CStr::to_bytes).or(written).unwrap_or(b"pipkin");
-    rustix::system::sethostname(name).stage_on("set the hostname to", name)
+    let name = given.or(written).unwrap_or(b"pipkin");
+    rustix::system::sethostname(name).stage_on("set the hostname to", name)?;
+    network::hosts(name)
 }

@@ -1,5 +1,6 @@
 //! `test`: everything a change must pass, suite by suite, and one line that sums it up.
 
+mod boot;
 mod e2e;
 mod suite;
 mod tally;

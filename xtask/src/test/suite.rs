@@ -1,7 +1,7 @@
 //! The suites of `test`, in the order they run: what fails fastest comes first.
 
-use super::e2e;
 use super::tally::{self, Tally};
+use super::{boot, e2e};
 use crate::build::Arch;
 use crate::command::{self, cargo};
 use crate::tidy;
@@ -20,13 +20,14 @@ pub(super) enum Suite {
     RootfsBuilder,
     Host,
     Vm(Arch),
+    Boot(Arch),
 }
 
 impl Suite {
     pub(super) fn all() -> Vec<Suite> {
         let here =
             [Suite::Format, Suite::Clippy, Suite::Tidy, Suite::Unit, Suite::RootfsBuilder, Suite::Host];
-        here.into_iter().chain(Arch::ALL.map(Suite::Vm)).collect()
+        here.into_iter().chain(Arch::ALL.map(Suite::Boot)).chain(Arch::ALL.map(Suite::Vm)).collect()
     }
 
     /// What `--only` takes.
@@ -40,6 +41,8 @@ impl Suite {
             Suite::Host => "host",
             Suite::Vm(Arch::X86_64) => "vm-x86_64",
             Suite::Vm(Arch::Aarch64) => "vm-aarch64",
+            Suite::Boot(Arch::X86_64) => "boot-x86_64",
+            Suite::Boot(Arch::Aarch64) => "boot-aarch64",
         }
     }
 
@@ -52,6 +55,7 @@ impl Suite {
             Suite::Unit => "unit tests, golden texts and the examples in the documentation",
             Suite::RootfsBuilder => "making root file systems",
             Suite::Host => "end to end on this machine",
+            Suite::Boot(_) => "machines that boot from disks",
             Suite::Vm(_) => "end to end in a machine whose PID 1 is Pipkin",
         }
     }
@@ -59,7 +63,7 @@ impl Suite {
     /// The architecture of the machine that it boots, if it boots one.
     pub(super) const fn machine(self) -> Option<Arch> {
         match self {
-            Suite::Vm(arch) => Some(arch),
+            Suite::Vm(arch) | Suite::Boot(arch) => Some(arch),
             _ => None,
         }
     }
@@ -78,6 +82,7 @@ impl Suite {
                 tally::of(cargo().args(["test", "--quiet", "--package", "rootfs-builder"]))
             }
             Suite::Host => e2e::on_host(case),
+            Suite::Boot(arch) => boot::run(arch),
             Suite::Vm(arch) => e2e::in_machine(arch, case),
         }
     }

@@ -38,6 +38,13 @@ impl Tally {
     }
 }
 
+impl Tally {
+    /// This one and those together.
+    pub(crate) fn and<const N: usize>(self, others: [Tally; N]) -> Tally {
+        others.into_iter().chain([self]).sum()
+    }
+}
+
 impl std::iter::Sum for Tally {
     fn sum<I: Iterator<Item = Tally>>(tallies: I) -> Tally {
         tallies.fold(Tally::default(), |sum, one| Tally {

@@ -87,7 +87,8 @@ pub(super) fn write(arch: Arch, contents: &Contents<'_>, out: &Path) -> Result<(
     Ok(())
 }
 
-fn add_modules(tree: &mut Tree, modules: Vec<Module>) -> Result<()> {
+/// Puts the modules in, and the list by which they are loaded.
+pub(super) fn add_modules(tree: &mut Tree, modules: Vec<Module>) -> Result<()> {
     let mut list = String::new();
     for module in modules {
         let path = format!("/lib/modules/pipkin/{}.ko", module.name);

@@ -1,6 +1,6 @@
 //! The machine itself: qemu's command line, and what becomes of the process.
 //!
-//! It has a serial console, an entropy source, the disks it is given and nothing else: no network, no display.
+//! It has a serial console, an entropy source, what it is given and nothing else: no network, no display.
 
 use super::console::{self, Ended, Show};
 use crate::build::Arch;
@@ -19,6 +19,12 @@ pub(crate) struct Machine {
     pub(crate) memory_mib: u32,
     /// Raw disk images, written to; the machine sees them as `/dev/vda`, `/dev/vdb` and so on.
     pub(crate) disks: Vec<PathBuf>,
+    /// Whether it has a network interface, which leads nowhere.
+    pub(crate) interface: bool,
+    /// A file for what the machine writes to the virtio-serial port `pipkin.status`.
+    pub(crate) status: Option<PathBuf>,
+    /// What its clock shows at the start, as qemu reads it; the time here when left out.
+    pub(crate) clock: Option<&'static str>,
 }
 
 /// Who executes the machine's instructions.
@@ -34,12 +40,22 @@ pub(crate) enum Accelerator {
 pub(super) struct Boot<'a> {
     pub(super) kernel: &'a Path,
     pub(super) initramfs: &'a Path,
+    /// The kernel's command line after what every machine needs on it.
+    pub(super) arguments: &'a str,
 }
 
 impl Machine {
     /// The machine of the tests: the same one everywhere.
     pub(crate) fn new(arch: Arch) -> Machine {
-        Machine { arch, accelerator: Accelerator::Emulation, memory_mib: 1024, disks: Vec::new() }
+        Machine {
+            arch,
+            accelerator: Accelerator::Emulation,
+            memory_mib: 1024,
+            disks: Vec::new(),
+            interface: false,
+            status: None,
+            clock: None,
+        }
     }
 
     /// Boots without input.
@@ -84,7 +100,7 @@ impl Machine {
         };
         qemu.args(self.arguments()?);
         qemu.arg("-kernel").arg(boot.kernel).arg("-initrd").arg(boot.initramfs);
-        qemu.args(["-append", &kernel_arguments(self.arch)]);
+        qemu.args(["-append", &kernel_arguments(self.arch, boot.arguments)]);
         Ok(qemu)
     }
 
@@ -114,6 +130,20 @@ impl Machine {
             let device = format!("virtio-blk-pci,drive=disk{number}");
             arguments.extend(["-drive".into(), drive, "-device".into(), device.into()]);
         }
+        if self.interface {
+            let words = ["-netdev", "hubport,id=net0,hubid=0", "-device", "virtio-net-pci,netdev=net0"];
+            arguments.extend(words.map(OsString::from));
+        }
+        if let Some(file) = &self.status {
+            let mut chardev = OsString::from("file,id=status,path=");
+            chardev.push(option_value(file));
+            let device = "virtserialport,chardev=status,name=pipkin.status";
+            arguments.extend(["-chardev".into(), chardev, "-device".into(), "virtio-serial-pci".into()]);
+            arguments.extend(["-device", device].map(OsString::from));
+        }
+        if let Some(clock) = self.clock {
+            arguments.extend(["-rtc".into(), format!("base={clock}").into()]);
+        }
         Ok(arguments)
     }
 }
@@ -127,13 +157,12 @@ pub(crate) const fn program(arch: Arch) -> Program {
 }
 
 /// `panic=-1` with qemu's `-no-reboot` makes a panic an end instead of a wait.
-fn kernel_arguments(arch: Arch) -> String {
+fn kernel_arguments(arch: Arch, rest: &str) -> String {
     let console = match arch {
         Arch::X86_64 => "ttyS0",
         Arch::Aarch64 => "ttyAMA0",
     };
-    let job = super::initramfs::JOB;
-    format!("console={console} panic=-1 quiet loglevel=3 rdinit=/init pipkin.hostname=pipkin-vm -- sh {job}")
+    format!("console={console} panic=-1 quiet loglevel=3 rdinit=/init {rest}")
 }
 
 /// A path as a value among qemu's comma-separated options.

@@ -8,6 +8,7 @@ mod initramfs;
 mod kernel;
 mod machine;
 mod module;
+mod tiny;
 
 use crate::build::{self, Arch};
 use crate::command;
@@ -22,6 +23,7 @@ use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
 use std::{fs, io};
+pub(crate) use tiny::Tiny;
 
 /// Any value but an empty one lets the tests use KVM.
 const KVM_VARIABLE: &str = "PIPKIN_VM_KVM";
@@ -54,6 +56,11 @@ pub(crate) struct Vm {
 }
 
 impl Vm {
+    /// This command, or a shell without one, on a machine of the usual size.
+    pub(crate) fn new(arch: Arch, command: Vec<String>) -> Vm {
+        Vm { arch, kvm: false, memory: 1024, disk: Vec::new(), timeout: 600, command }
+    }
+
     pub(crate) fn run(&self) -> Result<ExitCode> {
         let on_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
         if self.command.is_empty() && !on_terminal {
@@ -158,6 +165,7 @@ fn outcome(ended: Ended) -> Result<Outcome> {
 struct Prepared {
     kernel: kernel::Kernel,
     initramfs: tempfile::TempPath,
+    arguments: String,
 }
 
 impl Prepared {
@@ -169,11 +177,12 @@ impl Prepared {
         let contents =
             Contents { kernel: &kernel, pipkin: &pipkin, job: script(job, size()), files: &job.files };
         initramfs::write(arch, &contents, &initramfs).context("making the initramfs")?;
-        Ok(Prepared { kernel, initramfs })
+        let arguments = format!("pipkin.hostname=pipkin-vm -- sh {}", initramfs::JOB);
+        Ok(Prepared { kernel, initramfs, arguments })
     }
 
     fn boot(&self) -> Boot<'_> {
-        Boot { kernel: &self.kernel.image, initramfs: &self.initramfs }
+        Boot { kernel: &self.kernel.image, initramfs: &self.initramfs, arguments: &self.arguments }
     }
 }
 

@@ -1,0 +1,163 @@
+//! The root of the machine: what an initramfs makes way for, or a mount over it that can be replaced.
+//!
+//! Dangers: making way deletes every file of the initramfs. It is done only where the kernel's first root is `/`, and
+//! crosses into no other file system.
+
+use super::cmdline::Request;
+use super::mountinfo;
+use crate::error::{Error, Result, Stage};
+use crate::init::best_effort;
+use crate::sys::clock::{monotonic_ms as now_ms, pause_ms};
+use core::ffi::CStr;
+use core::mem::MaybeUninit;
+use rustix::fd::OwnedFd;
+use rustix::fs::{
+    Access, AtFlags, CWD, FileType, Mode, OFlags, RawDir, access, fstat, mkdir, open, openat, unlinkat,
+};
+use rustix::io::Errno;
+use rustix::mount::{
+    MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_move, move_mount, open_tree,
+    unmount,
+};
+
+/// How long a device may take to appear: drivers look for theirs in the background.
+const DEVICE_MS: u64 = 10_000;
+/// Between two looks.
+const LOOK_MS: u64 = 20;
+/// Where the new root waits for its turn.
+const PLACE: &CStr = c"/.root";
+/// What is tried when the command line does not say it; a kernel without one answers at once.
+const KINDS: [&CStr; 6] = [c"ext4", c"squashfs", c"erofs", c"btrfs", c"xfs", c"f2fs"];
+
+/// Does what the root needs. Answers whether it is another one now.
+///
+/// # Errors
+/// The new root's device, file system or top directory; the initramfs then is as it was.
+pub(super) fn settle(request: &Request<'_>) -> Result<bool> {
+    let mut initramfs = false;
+    mountinfo::for_each_from_last(|mounted| initramfs |= mounted.is_initramfs());
+    match (initramfs, request.root) {
+        (false, _) => Ok(false),
+        (true, Some(device)) => switch(device, request).map(|()| true),
+        (true, None) => cover().map(|()| false),
+    }
+}
+
+/// Puts a copy of the root mount over an initramfs, and goes there.
+///
+/// The mount an initramfs is unpacked to hangs on no other, and pivot_root(2) refuses to replace such a one, in every
+/// mount namespace copied from ours as well. The copy hangs on it; the files are the same.
+fn cover() -> Result<()> {
+    const STAGE: &str = "put a mount over the initramfs";
+    let whole = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::AT_RECURSIVE;
+    let copy = open_tree(CWD, c"/", whole | OpenTreeFlags::OPEN_TREE_CLOEXEC).stage(STAGE)?;
+    move_mount(&copy, c"", CWD, c"/", MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH).stage(STAGE)?;
+    rustix::process::fchdir(&copy).stage(STAGE)?;
+    rustix::process::chroot(c".").stage(STAGE)
+}
+
+/// Mounts the new root, frees the initramfs and goes where the new root then is.
+fn switch(device: &CStr, request: &Request<'_>) -> Result<()> {
+    const STAGE: &str = "change to the root";
+    let name = device.to_bytes();
+    match mkdir(PLACE, Mode::from_raw_mode(0o755)) {
+        Ok(()) | Err(Errno::EXIST) => {}
+        Err(errno) => return Err(Error::on("make directory", PLACE.to_bytes(), errno)),
+    }
+    wait_for(device).stage_on("find the root", name)?;
+    mount_root(device, request).stage_on("mount the root", name)?;
+    let old = open(c"/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).stage(STAGE)?;
+    for (from, to) in [(c"/dev", c"/.root/dev"), (c"/proc", c"/.root/proc"), (c"/sys", c"/.root/sys")] {
+        // What the new root has no place for, or does not take, is mounted anew there.
+        if mount_move(from, to).is_err() {
+            best_effort(unmount(from, UnmountFlags::DETACH), "hidden from now on in any case");
+        }
+    }
+    rustix::process::chdir(PLACE).stage(STAGE)?;
+    if let Ok(top) = fstat(&old) {
+        clear(&old, top.st_dev, DEPTH);
+    }
+    mount_move(c".", c"/").stage(STAGE)?;
+    rustix::process::chroot(c".").stage(STAGE)?;
+    rustix::process::chdir(c"/").stage(STAGE)
+}
+
+/// Waits for a device node. What is no path names something else: a share of the host, which is there or is not.
+fn wait_for(device: &CStr) -> rustix::io::Result<()> {
+    let deadline_ms = now_ms().saturating_add(DEVICE_MS);
+    while device.to_bytes().starts_with(b"/") {
+        match access(device, Access::EXISTS) {
+            Err(Errno::NOENT) if now_ms() < deadline_ms => pause_ms(LOOK_MS),
+            result => return result,
+        }
+    }
+    Ok(())
+}
+
+fn mount_root(device: &CStr, request: &Request<'_>) -> rustix::io::Result<()> {
+    let flags = if request.root_writable { MountFlags::empty() } else { MountFlags::RDONLY };
+    let data = request.root_flags.unwrap_or(c"");
+    let given = request.root_kind.as_slice();
+    let kinds = if given.is_empty() { &KINDS } else { given };
+    let mut answer = Errno::NODEV;
+    for kind in kinds {
+        match mount(device, PLACE, *kind, flags, data) {
+            Ok(()) => return Ok(()),
+            // Another file system, or one that this kernel has not.
+            Err(errno @ (Errno::INVAL | Errno::NODEV)) => answer = errno,
+            Err(errno) => return Err(errno),
+        }
+    }
+    Err(answer)
+}
+
+/// Deeper than any initramfs; what is below stays where it is.
+const DEPTH: u32 = 40;
+
+/// Deletes what is in a directory of the file system `device`; what does not go keeps its memory, no more.
+fn clear(directory: &OwnedFd, device: u64, depth: u32) {
+    let mut buffer = [MaybeUninit::uninit(); 2048];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(Ok(entry)) = entries.next() {
+        let name = entry.file_name();
+        if name == c"." || name == c".." {
+            continue;
+        }
+        let mut how = AtFlags::empty();
+        if entry.file_type() == FileType::Directory {
+            let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+            let Ok(below) = openat(directory, name, flags, Mode::empty()) else { continue };
+            if depth == 0 || fstat(&below).map(|found| found.st_dev) != Ok(device) {
+                continue;
+            }
+            clear(&below, device, depth.saturating_sub(1));
+            how = AtFlags::REMOVEDIR;
+        }
+        best_effort(unlinkat(directory, name, how), "a mount point stays, empty");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tree_is_cleared_and_its_top_stays() {
+        let top = std::env::temp_dir().join(std::format!("pipkin-clear-{}", std::process::id()));
+        std::fs::create_dir_all(top.join("a/b/c")).unwrap();
+        std::fs::write(top.join("a/b/file"), "x").unwrap();
+        std::os::unix::fs::symlink("/", top.join("a/link")).unwrap();
+        let opened = open(
+            top.as_os_str().as_encoded_bytes(),
+            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
+            Mode::empty(),
+        )
+        .unwrap();
+        let device = fstat(&opened).unwrap().st_dev;
+        clear(&opened, device.wrapping_add(1), DEPTH);
+        assert!(top.join("a/b/file").exists(), "another file system is not entered");
+        clear(&opened, device, DEPTH);
+        assert_eq!(std::fs::read_dir(&top).unwrap().count(), 0);
+        std::fs::remove_dir(&top).unwrap();
+    }
+}

@@ -1,0 +1,137 @@
+//! Boot mode on machines of its own: what the machine of the end-to-end cases, whose root stays the initramfs, cannot
+//! show.
+//!
+//! Each boot shows several things: the first goes from an initramfs to a squashfs, with an interface, more file systems
+//! and a clock that is wrong; the second to an ext4 whose own PID 1 takes over and is Pipkin again.
+
+use super::tally::{self, Tally};
+use crate::build::Arch;
+use crate::setup::{self, Program};
+use crate::vm::{self, Outcome, Tiny};
+use anyhow::{Context, Result, bail};
+use rootfs_builder::alpine::{self, Request};
+use rootfs_builder::filesystem::{self, Filesystem};
+use rootfs_builder::tree::Tree;
+use rootfs_builder::unpack::{self, Options};
+use std::fs::{self, File};
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+const FIRST: &str = include_str!("first.sh");
+const SECOND: &str = include_str!("second.sh");
+const TAKES_OVER: &str = include_str!("takes_over.sh");
+
+/// What the roots and the interface need.
+const MODULES: &[&str] =
+    &["virtio_pci", "virtio_blk", "virtio_net", "virtio_console", "ext4", "squashfs", "erofs"];
+/// Longer is a hang, emulated on a slow machine too.
+const TIMEOUT: Duration = Duration::from_secs(300);
+/// In the initramfs, to be seen to be gone: half of it would show.
+const BALLAST_BYTES: usize = 32 << 20;
+
+/// Makers of file systems, and what looks at one afterwards.
+const PROGRAMS: [Program; 4] = [
+    Program { name: "mksquashfs", package: "squashfs-tools" },
+    Program { name: "mkfs.erofs", package: "erofs-utils" },
+    Program { name: "mke2fs", package: "e2fsprogs" },
+    Program { name: "dumpe2fs", package: "e2fsprogs" },
+];
+
+/// Runs all of it for `arch`.
+///
+/// # Errors
+/// Whatever kept a machine from being made or from ending by itself.
+pub(super) fn run(arch: Arch) -> Result<Tally> {
+    if !setup::is_root()? {
+        println!("boot: making file systems with owners needs root");
+        return Ok(Tally { skipped: 2, ..Tally::default() });
+    }
+    setup::programs(&PROGRAMS)?;
+    let tiny = Tiny::new(arch, MODULES, &[("/ballast", vec![0; BALLAST_BYTES])])?;
+    let folder = tempfile::tempdir().context("making a folder for disks")?;
+    let first = squashfs(arch, &tiny, folder.path())?;
+    let second = ext4(arch, &tiny, folder.path())?;
+    Ok([first, second].into_iter().sum())
+}
+
+/// Alpine with Pipkin, the two ways of a distribution to know it.
+fn root(arch: Arch, pipkin: &Path) -> Result<Tree> {
+    let request = Request::from_environment(match arch {
+        Arch::X86_64 => alpine::Arch::X86_64,
+        Arch::Aarch64 => alpine::Arch::Aarch64,
+    });
+    let tarball = alpine::obtain(&request, &mut |_, _| {}).context("getting Alpine")?;
+    let mut tree = Tree::new();
+    unpack::apply(File::open(&tarball.path)?, &mut tree, &Options::default())?;
+    tree.host_file("/sbin/init", 0o755, pipkin)?;
+    tree.hard_link("/usr/bin/pipkin", "/sbin/init")?;
+    for directory in ["/data", "/fixed", "/var/lib/pipkin"] {
+        tree.directory(directory, 0o755)?;
+    }
+    Ok(tree)
+}
+
+fn squashfs(arch: Arch, tiny: &Tiny, folder: &Path) -> Result<Tally> {
+    let mut tree = root(arch, &tiny.pipkin)?;
+    tree.file("/check", 0o755, FIRST.as_bytes())?;
+    // Under a read-only root there must be something to lay the other file over.
+    tree.file("/etc/resolv.conf", 0o644, b"".as_slice())?;
+    let mut small = Tree::new();
+    small.file("/file", 0o644, b"here".as_slice())?;
+    let mut machine = vm::for_tests(arch)?;
+    for (name, tree, kind) in [
+        ("root", &tree, Filesystem::Squashfs),
+        ("data", &small, Filesystem::Ext4),
+        ("fixed", &small, Filesystem::Erofs),
+    ] {
+        let path = folder.join(name);
+        filesystem::write(tree, kind, None, None, &path)?;
+        machine.disks.push(path);
+    }
+    let status = folder.join("status");
+    machine.status = Some(status.clone());
+    machine.interface = true;
+    machine.clock = Some("2001-02-03T04:05:06");
+    let arguments = "root=/dev/vda pipkin.mount=/dev/vdb:/data:ext4:nosuid,discard \
+                     pipkin.mount=/dev/vdc:/fixed:erofs:ro ip=10.9.8.7::10.9.8.1:255.255.255.0:boxy:eth0:off:10.9.8.2 \
+                     pipkin.env.GIVEN=\"two words\" -- sh /check";
+    let outcome = tiny.run(&machine, arguments, TIMEOUT)?;
+    let inside = tally::of_output(&outcome.output, outcome.status)?;
+    let told = fs::read_to_string(&status).context("reading what came by virtio-serial")?;
+    Ok(inside.and([
+        check("the_time_until_the_payload_is_told", outcome.output.contains("pipkin: ready in ")),
+        check("the_status_comes_by_virtio_serial", told == format!("exit status {}\n", outcome.status)),
+    ]))
+}
+
+fn ext4(arch: Arch, tiny: &Tiny, folder: &Path) -> Result<Tally> {
+    let mut tree = root(arch, &tiny.pipkin)?;
+    tree.file("/sbin/takes-over", 0o755, TAKES_OVER.as_bytes())?;
+    tree.file("/etc/pipkin/init", 0o755, SECOND.as_bytes())?;
+    tree.file("/var/lib/pipkin/seed", 0o600, vec![b's'; 512])?;
+    let disk = folder.join("second");
+    filesystem::write(&tree, Filesystem::Ext4, None, None, &disk)?;
+    let mut machine = vm::for_tests(arch)?;
+    machine.disks.push(disk.clone());
+    let arguments = "root=/dev/vda rootfstype=ext4 rw init=/sbin/takes-over pipkin.grace=2000";
+    let outcome = tiny.run(&machine, arguments, TIMEOUT)?;
+    let Outcome { status, output } = &outcome;
+    let inside = tally::of_output(output, 0)?;
+    let mut dumpe2fs = Command::new(setup::find("dumpe2fs").context("looking for dumpe2fs")?);
+    let header = dumpe2fs.arg("-h").arg(&disk).output().context("starting dumpe2fs")?;
+    if !header.status.success() {
+        bail!("dumpe2fs: {}", header.status);
+    }
+    let clean = !String::from_utf8_lossy(&header.stdout).contains("needs_recovery");
+    Ok(inside.and([
+        // The payload ordered the end and was then asked to go like everybody.
+        check("an_ordered_end_asks_the_payload_to_go", *status == 7),
+        check("a_written_root_is_left_clean", clean),
+    ]))
+}
+
+fn check(name: &str, holds: bool) -> Tally {
+    println!("test boot::{name} ... {}", if holds { "ok" } else { "FAILED" });
+    if holds { Tally::SUCCESS } else { Tally::FAILURE }
+}

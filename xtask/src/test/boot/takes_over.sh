@@ -1,0 +1,5 @@
+#!/bin/sh
+# A distribution's own PID 1, which starts as one and hands over to Pipkin in that root.
+[ $$ = 1 ] || echo "not PID 1 but $$"
+echo "own=$$" >/run-by
+exec /sbin/init
