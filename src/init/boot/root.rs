@@ -141,23 +141,30 @@ fn clear(directory: &OwnedFd, device: u64, depth: u32) {
 mod tests {
     use super::*;
 
+    const FLAGS: OFlags = OFlags::RDONLY.union(OFlags::DIRECTORY).union(OFlags::CLOEXEC);
+
     #[test]
     fn a_tree_is_cleared_and_its_top_stays() {
-        let top = std::env::temp_dir().join(std::format!("pipkin-clear-{}", std::process::id()));
-        std::fs::create_dir_all(top.join("a/b/c")).unwrap();
-        std::fs::write(top.join("a/b/file"), "x").unwrap();
-        std::os::unix::fs::symlink("/", top.join("a/link")).unwrap();
-        let opened = open(
-            top.as_os_str().as_encoded_bytes(),
-            OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC,
-            Mode::empty(),
-        )
-        .unwrap();
-        let device = fstat(&opened).unwrap().st_dev;
-        clear(&opened, device.wrapping_add(1), DEPTH);
-        assert!(top.join("a/b/file").exists(), "another file system is not entered");
-        clear(&opened, device, DEPTH);
-        assert_eq!(std::fs::read_dir(&top).unwrap().count(), 0);
-        std::fs::remove_dir(&top).unwrap();
+        let mut name = heapless::Vec::<u8, 64>::from_slice(b"/tmp/pipkin-clear-").unwrap();
+        let pid = rustix::process::getpid().as_raw_nonzero().get();
+        name.extend_from_slice(crate::init::payload::decimal(pid.unsigned_abs(), &mut [0; 10])).unwrap();
+        mkdir(name.as_slice(), Mode::RWXU).unwrap();
+        let top = open(name.as_slice(), FLAGS, Mode::empty()).unwrap();
+        for directory in [c"a", c"a/b", c"a/b/c"] {
+            rustix::fs::mkdirat(&top, directory, Mode::RWXU).unwrap();
+        }
+        let made = openat(&top, c"a/b/file", OFlags::CREATE | OFlags::CLOEXEC, Mode::RWXU);
+        drop(made.unwrap());
+        rustix::fs::symlinkat(c"/", &top, c"a/link").unwrap();
+        let device = fstat(&top).unwrap().st_dev;
+        clear(&top, device.wrapping_add(1), DEPTH);
+        assert!(
+            openat(&top, c"a/b/file", OFlags::CLOEXEC, Mode::empty()).is_ok(),
+            "another file system is entered"
+        );
+        let again = open(name.as_slice(), FLAGS, Mode::empty()).unwrap();
+        clear(&again, device, DEPTH);
+        // Only an empty directory goes.
+        rustix::fs::rmdir(name.as_slice()).unwrap();
     }
 }
