@@ -10,13 +10,13 @@ use rustix::net::{RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlag
 /// How long the host may take for its part. It is there to end a hang, not to hurry a slow machine.
 const PATIENCE: Timespec = Timespec { tv_sec: 60, tv_nsec: 0 };
 
-/// Waits for one release.
+/// Waits for one release; `hooks` may take as long as their own deadlines let them.
 ///
 /// # Errors
 /// `ETIMEDOUT` after a minute, `ECONNRESET` when the host is gone, `EPROTO` for anything but a release.
-pub(super) fn await_release(channel: BorrowedFd<'_>) -> Result<()> {
+pub(super) fn await_release(channel: BorrowedFd<'_>, hooks: bool) -> Result<()> {
     let mut ready = [PollFd::from_borrowed_fd(channel, PollFlags::IN)];
-    if retry_on_intr(|| poll(&mut ready, Some(&PATIENCE)))? == 0 {
+    if retry_on_intr(|| poll(&mut ready, if hooks { None } else { Some(&PATIENCE) }))? == 0 {
         return Err(Errno::TIMEDOUT);
     }
     let mut byte = [0];

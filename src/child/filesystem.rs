@@ -89,17 +89,21 @@ fn is_kernel_type(mount: &OwnedFd) -> Result<bool> {
     Ok(known.iter().any(|kernel| u64::from(*kernel) == magic))
 }
 
-fn change(mount: &OwnedFd, attributes: Attributes, propagation: Option<Propagation>) -> Result<()> {
-    let kind = match propagation {
+/// The kernel's `MS_*` for it.
+pub(super) const fn propagation_flag(propagation: Option<Propagation>) -> u32 {
+    match propagation {
         None | Some(Propagation::Private) => raw::MS_PRIVATE,
         Some(Propagation::Slave) => raw::MS_SLAVE,
         Some(Propagation::Shared) => raw::MS_SHARED,
         Some(Propagation::Unbindable) => raw::MS_UNBINDABLE,
-    };
+    }
+}
+
+fn change(mount: &OwnedFd, attributes: Attributes, propagation: Option<Propagation>) -> Result<()> {
     let deep = Change {
         set: attributes.set_recursive.into(),
         clear: clear(attributes.set_recursive, attributes.clear_recursive),
-        propagation: kind.into(),
+        propagation: propagation_flag(propagation).into(),
         idmap: None,
     };
     set_attributes(mount, deep, true)?;

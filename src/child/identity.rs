@@ -2,7 +2,7 @@
 
 use super::account::{self, Entry, MOST_GROUPS};
 use super::path::{self, Links};
-use crate::spec::{Account, Capabilities, CapabilitySet, Rlimit, User};
+use crate::spec::{Account, Capabilities, CapabilitySet, Rlimit, Tuning, User};
 use crate::sys::process::{
     StrSlot, close_on_exec_from, join_new_session_keyring, set_rlimit as set_raw_rlimit,
 };
@@ -11,8 +11,8 @@ use core::ffi::CStr;
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::fs::{FileType, OFlags, fchown, fstat};
 use rustix::io::{Errno, Result};
+use rustix::process::set_parent_process_death_signal;
 use rustix::process::{Gid, Uid, ioctl_tiocsctty, setsid};
-use rustix::process::{Signal, set_parent_process_death_signal};
 use rustix::thread::{
     CapabilitiesSecureBits, CapabilitySet as KernelSet, CapabilitySets, capabilities_secure_bits,
     clear_ambient_capability_set, configure_capability_in_ambient_set, remove_capability_from_bounding_set,
@@ -25,15 +25,17 @@ use rustix::thread::{
 ///
 /// # Errors
 /// Those of setsid(2), ioctl_tty(2) and dup(2). A kernel or filter without keyrings has none to share.
-pub(super) fn start_session(terminal: Option<&OwnedFd>) -> Result<()> {
+pub(super) fn start_session(terminal: Option<&OwnedFd>, tuning: &Tuning<'_>) -> Result<()> {
     // From here on a signal to this process is one to the container: it finds defaults, as the command will.
     reset_actions()?;
     set_mask(SignalSet::EMPTY)?;
     // Everything of the host's goes at exec, whatever opened it and however.
-    close_on_exec_from(3)?;
-    match join_new_session_keyring() {
-        Ok(()) | Err(Errno::NOSYS | Errno::PERM) => {}
-        Err(errno) => return Err(errno),
+    close_on_exec_from(tuning.preserved.saturating_add(3))?;
+    if !tuning.keeps_keyring {
+        match join_new_session_keyring() {
+            Ok(()) | Err(Errno::NOSYS | Errno::PERM) => {}
+            Err(errno) => return Err(errno),
+        }
     }
     // The child of a clone is never a group leader, so this cannot fail for that reason.
     setsid()?;
@@ -74,6 +76,7 @@ pub(super) fn become_user(
     terminal: Option<&OwnedFd>,
 ) -> Result<()> {
     let identity = look_up(root, user, home)?;
+    let dies_by = rustix::process::parent_process_death_signal()?;
     let (uid, gid) = (Uid::from_raw(identity.uid), Gid::from_raw(identity.gid));
     if let Some(terminal) = terminal {
         fchown(terminal, Some(uid), None)?;
@@ -86,7 +89,7 @@ pub(super) fn become_user(
     set_keep_capabilities(false)?;
     set_sets(capabilities)?;
     // Changing ids took it back (prctl(2)).
-    set_parent_process_death_signal(Some(Signal::KILL))
+    set_parent_process_death_signal(dies_by)
 }
 
 fn look_up(root: BorrowedFd<'_>, user: &User<'_>, home: Option<&StrSlot<256>>) -> Result<Identity> {
@@ -108,7 +111,7 @@ fn look_up(root: BorrowedFd<'_>, user: &User<'_>, home: Option<&StrSlot<256>>) -
         Some(Account::Name(name)) => Some(name),
         Some(Account::Id(_)) | None => None,
     };
-    let name = entry.as_ref().and_then(|entry| entry.name.text());
+    let name = entry.as_ref().filter(|_| !user.exact).and_then(|entry| entry.name.text());
     let listed = match open_accounts(root, c"/etc/group")? {
         Some(group) => account::find_groups(&group, wanted, name)?,
         None => account::Groups { wanted: None, member: heapless::Vec::new() },

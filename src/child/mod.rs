@@ -13,6 +13,7 @@
 mod account;
 mod channel;
 mod device;
+mod engine;
 mod execute;
 mod filesystem;
 mod identity;
@@ -35,7 +36,7 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 const FAILED: u8 = 125;
 
 /// Most descriptors that the child takes over: namespace files and the socket.
-const KEPT: usize = 9;
+const KEPT: usize = 10;
 
 /// What the host hands to its child.
 pub struct Context<'a> {
@@ -49,6 +50,8 @@ pub struct Context<'a> {
     pub namespaces: &'a [OwnedFd],
     /// What to take as standard input, output and error; the host's own when `None`.
     pub streams: Option<[BorrowedFd<'a>; 3]>,
+    /// The socket on which we are asked to start, when that is not at once.
+    pub start: Option<BorrowedFd<'a>>,
     /// Where to stop for ever, for tests that kill us there.
     #[cfg(feature = "test-hooks")]
     pub pause_at: Option<usize>,
@@ -63,14 +66,16 @@ pub fn run(context: Context<'_>) -> ! {
     }
     // What the host holds is not ours: a copy of a pipe here would outlive it there.
     let others = context.namespaces.iter().map(AsFd::as_fd);
-    let kept: heapless::Vec<BorrowedFd<'_>, KEPT> = others.chain([context.channel.as_fd()]).collect();
-    sys::spawn::close_inherited(&kept);
+    let kept: heapless::Vec<BorrowedFd<'_>, KEPT> =
+        others.chain([context.channel.as_fd()]).chain(context.start).collect();
+    sys::spawn::close_inherited(context.process.tuning.preserved, &kept);
     let mut state = State::new(&context);
     for (index, step) in context.plan.child.iter().enumerate() {
         pause_before(&context, index);
         if let Err(errno) = state.act(step) {
             let step = u16::try_from(index).unwrap_or(u16::MAX);
-            channel::report(context.channel.as_fd(), Report::Failed { step, errno: errno.raw_os_error() });
+            let report = Report::Failed { step, errno: errno.raw_os_error() };
+            channel::report(state.starter.as_ref().map_or(context.channel.as_fd(), AsFd::as_fd), report);
             sys::process::exit(FAILED);
         }
     }
@@ -105,13 +110,24 @@ struct State<'a> {
     empty: Option<filesystem::Cover>,
     /// The slave of our pseudo-terminal.
     terminal: Option<OwnedFd>,
+    /// The connection of whoever asked us to start.
+    starter: Option<OwnedFd>,
     sources: [Option<OwnedFd>; SLOTS],
 }
 
 impl<'a> State<'a> {
     fn new(context: &'a Context<'a>) -> Self {
         let sources = [const { None }; SLOTS];
-        Self { context, root: None, proc: None, null: None, empty: None, terminal: None, sources }
+        Self {
+            context,
+            root: None,
+            proc: None,
+            null: None,
+            empty: None,
+            terminal: None,
+            starter: None,
+            sources,
+        }
     }
 
     fn root(&self) -> Result<BorrowedFd<'_>> {
@@ -120,7 +136,9 @@ impl<'a> State<'a> {
 
     fn act(&mut self, step: &Step<'_>) -> Result<()> {
         match *step {
-            Step::AwaitIdMaps | Step::AwaitHost => channel::await_release(self.context.channel.as_fd()),
+            Step::AwaitIdMaps | Step::AwaitHost => {
+                channel::await_release(self.context.channel.as_fd(), false)
+            }
             Step::DieWithParent => rustix::process::set_parent_process_death_signal(Some(Signal::KILL)),
             Step::OomScoreAdj(score) => set_oom_score_adj(score),
             Step::JoinNamespace { kind, slot, .. } => self.join(kind, slot),
@@ -147,6 +165,7 @@ impl<'a> State<'a> {
                 let enter = if Defence::PivotFirst.stands() { filesystem::pivot } else { filesystem::stay };
                 enter(self.staging()?).map(|root| self.root = Some(root))
             }
+            Step::BindRoot { staging } => engine::bind_root(staging).map(|root| self.root = Some(root)),
             Step::MountFileSystem { kind, options, target, attributes, propagation } => {
                 let mount = filesystem::create(kind, options, attributes)?;
                 filesystem::attach(self.root()?, &mount, target, attributes, propagation)?;
@@ -177,7 +196,7 @@ impl<'a> State<'a> {
                 self.terminal = Some(slave);
                 Ok(())
             }
-            Step::NewSession => identity::start_session(self.terminal.as_ref()),
+            Step::NewSession => identity::start_session(self.terminal.as_ref(), &process.tuning),
             Step::CloseStdin => device::close_stdin(self.root()?),
             Step::SetRlimit(limit) => identity::set_rlimit(&limit),
             Step::SetUmask(mask) => {
@@ -202,14 +221,15 @@ impl<'a> State<'a> {
                 let last = u16::try_from(self.context.plan.child.len().saturating_sub(1)).unwrap_or(u16::MAX);
                 Err(execute::execute_under_init(process, command, self.context.channel.as_fd(), last))
             }
-            // Every step stands in one of the three lists; a plan with another one cannot be carried out.
-            _ => Err(Errno::NOSYS),
+            _ => self.act_for_engine(step),
         }
     }
 
     fn staging(&self) -> Result<&'a CStr> {
         let mounted = self.context.plan.child.iter().find_map(|step| match *step {
-            Step::MountOverlay { staging, .. } | Step::MountScratch { staging } => Some(staging),
+            Step::MountOverlay { staging, .. }
+            | Step::MountScratch { staging }
+            | Step::BindRoot { staging } => Some(staging),
             _ => None,
         });
         mounted.ok_or(Errno::INVAL)

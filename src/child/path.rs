@@ -167,10 +167,11 @@ pub(super) struct Piece<const N: usize>([u8; N]);
 /// One component of a path.
 pub(super) type Name = Piece<NAME_CAPACITY>;
 /// The head of a path.
-type Prefix = Piece<PATH_CAPACITY>;
+pub(super) type Prefix = Piece<PATH_CAPACITY>;
 
 impl<const N: usize> Piece<N> {
-    fn new(bytes: &[u8]) -> Result<Self> {
+    /// Copies `bytes`.
+    pub(super) fn new(bytes: &[u8]) -> Result<Self> {
         let mut copy = [0; N];
         if bytes.len() >= N || bytes.contains(&0) {
             return Err(Errno::NAMETOOLONG);

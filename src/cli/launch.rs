@@ -80,6 +80,7 @@ fn run(
                 channel,
                 namespaces,
                 streams: None,
+                start: None,
                 #[cfg(feature = "test-hooks")]
                 pause_at: pause("PIPKIN_PAUSE_CHILD"),
             })
@@ -111,7 +112,7 @@ pub(crate) fn sweep(store: &Store) {
 
 /// Ends what is left of a container whose supervisor is gone.
 pub(crate) fn end(id: &Id) -> io::Result<()> {
-    remove_group(id).map_err(|error| io::Error::from_raw_os_error(error.errno.raw_os_error()))
+    remove_group(id, None).map_err(|error| io::Error::from_raw_os_error(error.errno.raw_os_error()))
 }
 
 /// The kernel's word inside an [`io::Error`].

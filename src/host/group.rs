@@ -7,6 +7,7 @@ use crate::cgroup::hierarchy::{self, Found};
 use crate::cgroup::watch::{MemoryEvents, Watch};
 use crate::error::{Error, Result};
 use crate::spec::Id;
+use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
 
@@ -17,31 +18,60 @@ const LEAF: &[u8] = b"pipkin-self";
 /// How long the kernel may take to kill, freeze or let go of a group.
 const PATIENCE_MS: u32 = 10_000;
 
+/// Deepest that an engine may put a group.
+const MOST_ABOVE: usize = 16;
+/// Longest name of a group (`NAME_MAX`).
+const NAME_CAPACITY: usize = 255;
+
 /// A container's group.
 #[derive(Debug)]
 pub(super) struct Group {
     root: Directory,
-    parent: Directory,
+    /// Those between the root and its own, from the top down.
+    above: heapless::Vec<Directory, MOST_ABOVE>,
     own: Directory,
-    id: Id,
+    name: heapless::Vec<u8, NAME_CAPACITY>,
 }
 
-fn open_parent(found: &Found) -> Result<(Directory, Directory)> {
+fn open_root(found: &Found) -> Result<Directory> {
     let missing = Error::new("find a cgroup v2 hierarchy", Errno::NOENT);
-    let root = found.hierarchy().ok_or(missing)?.root().duplicate()?;
-    let parent = root.open_or_create(PARENT)?;
-    Ok((root, parent))
+    found.hierarchy().ok_or(missing)?.root().duplicate()
+}
+
+/// The names on the way to the group, the last its own.
+fn components<'a>(id: &'a Id, path: Option<&'a CStr>) -> impl Iterator<Item = &'a [u8]> {
+    let given = path.map_or(&[][..], CStr::to_bytes);
+    let usual = [PARENT, id.as_str().as_bytes()];
+    let usual = usual.into_iter().filter(move |_| path.is_none());
+    given.split(|byte| *byte == b'/').filter(|name| !name.is_empty()).chain(usual)
 }
 
 impl Group {
-    /// Makes the group of container `id`.
+    /// Makes the group of container `id`, at `path` if that is given.
     ///
     /// # Errors
-    /// `EEXIST` when it is there already, and those of making it.
-    pub(super) fn create(id: &Id) -> Result<Self> {
-        let (root, parent) = open_parent(&hierarchy::find()?)?;
-        let own = parent.create(id.as_str().as_bytes())?;
-        Ok(Self { root, parent, own, id: *id })
+    /// `EEXIST` when it is there already (at a path: and holds processes), and those of making it.
+    pub(super) fn create(id: &Id, path: Option<&CStr>) -> Result<Self> {
+        let root = open_root(&hierarchy::find()?)?;
+        let mut above: heapless::Vec<Directory, MOST_ABOVE> = heapless::Vec::new();
+        let mut names = components(id, path).peekable();
+        while let Some(name) = names.next() {
+            let here = above.last().unwrap_or(&root);
+            if names.peek().is_some() {
+                let deep = Error::on("create the cgroup", name, Errno::NAMETOOLONG);
+                let next = here.open_or_create(name)?;
+                above.push(next).map_err(|_| deep)?;
+                continue;
+            }
+            let own = if path.is_none() { here.create(name)? } else { here.open_or_create(name)? };
+            if path.is_some() && own.occupancy()?.populated {
+                return Err(Error::on("create the cgroup", name, Errno::EXIST));
+            }
+            let name = heapless::Vec::from_slice(name)
+                .map_err(|_| Error::on("create the cgroup", name, Errno::NAMETOOLONG))?;
+            return Ok(Self { root, above, own, name });
+        }
+        Err(Error::new("create the cgroup", Errno::INVAL))
     }
 
     /// Makes the controller called `name` usable here: from the root down, each group hands it on.
@@ -59,7 +89,7 @@ impl Group {
             }
             done => done?,
         }
-        self.parent.enable(controller)
+        self.above.iter().try_for_each(|group| group.enable(controller))
     }
 
     /// Writes a limit.
@@ -103,7 +133,7 @@ impl Group {
     /// # Errors
     /// `ETIMEDOUT` when the kernel did not let go of it in ten seconds.
     pub(super) fn remove(self) -> Result<()> {
-        remove_below(&self.parent, self.id.as_str().as_bytes())
+        remove_below(self.above.last().unwrap_or(&self.root), &self.name)
     }
 }
 
@@ -132,11 +162,38 @@ fn remove_below(parent: &Directory, name: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// `ETIMEDOUT` when the kernel did not let go of it in ten seconds, and those of reaching it.
-pub fn remove_group(id: &Id) -> Result<()> {
+pub fn remove_group(id: &Id, path: Option<&CStr>) -> Result<()> {
     let found = hierarchy::find()?;
     if found.hierarchy().is_none() {
         return Ok(());
     }
-    let (_root, parent) = open_parent(&found)?;
-    remove_below(&parent, id.as_str().as_bytes())
+    let mut here = open_root(&found)?;
+    let mut names = components(id, path).peekable();
+    while let Some(name) = names.next() {
+        if names.peek().is_none() {
+            return remove_below(&here, name);
+        }
+        here = match here.open(name) {
+            Err(error) if error.errno == Errno::NOENT => return Ok(()),
+            next => next?,
+        };
+    }
+    Ok(())
+}
+
+/// The group of container `id`; `None` when there is none.
+///
+/// # Errors
+/// Those of reaching it.
+pub fn open_group(id: &Id, path: Option<&CStr>) -> Result<Option<Directory>> {
+    let found = hierarchy::find()?;
+    let Some(hierarchy) = found.hierarchy() else { return Ok(None) };
+    let mut here = hierarchy.root().duplicate()?;
+    for name in components(id, path) {
+        here = match here.open(name) {
+            Err(error) if error.errno == Errno::NOENT => return Ok(None),
+            next => next?,
+        };
+    }
+    Ok(Some(here))
 }

@@ -7,16 +7,19 @@
 //! Dangers: from the clone on, every way out must end the child first. [`Host`] does so when it is dropped.
 
 mod attendant;
+mod create;
 mod group;
 pub mod lease;
 mod probe;
+mod report;
 mod signal;
 mod spawn;
 mod supervise;
 mod terminal;
 
 pub use attendant::{ATTENDED, Attendant, Reach, Sources};
-pub use group::remove_group;
+pub use create::{Moment, start_waiting};
+pub use group::{open_group, remove_group};
 pub use probe::probe;
 pub use spawn::{Entry, Host};
 pub use supervise::{Company, Ended, Failure};

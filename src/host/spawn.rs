@@ -4,7 +4,7 @@ use super::signal;
 use super::supervise::{Company, Ended};
 use crate::error::{Error, Result, Stage};
 use crate::plan::{HostStep, Plan, RELEASE};
-use crate::spec::{Id, IdMap};
+use crate::spec::{ClockOffset, Id, IdMap};
 use crate::sys;
 use crate::sys::process::Side;
 use crate::sys::signal::SignalSet;
@@ -16,7 +16,7 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use ufmt::uwrite;
 
 /// Most namespaces that are joined by path.
@@ -33,10 +33,10 @@ pub type Entry<'e> = &'e mut dyn FnMut(OwnedFd, &[OwnedFd]);
 
 /// The host's state while a container is made and runs.
 pub struct Host {
-    group: Option<super::group::Group>,
+    pub(super) group: Option<super::group::Group>,
     namespaces: heapless::Vec<OwnedFd, MOST_JOINED>,
-    child: Option<Child>,
-    former_mask: SignalSet,
+    pub(super) child: Option<Child>,
+    pub(super) former_mask: SignalSet,
     /// Where to stop for ever, for tests that kill us there.
     #[cfg(feature = "test-hooks")]
     pub pause_at: Option<usize>,
@@ -98,39 +98,51 @@ impl Host {
         for (index, step) in plan.host.iter().enumerate() {
             self.pause_before(index);
             match step {
-                HostStep::CreateCgroup => self.group = Some(super::group::Group::create(id)?),
-                HostStep::EnableController(name) => self.group()?.enable(name)?,
-                HostStep::SetLimit { file, value } => self.group()?.set(file, value.as_bytes())?,
-                HostStep::OpenNamespace { path, .. } => {
-                    let full = Error::on("open a namespace", path.to_bytes(), Errno::TOOBIG);
-                    self.namespaces.push(open_namespace(path)?).map_err(|_| full)?;
-                }
-                HostStep::EnterPidNamespace(path) => {
-                    let file = open_namespace(path)?;
-                    move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::ProcessID))
-                        .stage_on("enter the pid namespace", path.to_bytes())?;
-                }
                 HostStep::Clone { namespaces, cgroup } => {
                     self.clone(*namespaces, *cgroup, entry)?;
                     started(self.child()?.pid)?;
                 }
-                HostStep::WriteIdMaps { uids, gids } => write_id_maps(self.child()?.pid, uids, gids)?,
-                HostStep::Release => self.release()?,
                 HostStep::Supervise => {
                     let child = self.child.as_ref().ok_or(Error::new("supervise", Errno::CHILD))?;
                     return super::supervise::supervise(child, self.group.as_ref(), company);
                 }
+                _ => self.prepare(step, id)?,
             }
         }
         Err(Error::new("supervise", Errno::INVAL))
     }
 
+    /// Carries out a step that needs nobody but us.
+    pub(super) fn prepare(&mut self, step: &HostStep<'_>, id: &Id) -> Result<()> {
+        match step {
+            HostStep::CreateCgroup(path) => self.group = Some(super::group::Group::create(id, *path)?),
+            HostStep::EnableController(name) => self.group()?.enable(name)?,
+            HostStep::SetLimit { file, value } => self.group()?.set(file, value.as_bytes())?,
+            HostStep::SetUnified { file, value } => self.group()?.set(file, value.as_bytes())?,
+            HostStep::OpenNamespace { path, .. } => {
+                let full = Error::on("open a namespace", path.to_bytes(), Errno::TOOBIG);
+                self.namespaces.push(open_namespace(path)?).map_err(|_| full)?;
+            }
+            HostStep::EnterPidNamespace(path) => {
+                let file = open_namespace(path)?;
+                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::ProcessID))
+                    .stage_on("enter the pid namespace", path.to_bytes())?;
+            }
+            HostStep::OffsetClocks(offsets) => offset_clocks(offsets)?,
+            HostStep::WriteIdMaps { uids, gids } => write_id_maps(self.child()?.pid, uids, gids)?,
+            HostStep::Release => self.release()?,
+            // The caller's own.
+            _ => return Err(Error::new("carry out the plan", Errno::NOSYS)),
+        }
+        Ok(())
+    }
+
     #[cfg(not(feature = "test-hooks"))]
-    fn pause_before(&self, _index: usize) {}
+    pub(super) fn pause_before(&self, _index: usize) {}
 
     /// Says so and waits to be killed, when this is where a test wants it.
     #[cfg(feature = "test-hooks")]
-    fn pause_before(&self, index: usize) {
+    pub(super) fn pause_before(&self, index: usize) {
         if self.pause_at == Some(index) {
             // Best effort: a test that sees no line times out and fails.
             rustix::io::write(sys::stdio::Stream::Error.fd(), b"pipkin: paused\n").unwrap_or(0);
@@ -144,11 +156,11 @@ impl Host {
         self.group.as_ref().ok_or(Error::new("use the cgroup before it is made", Errno::BADF))
     }
 
-    fn child(&self) -> Result<&Child> {
+    pub(super) fn child(&self) -> Result<&Child> {
         self.child.as_ref().ok_or(Error::new("use the child before it is made", Errno::CHILD))
     }
 
-    fn clone(&mut self, namespaces: u64, cgroup: bool, entry: Entry<'_>) -> Result<()> {
+    pub(super) fn clone(&mut self, namespaces: u64, cgroup: bool, entry: Entry<'_>) -> Result<()> {
         let (ours, theirs) =
             socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
                 .stage("make a socket to the child")?;
@@ -176,7 +188,7 @@ impl Host {
     }
 
     /// Kills and reaps a child that is still there; with it, as PID 1, goes its whole namespace.
-    fn end_child(&mut self) {
+    pub(super) fn end_child(&mut self) {
         let Some(child) = self.child.take() else { return };
         // Best effort: the only way to fail is that it is gone already.
         sys::signal::send(&child.pidfd, SIGKILL as i32).unwrap_or(());
@@ -197,6 +209,21 @@ impl Drop for Host {
 fn open_namespace(path: &CStr) -> Result<OwnedFd> {
     openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .stage_on("open the namespace", path.to_bytes())
+}
+
+/// Leaves a new time namespace to the children to come, its clocks `offsets` from ours (time_namespaces(7)).
+fn offset_clocks(offsets: &[ClockOffset]) -> Result<()> {
+    sys::process::unshare(UnshareFlags::NEWTIME).stage("make a time namespace")?;
+    let stage = "set the clocks";
+    let mut text = heapless::String::<128>::new();
+    for offset in offsets {
+        uwrite!(&mut text, "{} {} {}\n", offset.clock, offset.seconds, offset.nanoseconds)
+            .map_err(|_| Error::new(stage, Errno::TOOBIG))?;
+    }
+    let file = openat(CWD, c"/proc/self/timens_offsets", OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .stage(stage)?;
+    let written = retry_on_intr(|| rustix::io::write(&file, text.as_bytes())).stage(stage)?;
+    if written == text.len() { Ok(()) } else { Err(Error::new(stage, Errno::IO)) }
 }
 
 fn write_id_maps(pid: Pid, uids: &[IdMap], gids: &[IdMap]) -> Result<()> {

@@ -320,7 +320,7 @@ impl Watch<'_, '_> {
                 let master = master.ok_or(Error::new("receive the container's terminal", Errno::BADMSG))?;
                 self.take_terminal(master)?;
             }
-            None => return Err(Error::new(stage, Errno::BADMSG)),
+            Some(Report::Waiting) | None => return Err(Error::new(stage, Errno::BADMSG)),
         }
         Ok(())
     }

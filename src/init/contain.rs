@@ -87,7 +87,7 @@ impl<'o> Init<'o> {
     fn detach(&self) {
         let signals = self.signals.as_fd();
         let kept = [signals, self.parent.as_ref().map_or(signals, AsFd::as_fd)];
-        spawn::close_inherited(&kept);
+        spawn::close_inherited(0, &kept);
         if let Err(errno) = rustix::process::chdir(c"/") {
             console::report(&Error::named("change directory to", "/", errno));
         }

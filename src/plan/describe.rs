@@ -49,7 +49,11 @@ pub struct Description<'a> {
 }
 
 impl<'a> Description<'a> {
-    fn new<const N: usize>(name: &'static str, sentence: &'static str, fields: [Field<'a>; N]) -> Self {
+    pub(super) fn new<const N: usize>(
+        name: &'static str,
+        sentence: &'static str,
+        fields: [Field<'a>; N],
+    ) -> Self {
         const { assert!(N <= 7, "more fields than a description holds") };
         Self { name, sentence, fields: fields.into_iter().collect() }
     }
@@ -194,7 +198,7 @@ fn write_options<W: uWrite + ?Sized>(options: &[MountOption<'_>], out: &mut W) -
     Ok(())
 }
 
-fn propagation_name(propagation: Option<Propagation>) -> Value<'static> {
+pub(super) fn propagation_name(propagation: Option<Propagation>) -> Value<'static> {
     Value::Bytes(match propagation {
         None => b"",
         Some(Propagation::Private) => b"private",
@@ -218,7 +222,11 @@ impl<'a> HostStep<'a> {
     pub fn describe(&'a self) -> Description<'a> {
         let text = |text: &'static str| Value::Bytes(text.as_bytes());
         match self {
-            Self::CreateCgroup => Description::new("create-cgroup", "create the container's cgroup", []),
+            Self::CreateCgroup(path) => Description::new(
+                "create-cgroup",
+                "create the container's cgroup[ {path}]",
+                [("path", Value::Bytes(path.map_or(b"", core::ffi::CStr::to_bytes)))],
+            ),
             Self::EnableController(name) => {
                 let sentence = "make the {controller} controller usable in it";
                 Description::new("enable-controller", sentence, [("controller", text(name))])
@@ -250,6 +258,7 @@ impl<'a> HostStep<'a> {
             ),
             Self::Release => Description::new("release", "let the waiting child go on", []),
             Self::Supervise => Description::new("supervise", "forward signals and wait for the end", []),
+            _ => self.describe_engine(),
         }
     }
 }
@@ -427,7 +436,7 @@ impl<'a> Step<'a> {
                 "run {command}[ under Pipkin as PID 1{init}]",
                 [("command", text(command)), ("init", Value::Yes(init))],
             ),
-            _ => Description::new("step", "", []),
+            _ => self.describe_engine(),
         }
     }
 }

@@ -9,26 +9,42 @@ use ufmt::uwrite;
 /// One write into a cgroup file: the controller that owns it, the file, the value.
 type Write = (&'static str, &'static str, LimitValue);
 
+/// Controllers whose files can be named.
+const CONTROLLERS: [&str; 8] = ["memory", "cpu", "cpuset", "io", "pids", "hugetlb", "rdma", "misc"];
+
 /// Calls `push` with every host step that `resources` needs, each controller enabled before its first file.
 ///
 /// # Errors
 /// The [`Conflict`] of a controller that this host does not offer, of a number out of the kernel's range, or of
 /// `push`.
 pub(super) fn resolve<'a>(
-    resources: &Resources<'_>,
+    resources: &Resources<'a>,
     controllers: &Controllers,
     push: &mut dyn FnMut(HostStep<'a>) -> Result<(), Conflict>,
 ) -> Result<(), Conflict> {
     check_ranges(resources)?;
     let mut enabled: heapless::Vec<&'static str, 8> = heapless::Vec::new();
-    each_write(resources, &mut |(controller, file, value)| {
-        if !enabled.contains(&controller) {
-            require(controller, controllers)?;
-            enabled.push(controller).map_err(|_| Conflict::full("enable controllers"))?;
-            push(HostStep::EnableController(controller))?;
+    let mut enable = |controller, push: &mut dyn FnMut(HostStep<'a>) -> Result<(), Conflict>| {
+        if enabled.contains(&controller) {
+            return Ok(());
         }
+        require(controller, controllers)?;
+        enabled.push(controller).map_err(|_| Conflict::full("enable controllers"))?;
+        push(HostStep::EnableController(controller))
+    };
+    each_write(resources, &mut |(controller, file, value)| {
+        enable(controller, push)?;
         push(HostStep::SetLimit { file, value })
-    })
+    })?;
+    for (file, value) in resources.unified {
+        let owner = file.split_once('.').map_or(*file, |(owner, _)| owner);
+        // Files of the core, such as cgroup.max.depth, are there without a controller.
+        if let Some(controller) = CONTROLLERS.into_iter().find(|name| *name == owner) {
+            enable(controller, push)?;
+        }
+        push(HostStep::SetUnified { file, value })?;
+    }
+    Ok(())
 }
 
 /// Whether any limit is asked for.
@@ -109,6 +125,8 @@ fn require(controller: &'static str, controllers: &Controllers) -> Result<(), Co
         "cpu" => ("limit CPU time by the cgroup controller", controllers.cpu),
         "cpuset" => ("bind to CPUs or memory nodes by the cgroup controller", controllers.cpuset),
         "pids" => ("limit processes by the cgroup controller", controllers.pids),
+        // Nobody looked for these; the kernel answers when they are enabled.
+        "hugetlb" | "rdma" | "misc" => return Ok(()),
         _ => ("limit I/O by the cgroup controller", controllers.io),
     };
     let (why, remedy) = match state {
@@ -177,7 +195,7 @@ fn device_text(device: &DeviceLimit) -> LimitValue {
 mod tests {
     use super::*;
 
-    fn writes(resources: &Resources<'_>) -> heapless::Vec<HostStep<'static>, 32> {
+    fn writes(resources: &Resources<'static>) -> heapless::Vec<HostStep<'static>, 32> {
         let mut steps = heapless::Vec::new();
         let ready = Controllers::all(Availability::Ready);
         resolve(resources, &ready, &mut |step| steps.push(step).map_err(|_| Conflict::full("test"))).unwrap();

@@ -9,6 +9,7 @@
 
 mod conflict;
 mod describe;
+mod engine;
 mod facts;
 mod limit;
 mod report;
@@ -24,7 +25,7 @@ pub use facts::{Availability, Controllers, HostFacts};
 pub use report::{RELEASE, REPORT_SIZE, Report};
 pub use step::{HostStep, LimitValue, Step};
 
-use crate::spec::{DEFAULT_DEVICES, Device, Join, Mount, RootSource, Source, Spec};
+use crate::spec::{DEFAULT_DEVICES, Device, Join, Mount, RootSource, Source, Spec, Start};
 use linux_raw_sys::general as raw;
 
 /// Most steps the child can have.
@@ -57,6 +58,7 @@ pub fn resolve<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> R
     child.build_root(spec);
     child.fill_root(spec, facts);
     child.close_root(spec);
+    child.await_hooks(spec);
     child.become_process(spec);
     child.full.map_or(Ok(()), |what| Err(Conflict::full(what)))
 }
@@ -106,7 +108,7 @@ fn clone_flags(spec: &Spec<'_>) -> u64 {
         | new(ns.ipc, raw::CLONE_NEWIPC)
         | new(ns.uts, raw::CLONE_NEWUTS)
         | if ns.user.is_some() { raw::CLONE_NEWUSER } else { 0 }
-        | if ns.time { raw::CLONE_NEWTIME } else { 0 };
+        | if ns.time && ns.clocks.is_empty() { raw::CLONE_NEWTIME } else { 0 };
     u64::from(flags)
 }
 
@@ -124,7 +126,7 @@ fn plan_host<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Res
     let push = |step: HostStep<'a>| plan.host.push(step).map_err(|_| Conflict::full("set limits"));
     let mut push = push;
     if facts.cgroup {
-        push(HostStep::CreateCgroup)?;
+        push(HostStep::CreateCgroup(spec.cgroup))?;
     }
     limit::resolve(&spec.resources, &facts.controllers, &mut push)?;
     if !facts.cgroup && limit::any(&spec.resources) {
@@ -137,13 +139,15 @@ fn plan_host<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Res
     if let Join::Path(path) = spec.namespaces.pid {
         push(HostStep::EnterPidNamespace(path))?;
     }
+    if !spec.namespaces.clocks.is_empty() {
+        push(HostStep::OffsetClocks(spec.namespaces.clocks))?;
+    }
     push(HostStep::Clone { namespaces: clone_flags(spec), cgroup: facts.cgroup })?;
     if let Some(user) = spec.namespaces.user {
         push(HostStep::WriteIdMaps { uids: user.uids, gids: user.gids })?;
         push(HostStep::Release)?;
     }
-    push(HostStep::Release)?;
-    push(HostStep::Supervise)
+    engine::finish_host(spec.start, &mut push)
 }
 
 /// The child's list under construction. What did not fit is remembered and told once, at the end, so that no step's
@@ -173,7 +177,9 @@ impl<'a> Child<'_, 'a> {
 
     /// Into the namespaces, while the host's file system is still in sight.
     fn enter(&mut self, spec: &Spec<'a>, facts: &HostFacts) {
-        self.push(Step::DieWithParent);
+        if spec.start == Start::AtOnce {
+            self.push(Step::DieWithParent);
+        }
         if spec.namespaces.user.is_some() {
             self.push(Step::AwaitIdMaps);
         }
@@ -213,8 +219,11 @@ impl<'a> Child<'_, 'a> {
                 self.push(Step::MountOverlay { lower, upper, volatile, staging });
             }
             RootSource::Scratch => self.push(Step::MountScratch { staging }),
+            RootSource::Directory { .. } => self.push(Step::BindRoot { staging }),
         }
-        self.push(Step::PivotRoot)
+        if !engine::has_hooks(spec) {
+            self.push(Step::PivotRoot);
+        }
     }
 
     /// Mounts, devices and links, in the order that lets each find its place.
@@ -227,6 +236,9 @@ impl<'a> Child<'_, 'a> {
             if dev_at == Some(place) {
                 self.fill_dev(spec);
             }
+        }
+        if dev_at.is_none() && !spec.devices.is_empty() {
+            self.fill_dev(spec);
         }
         for parameter in spec.sysctls {
             self.push(Step::SetSysctl { name: parameter.name, value: parameter.value });
@@ -306,6 +318,7 @@ impl<'a> Child<'_, 'a> {
         }
         self.push(Step::AwaitHost);
         self.push(Step::NewSession);
+        self.tune(&process.tuning);
         if !process.stdin && process.terminal.is_none() {
             self.push(Step::CloseStdin);
         }
@@ -313,6 +326,11 @@ impl<'a> Child<'_, 'a> {
             self.push(Step::SetRlimit(*limit));
         }
         self.push(Step::SetUmask(process.umask));
+        let command = process.args.list.first().copied().unwrap_or(c"");
+        // Nobody is asked to start us through a filter that may forbid us to listen.
+        if !process.no_new_privileges {
+            self.await_start(spec.start, command);
+        }
         // Without no_new_privs only root may install a filter.
         if let Some(filter) = process.filter.filter(|_| !process.no_new_privileges) {
             self.push(Step::InstallFilter(filter));
@@ -320,11 +338,11 @@ impl<'a> Child<'_, 'a> {
         self.push(Step::BecomeUser { user: process.user, capabilities: process.capabilities });
         if process.no_new_privileges {
             self.push(Step::ForbidNewPrivileges);
+            self.await_start(spec.start, command);
         }
         if let Some(filter) = process.filter.filter(|_| process.no_new_privileges) {
             self.push(Step::InstallFilter(filter));
         }
-        let command = process.args.list.first().copied().unwrap_or(c"");
         self.push(Step::Execute { command, init: spec.init })
     }
 }

@@ -15,11 +15,14 @@ pub enum Report {
     },
     /// The master of the pseudo-terminal comes with this record.
     Terminal,
+    /// The child has come to where it waits for the engine: for its programs, or for the start.
+    Waiting,
 }
 
 impl Report {
     const FAILED: u16 = 1;
     const TERMINAL: u16 = 2;
+    const WAITING: u16 = 3;
 
     /// As bytes, in the machine's own order: both ends are the same program.
     #[must_use]
@@ -27,6 +30,7 @@ impl Report {
         let (kind, step, errno) = match self {
             Self::Failed { step, errno } => (Self::FAILED, step, errno),
             Self::Terminal => (Self::TERMINAL, 0, 0),
+            Self::Waiting => (Self::WAITING, 0, 0),
         };
         let ([k0, k1], [s0, s1], [e0, e1, e2, e3]) =
             (kind.to_ne_bytes(), step.to_ne_bytes(), errno.to_ne_bytes());
@@ -41,6 +45,7 @@ impl Report {
         match u16::from_ne_bytes([k0, k1]) {
             Self::FAILED if errno > 0 => Some(Self::Failed { step: u16::from_ne_bytes([s0, s1]), errno }),
             Self::TERMINAL => Some(Self::Terminal),
+            Self::WAITING => Some(Self::Waiting),
             _ => None,
         }
     }
@@ -55,7 +60,7 @@ mod tests {
 
     #[test]
     fn reports_survive_the_socket() {
-        for report in [Report::Failed { step: 319, errno: 2 }, Report::Terminal] {
+        for report in [Report::Failed { step: 319, errno: 2 }, Report::Terminal, Report::Waiting] {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }
         assert_eq!(Report::decode(&[0; 8]), None);

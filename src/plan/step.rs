@@ -1,8 +1,8 @@
 //! The two lists of a plan: what the host does and what the child does.
 
 use crate::spec::{
-    Attributes, Capabilities, Device, Filter, IdMap, MountOption, Propagation, Rlimit, Upper, User,
-    WindowSize,
+    Attributes, Capabilities, ClockOffset, Device, Filter, IdMap, MountOption, Propagation, Rlimit,
+    Scheduler, Upper, User, WindowSize,
 };
 use core::ffi::CStr;
 
@@ -15,8 +15,8 @@ pub type LimitValue = heapless::String<LIMIT_CAPACITY>;
 /// One action of the side that stays.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HostStep<'a> {
-    /// Make the container's cgroup.
-    CreateCgroup,
+    /// Make the container's cgroup, below the root of the hierarchy or, without a path, as `pipkin/ID`.
+    CreateCgroup(Option<&'a CStr>),
     /// Make this controller usable in it.
     EnableController(&'static str),
     /// Write a limit.
@@ -26,6 +26,15 @@ pub enum HostStep<'a> {
         /// What to write.
         value: LimitValue,
     },
+    /// Write a limit that was given by the name of its file.
+    SetUnified {
+        /// The cgroup file.
+        file: &'a str,
+        /// What to write.
+        value: &'a str,
+    },
+    /// Make a time namespace for the child and set its clocks.
+    OffsetClocks(&'a [ClockOffset]),
     /// Open the file of a namespace to join; the child enters it.
     OpenNamespace {
         /// Which: `network`, …
@@ -53,6 +62,10 @@ pub enum HostStep<'a> {
     Release,
     /// Wait for the end, forwarding signals and terminal data.
     Supervise,
+    /// Wait until the child's root is built, and run the engine's programs.
+    RunHooks,
+    /// Wait until the child waits to be started, and leave it there.
+    LeaveWaiting,
 }
 
 /// One action of the side that becomes the container, in a process that is already in its namespaces.
@@ -104,8 +117,22 @@ pub enum Step<'a> {
         /// The host directory to mount it on.
         staging: &'a CStr,
     },
+    /// Make a directory, with everything mounted below it, a mount of our own.
+    BindRoot {
+        /// The directory.
+        staging: &'a CStr,
+    },
     /// Make it the root and let go of the host's.
     PivotRoot,
+    /// Let mounts made in the root show elsewhere from here on, or not.
+    PropagateRoot {
+        /// How.
+        propagation: Propagation,
+        /// Whether also below.
+        recursive: bool,
+    },
+    /// Tell the host that the root is built, and wait until its programs have run.
+    AwaitHooks,
     /// Mount a new instance of a file system.
     MountFileSystem {
         /// Its type.
@@ -183,6 +210,18 @@ pub enum Step<'a> {
     ForbidNewPrivileges,
     /// Let the kernel judge every system call from here on.
     InstallFilter(Filter<'a>),
+    /// Set the execution domain.
+    SetPersonality(u32),
+    /// Set the scheduling policy.
+    SetScheduler(Scheduler),
+    /// Set class and level of I/O.
+    SetIoPriority(u16),
+    /// Run on these CPUs only.
+    SetAffinity(&'a [u64]),
+    /// See that the command is there and can be executed.
+    FindCommand(&'a CStr),
+    /// Tell the host that all is done, and wait until somebody asks for the start.
+    AwaitStart,
     /// Become the process.
     Execute {
         /// The command.

@@ -27,6 +27,7 @@ fn spec(mounts: &'static [Mount<'static>]) -> Spec<'static> {
             oom_score_adj: None,
             terminal: None,
             stdin: false,
+            tuning: Tuning::PLAIN,
         },
         init: false,
         namespaces: Namespaces::DEFAULT,
@@ -38,6 +39,8 @@ fn spec(mounts: &'static [Mount<'static>]) -> Spec<'static> {
         masked: &DEFAULT_MASKED,
         readonly: &DEFAULT_READONLY,
         resources: Resources::default(),
+        cgroup: None,
+        start: Start::AtOnce,
     }
 }
 

@@ -26,6 +26,13 @@ pub enum RootSource<'a> {
     },
     /// An empty root in memory that holds only Pipkin itself, as `/pipkin`.
     Scratch,
+    /// The staging directory itself, used as it is with everything mounted below it.
+    Directory {
+        /// How mounts made in it later show elsewhere; private when not given.
+        propagation: Option<Propagation>,
+        /// Whether that also goes for everything mounted below.
+        recursive: bool,
+    },
 }
 
 /// The root file system.

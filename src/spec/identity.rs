@@ -36,11 +36,13 @@ pub struct User<'a> {
     pub group: Option<Account<'a>>,
     /// Supplementary group ids beside those that `/etc/group` gives the user.
     pub additional: &'a [u32],
+    /// Whether `additional` is all of them: `/etc/group` is not asked.
+    pub exact: bool,
 }
 
 impl<'a> User<'a> {
     /// uid 0 and the groups the image gives it.
-    pub const ROOT: User<'static> = User { user: Account::Id(0), group: None, additional: &[] };
+    pub const ROOT: User<'static> = User { user: Account::Id(0), group: None, additional: &[], exact: false };
 
     /// Reads docker's `USER[:GROUP]`; `None` for what [`Account::parse`] refuses, an empty part or a second colon.
     #[must_use]
@@ -51,7 +53,7 @@ impl<'a> User<'a> {
             Some(part) => Some(Account::parse(part)?),
             None => None,
         };
-        parts.next().is_none().then_some(Self { user, group, additional: &[] })
+        parts.next().is_none().then_some(Self { user, group, additional: &[], exact: false })
     }
 }
 
@@ -73,7 +75,12 @@ mod tests {
     #[test]
     fn numbers_are_ids_and_nothing_else() {
         let ids = |user, group: Option<u32>| {
-            Some(User { user: Account::Id(user), group: group.map(Account::Id), additional: &[] })
+            Some(User {
+                user: Account::Id(user),
+                group: group.map(Account::Id),
+                additional: &[],
+                exact: false,
+            })
         };
         assert_eq!(User::parse(b"1"), ids(1, None));
         assert_eq!(User::parse(b"01"), ids(1, None));

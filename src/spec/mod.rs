@@ -12,6 +12,8 @@ mod identity;
 mod namespace;
 mod process;
 mod resource;
+mod start;
+mod tuning;
 
 pub use filesystem::{
     Attributes, DEFAULT_DEVICES, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Device, DeviceKind, Mount,
@@ -25,6 +27,8 @@ pub use process::{
     Strings, WindowSize,
 };
 pub use resource::{CpuMax, DeviceLimit, Limit, Resources};
+pub use start::Start;
+pub use tuning::{ClockOffset, Scheduler, Tuning};
 
 use core::ffi::CStr;
 
@@ -66,4 +70,8 @@ pub struct Spec<'a> {
     pub readonly: &'a [&'a CStr],
     /// Resource limits.
     pub resources: Resources<'a>,
+    /// Where its cgroup is, below the root of the hierarchy; `pipkin/ID` when not given.
+    pub cgroup: Option<&'a CStr>,
+    /// When its process starts.
+    pub start: Start,
 }

@@ -1,6 +1,6 @@
 //! Which namespaces a container has of its own, shares or joins (namespaces(7)).
 
-use super::IdMap;
+use super::{ClockOffset, IdMap};
 use core::ffi::CStr;
 
 /// Where one namespace of the container comes from.
@@ -40,6 +40,8 @@ pub struct Namespaces<'a> {
     pub user: Option<UserNamespace<'a>>,
     /// Monotonic and boot-time clocks.
     pub time: bool,
+    /// How far the clocks of a new time namespace are from the host's.
+    pub clocks: &'a [ClockOffset],
 }
 
 impl Namespaces<'_> {
@@ -52,5 +54,6 @@ impl Namespaces<'_> {
         cgroup: Join::New,
         user: None,
         time: false,
+        clocks: &[],
     };
 }

@@ -1,6 +1,6 @@
 //! What runs in the container.
 
-use super::User;
+use super::{Tuning, User};
 use crate::sys::process::{StrArray, StrSlot};
 use core::ffi::CStr;
 
@@ -225,6 +225,8 @@ pub struct Process<'a> {
     pub terminal: Option<WindowSize>,
     /// Whether standard input is Pipkin's own; otherwise it is `/dev/null`.
     pub stdin: bool,
+    /// What few ask for.
+    pub tuning: Tuning<'a>,
 }
 
 #[cfg(test)]

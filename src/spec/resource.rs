@@ -60,4 +60,6 @@ pub struct Resources<'a> {
     pub io_weight: Option<u16>,
     /// `io.max`, one entry per device.
     pub devices: &'a [DeviceLimit],
+    /// Further files of the cgroup and what to write to them, in order.
+    pub unified: &'a [(&'a str, &'a str)],
 }

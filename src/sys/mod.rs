@@ -17,6 +17,7 @@ pub mod mount;
 pub mod netlink;
 pub mod process;
 pub mod random;
+pub mod schedule;
 pub mod seccomp;
 pub mod signal;
 pub mod spawn;

@@ -33,15 +33,15 @@ pub fn fork() -> Result<Fork> {
     Pid::from_raw(pid as i32).map(Fork::Parent).ok_or(Errno::SRCH)
 }
 
-/// Closes every descriptor from 3 on but `kept` (close_range(2)), so that this process keeps no pipe or file
-/// open that somebody waits on.
+/// Closes every descriptor from 3 on but the first `passed` and `kept` (close_range(2)), so that this process keeps no
+/// pipe or file open that somebody waits on.
 ///
 /// For a process that owns no other descriptor: a value that does would find its own closed.
 ///
 /// Where a filter refuses close_range, numbers up to 1023 are closed one by one.
-pub fn close_inherited(kept: &[BorrowedFd<'_>]) {
+pub fn close_inherited(passed: u32, kept: &[BorrowedFd<'_>]) {
     const FIRST: u32 = 3;
-    let mut from = FIRST;
+    let mut from = FIRST.saturating_add(passed);
     // Each turn closes up to the next kept number; there are a handful, so no sorted copy is made.
     while let Some(next) = kept.iter().map(|fd| fd.as_raw_fd() as u32).filter(|fd| *fd >= from).min() {
         if next > from {
@@ -97,7 +97,7 @@ mod tests {
         let (a, b) = rustix::pipe::pipe().unwrap();
         match fork().unwrap() {
             Fork::Child => {
-                close_inherited(&[b.as_fd()]);
+                close_inherited(0, &[b.as_fd()]);
                 let closed = fcntl_getfd(&a) == Err(Errno::BADF) && fcntl_getfd(&b) == Ok(FdFlags::empty());
                 exit(u8::from(!closed));
             }

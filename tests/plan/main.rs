@@ -33,6 +33,30 @@ const PROCESS: Process<'static> = Process {
     oom_score_adj: None,
     terminal: None,
     stdin: false,
+    tuning: Tuning::PLAIN,
+};
+
+/// The root and the rarer wishes of an engine.
+const BUNDLE: Root<'static> = Root {
+    source: RootSource::Directory { propagation: Some(Propagation::Slave), recursive: true },
+    staging: c"/bundle/rootfs",
+    readonly: true,
+};
+
+const TUNED: Tuning<'static> = Tuning {
+    personality: Some(8),
+    scheduler: Some(Scheduler {
+        policy: 3,
+        flags: 0,
+        nice: 5,
+        priority: 0,
+        runtime_ns: 0,
+        deadline_ns: 0,
+        period_ns: 0,
+    }),
+    io_priority: Some(2 << 13 | 4),
+    cpus: &[3],
+    ..Tuning::PLAIN
 };
 
 const FILTER: Filter<'static> = Filter {
@@ -58,6 +82,8 @@ fn usual() -> Spec<'static> {
         masked: &DEFAULT_MASKED,
         readonly: &DEFAULT_READONLY,
         resources: Resources::default(),
+        cgroup: None,
+        start: Start::AtOnce,
     }
 }
 
@@ -159,7 +185,7 @@ golden! {
         HostFacts { controllers: Controllers::all(Availability::NotDelegated), ..HostFacts::IDEAL };
     host_network: Spec { namespaces: Namespaces { network: Join::Host, ..Namespaces::DEFAULT }, ..usual() };
     host_everything: Spec { namespaces: Namespaces { network: Join::Host, pid: Join::Host, ipc: Join::Host,
-        uts: Join::Host, cgroup: Join::Host, user: None, time: false }, ..bare() };
+        uts: Join::Host, cgroup: Join::Host, user: None, time: false, clocks: &[] }, ..bare() };
     joined_namespaces: Spec { namespaces: Namespaces { network: Join::Path(c"/proc/7/ns/net"),
         pid: Join::Path(c"/proc/7/ns/pid"), ipc: Join::Path(c"/proc/7/ns/ipc"), ..Namespaces::DEFAULT }, ..bare() };
     user_namespace: Spec { namespaces: Namespaces { user: Some(UserNamespace {
@@ -184,8 +210,8 @@ golden! {
     terminal: Spec { process: Process { terminal: Some(WindowSize { rows: 24, columns: 80 }), stdin: true, ..PROCESS }, ..usual() };
     terminal_without_devpts: Spec { process: Process { terminal: Some(WindowSize { rows: 24, columns: 80 }), ..PROCESS }, ..bare() };
     named_user: Spec { process: Process { user: User { user: Account::Name(b"nobody"),
-        group: Some(Account::Name(b"wheel")), additional: &[] }, ..PROCESS }, ..bare() };
-    numeric_user: Spec { process: Process { user: User { user: Account::Id(1000), group: None, additional: &[] },
+        group: Some(Account::Name(b"wheel")), additional: &[], exact: false }, ..PROCESS }, ..bare() };
+    numeric_user: Spec { process: Process { user: User { user: Account::Id(1000), group: None, additional: &[], exact: false },
         capabilities: Capabilities::default(), ..PROCESS }, ..bare() };
     process_limits: Spec { process: Process { oom_score_adj: Some(-500), umask: 0o077, rlimits: &[
         Rlimit { kind: RlimitKind::Nofile, soft: Some(1024), hard: Some(4096) },
@@ -198,6 +224,12 @@ golden! {
     sysctl_of_the_machine: Spec { sysctls: &[Sysctl { name: c"kernel.core_pattern", value: c"|/x" }], ..usual() };
     sysctl_of_the_host: Spec { sysctls: &[Sysctl { name: c"net.core.somaxconn", value: c"512" }],
         namespaces: Namespaces { network: Join::Host, ..Namespaces::DEFAULT }, ..usual() };
+    started_on_request: Spec { root: BUNDLE, start: Start::OnRequest { hooks: false }, cgroup: Some(c"/a/b"), ..bare() };
+    started_after_hooks: Spec { root: BUNDLE, start: Start::OnRequest { hooks: true },
+        process: Process { filter: Some(FILTER), no_new_privileges: false, tuning: TUNED, ..PROCESS },
+        resources: Resources { unified: &[("memory.high", "1"), ("cgroup.max.depth", "2")], ..Resources::default() },
+        namespaces: Namespaces { time: true, clocks: &[ClockOffset { clock: "boottime", seconds: -5, nanoseconds: 0 }],
+            ..Namespaces::DEFAULT }, ..usual() };
     no_command: Spec { process: Process { args: Strings::EMPTY, ..PROCESS }, ..bare() };
 }
 

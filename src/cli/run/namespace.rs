@@ -18,6 +18,7 @@ pub(super) fn namespaces(typed: &Sorted<'_>) -> Checked<Namespaces<'static>> {
         cgroup: of("--cgroupns")?,
         user: user(typed)?,
         time: typed.has("--time-ns"),
+        clocks: &[],
     })
 }
 

@@ -11,7 +11,7 @@ use crate::cli::kernel;
 use crate::cli::message::Failure;
 use pipkin::spec::{
     Capabilities, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Id, Join, Mount, Process, Root,
-    RootSource, Source, Spec, Sysctl, Upper, User, WindowSize,
+    RootSource, Source, Spec, Start, Sysctl, Tuning, Upper, User, WindowSize,
 };
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr, OsString};
@@ -74,6 +74,8 @@ impl<'a> Request<'a> {
             masked: keep::list([&DEFAULT_MASKED[..], &kernel::thermal_directories()].concat()),
             readonly: &DEFAULT_READONLY,
             resources: resource::resources(typed)?,
+            cgroup: None,
+            start: Start::AtOnce,
         };
         let name = given(typed, "--name", name)?.unwrap_or_default();
         Ok(Self { spec, name, image, remove: typed.has("--rm"), missing, _image: found })
@@ -166,6 +168,7 @@ fn process<'a>(
         oom_score_adj: given(typed, "--oom-score-adj", quantity::oom_score)?,
         terminal: typed.has("--tty").then(window_size),
         stdin: typed.has("--interactive"),
+        tuning: Tuning::PLAIN,
     })
 }
 
@@ -187,7 +190,7 @@ fn arguments(typed: &Sorted<'_>, command: &[&OsStr], root: &Root<'_>) -> Vec<&'s
     match (words.is_empty(), root.source) {
         (false, _) => words,
         (true, RootSource::Scratch) => vec![c"/pipkin", c"probe"],
-        (true, RootSource::Layers { .. }) => vec![c"/bin/sh"],
+        (true, RootSource::Layers { .. } | RootSource::Directory { .. }) => vec![c"/bin/sh"],
     }
 }
 

@@ -35,6 +35,7 @@ pub(super) fn resources<'a>(typed: &Sorted<'a>) -> Checked<Resources<'a>> {
         pids_max: given(typed, "--pids-limit", count)?,
         io_weight: given(typed, "--io-weight", weight)?,
         devices: keep::list(devices(typed)?),
+        unified: &[],
     })
 }
 

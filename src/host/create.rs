@@ -1,0 +1,118 @@
+//! A container that is made by one call and started by another: the host's list up to the child that waits.
+//!
+//! Dangers: whoever returns from here without an error leaves a process behind on purpose; on any other way out the
+//! child is ended and its cgroup taken away.
+
+use super::report::{Heard, hear};
+use super::spawn::{Entry, Host};
+use super::supervise::Failure;
+use crate::error::{Error, Result, Stage};
+use crate::plan::{HostStep, Plan};
+use crate::spec::Id;
+use crate::sys;
+use rustix::event::Timespec;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::process::Pid;
+
+/// How long the child may take to the next place where it waits. It is there to end a hang.
+const PATIENCE: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
+
+/// Where the making of a container has come to.
+#[derive(Debug)]
+pub enum Moment<'m> {
+    /// The child exists and may not go on yet.
+    Born,
+    /// Its root is built and the host's still in sight: the time for hooks.
+    Built,
+    /// It waits to be started; the master of its terminal, when it was to have one.
+    Waiting(Option<&'m OwnedFd>),
+}
+
+impl Host {
+    /// Carries out the host's list up to the child that waits to be started, and leaves it there. `seen` is called at
+    /// each [`Moment`] with the child's pid and pidfd. Gives the step of the child that failed, if one did.
+    ///
+    /// # Errors
+    /// The first step of the host that failed, or the first error of `seen`.
+    pub fn create(
+        &mut self,
+        plan: &Plan<'_>,
+        id: &Id,
+        entry: Entry<'_>,
+        seen: &mut dyn FnMut(Moment<'_>, Pid, BorrowedFd<'_>) -> Result<()>,
+    ) -> Result<Option<Failure>> {
+        let done = self.create_steps(plan, id, entry, seen);
+        if matches!(done, Ok(None)) {
+            self.child = None;
+            self.group = None;
+        } else {
+            self.end_child();
+            // What kept the container from being made is the news, not what is left of it.
+            self.group.take().map_or(Ok(()), super::group::Group::remove).unwrap_or(());
+        }
+        sys::signal::set_mask(self.former_mask).stage("restore the signal mask")?;
+        done
+    }
+
+    fn create_steps(
+        &mut self,
+        plan: &Plan<'_>,
+        id: &Id,
+        entry: Entry<'_>,
+        seen: &mut dyn FnMut(Moment<'_>, Pid, BorrowedFd<'_>) -> Result<()>,
+    ) -> Result<Option<Failure>> {
+        let mut terminal = None;
+        for (index, step) in plan.host.iter().enumerate() {
+            self.pause_before(index);
+            let moment = match step {
+                HostStep::Clone { namespaces, cgroup } => {
+                    self.clone(*namespaces, *cgroup, entry)?;
+                    Moment::Born
+                }
+                HostStep::RunHooks | HostStep::LeaveWaiting => {
+                    if let Some(failure) = self.await_child(&mut terminal)? {
+                        return Ok(Some(failure));
+                    }
+                    if *step == HostStep::RunHooks {
+                        Moment::Built
+                    } else {
+                        Moment::Waiting(terminal.as_ref())
+                    }
+                }
+                _ => {
+                    self.prepare(step, id)?;
+                    continue;
+                }
+            };
+            let child = self.child()?;
+            seen(moment, child.pid, child.pidfd.as_fd())?;
+        }
+        Ok(None)
+    }
+
+    /// Waits until the child waits.
+    fn await_child(&self, terminal: &mut Option<OwnedFd>) -> Result<Option<Failure>> {
+        loop {
+            match hear(self.child()?.channel.as_fd(), &PATIENCE)? {
+                Heard::Waiting => return Ok(None),
+                Heard::Failed(failure) => return Ok(Some(failure)),
+                Heard::Terminal(master) => *terminal = Some(master),
+                Heard::End => return Err(Error::new("prepare the container", Errno::CHILD)),
+            }
+        }
+    }
+}
+
+/// Waits on `connection` to a child that was asked to start until it has executed its command. Gives the step that
+/// failed, if one did.
+///
+/// # Errors
+/// Those of hearing from it.
+pub fn start_waiting(connection: BorrowedFd<'_>) -> Result<Option<Failure>> {
+    match hear(connection, &PATIENCE)? {
+        Heard::End => Ok(None),
+        Heard::Failed(failure) => Ok(Some(failure)),
+        Heard::Terminal(_) | Heard::Waiting => Err(Error::new("start the container", Errno::BADMSG)),
+    }
+}
