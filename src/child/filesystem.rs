@@ -6,7 +6,7 @@ use crate::sys::mount::{Change, set_attributes};
 use core::ffi::CStr;
 use linux_raw_sys::general as raw;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, OFlags, fstat};
+use rustix::fs::{AtFlags, CWD, FileType, OFlags, StatxFlags, fstat, statx};
 use rustix::io::{Errno, Result};
 use rustix::mount::{
     FsMountFlags, FsOpenFlags, MountAttrFlags, MountPropagationFlags, MoveMountFlags, OpenTreeFlags,
@@ -40,9 +40,24 @@ pub(super) fn pivot(staging: &CStr) -> Result<OwnedFd> {
     // Both arguments the same: the old root ends up over the new one, nameless, and is detached at once
     // (pivot_root(2), NOTES).
     rustix::process::pivot_root(c".", c".")?;
-    unmount(c".", UnmountFlags::DETACH)?;
-    rustix::process::chdir(c"/")?;
-    path::host(c"/", OFlags::DIRECTORY)
+    // Over the old root may lie what the new one was put together on.
+    for _ in 0..MOST_OVER {
+        if mount_id(c".")? == mount_id(ABOVE_ROOT)? {
+            rustix::process::chdir(c"/")?;
+            return path::host(c"/", OFlags::DIRECTORY);
+        }
+        unmount(c".", UnmountFlags::DETACH)?;
+    }
+    Err(Errno::BUSY)
+}
+
+/// How many mounts are taken off the new root.
+const MOST_OVER: usize = 4;
+/// Leads to what was mounted over the root last.
+const ABOVE_ROOT: &CStr = c"/..";
+
+fn mount_id(path: &CStr) -> Result<u64> {
+    Ok(statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)?.stx_mnt_id)
 }
 
 /// The new root while the host's is still there: how runtimes build containers that pivot last.

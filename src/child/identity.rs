@@ -2,7 +2,8 @@
 
 use super::account::{self, Entry, MOST_GROUPS};
 use super::path::{self, Links};
-use crate::spec::{Account, Capabilities, CapabilitySet, Rlimit, Tuning, User};
+use crate::plan::Groups;
+use crate::spec::{Account, Capabilities, CapabilitySet, IdMap, Rlimit, Tuning, User};
 use crate::sys::process::{
     StrSlot, close_on_exec_from, join_new_session_keyring, set_rlimit as set_raw_rlimit,
 };
@@ -48,6 +49,22 @@ pub(super) fn start_session(terminal: Option<&OwnedFd>, tuning: &Tuning<'_>) -> 
     Ok(())
 }
 
+/// Becomes root of a user namespace, whose maps are written by now.
+///
+/// # Errors
+/// `EINVAL` when it has no root, `EPERM` when groups cannot be given up there.
+pub(super) fn become_root(groups: bool) -> Result<()> {
+    if groups {
+        set_thread_groups(&[])?;
+    }
+    let dies_by = rustix::process::parent_process_death_signal()?;
+    let (uid, gid) = (Uid::ROOT, Gid::ROOT);
+    set_thread_res_gid(gid, gid, gid)?;
+    set_thread_res_uid(uid, uid, uid)?;
+    // Changing ids took it back (prctl(2)).
+    set_parent_process_death_signal(dies_by)
+}
+
 /// Sets one limit.
 ///
 /// # Errors
@@ -72,6 +89,7 @@ pub(super) fn become_user(
     root: BorrowedFd<'_>,
     user: &User<'_>,
     capabilities: &Capabilities,
+    groups: Groups<'_>,
     home: Option<&StrSlot<256>>,
     terminal: Option<&OwnedFd>,
 ) -> Result<()> {
@@ -83,13 +101,28 @@ pub(super) fn become_user(
     }
     drop_bounding(capabilities.bounding)?;
     set_keep_capabilities(true)?;
-    set_thread_groups(&identity.groups)?;
+    set_groups(&identity.groups, gid, groups)?;
     set_thread_res_gid(gid, gid, gid)?;
     set_thread_res_uid(uid, uid, uid)?;
     set_keep_capabilities(false)?;
     set_sets(capabilities)?;
     // Changing ids took it back (prctl(2)).
     set_parent_process_death_signal(dies_by)
+}
+
+/// Sets the supplementary groups. One without a place in the maps owns no file that is seen inside.
+fn set_groups(wanted: &[Gid], primary: Gid, groups: Groups<'_>) -> Result<()> {
+    let maps = match groups {
+        Groups::Inherited => return Ok(()),
+        Groups::All => return set_thread_groups(wanted),
+        Groups::Mapped(maps) => maps,
+    };
+    let has_place = |id: &Gid| {
+        let fits = |map: &IdMap| id.as_raw().wrapping_sub(map.inside) < map.count;
+        *id == primary || maps.iter().any(fits)
+    };
+    let kept: heapless::Vec<Gid, MOST_GROUPS> = wanted.iter().copied().filter(has_place).collect();
+    set_thread_groups(&kept)
 }
 
 fn look_up(root: BorrowedFd<'_>, user: &User<'_>, home: Option<&StrSlot<256>>) -> Result<Identity> {

@@ -21,7 +21,7 @@ mod overlay;
 mod path;
 mod terminal;
 
-use crate::plan::{Plan, Report, SLOTS, Step};
+use crate::plan::{Layers, Plan, Report, SLOTS, Step};
 use crate::spec::{Filter, Process};
 use crate::sys;
 use crate::sys::defence::Defence;
@@ -35,8 +35,8 @@ use rustix::thread::{LinkNameSpaceType, UnshareFlags};
 /// Status with which a child that failed ends; the report tells why.
 const FAILED: u8 = 125;
 
-/// Most descriptors that the child takes over: namespace files and the socket.
-const KEPT: usize = 10;
+/// Most descriptors that the child takes over: namespace files, sources and the sockets.
+const KEPT: usize = 10 + SLOTS;
 
 /// What the host hands to its child.
 pub struct Context<'a> {
@@ -52,6 +52,8 @@ pub struct Context<'a> {
     pub streams: Option<[BorrowedFd<'a>; 3]>,
     /// The socket on which we are asked to start, when that is not at once.
     pub start: Option<BorrowedFd<'a>>,
+    /// What the host took hold of for us, by number.
+    pub sources: &'a [OwnedFd],
     /// Where to stop for ever, for tests that kill us there.
     #[cfg(feature = "test-hooks")]
     pub pause_at: Option<usize>,
@@ -65,7 +67,7 @@ pub fn run(context: Context<'_>) -> ! {
         }
     }
     // What the host holds is not ours: a copy of a pipe here would outlive it there.
-    let others = context.namespaces.iter().map(AsFd::as_fd);
+    let others = context.namespaces.iter().chain(context.sources).map(AsFd::as_fd);
     let kept: heapless::Vec<BorrowedFd<'_>, KEPT> =
         others.chain([context.channel.as_fd()]).chain(context.start).collect();
     sys::spawn::close_inherited(context.process.tuning.preserved, &kept);
@@ -140,6 +142,7 @@ impl<'a> State<'a> {
                 channel::await_release(self.context.channel.as_fd(), false)
             }
             Step::DieWithParent => rustix::process::set_parent_process_death_signal(Some(Signal::KILL)),
+            Step::BecomeRoot { groups } => identity::become_root(groups),
             Step::OomScoreAdj(score) => set_oom_score_adj(score),
             Step::JoinNamespace { kind, slot, .. } => self.join(kind, slot),
             Step::UnshareCgroup => sys::process::unshare(UnshareFlags::NEWCGROUP),
@@ -157,15 +160,22 @@ impl<'a> State<'a> {
             Step::IsolateMounts => filesystem::isolate(),
             Step::OpenNull => device::open_null().map(|null| self.null = Some(filesystem::Cover::new(null))),
             Step::OpenSource { slot, path, recursive } => self.open_source(slot, path, recursive),
-            Step::MountOverlay { lower, upper, volatile, staging } => {
-                overlay::mount(lower, upper, volatile, staging)
-            }
+            Step::MountOverlay { lower, upper, volatile, staging, user } => match user {
+                Some(Layers::Held(first)) => {
+                    let held = self.context.sources.get(usize::from(first)..).ok_or(Errno::BADF)?;
+                    overlay::mount_held(lower.len(), held, upper, volatile, staging)
+                }
+                user => overlay::mount(lower, upper, volatile, staging, user.is_some()),
+            },
             Step::MountScratch { staging } => overlay::mount_scratch(staging),
             Step::PivotRoot => {
                 let enter = if Defence::PivotFirst.stands() { filesystem::pivot } else { filesystem::stay };
                 enter(self.staging()?).map(|root| self.root = Some(root))
             }
             Step::BindRoot { staging } => engine::bind_root(staging).map(|root| self.root = Some(root)),
+            Step::CreateFileSystem { slot, kind, options, attributes } => {
+                filesystem::create(kind, options, attributes).and_then(|made| self.keep(slot, made))
+            }
             Step::MountFileSystem { kind, options, target, attributes, propagation } => {
                 let mount = filesystem::create(kind, options, attributes)?;
                 filesystem::attach(self.root()?, &mount, target, attributes, propagation)?;
@@ -175,9 +185,11 @@ impl<'a> State<'a> {
                 Ok(())
             }
             Step::Attach { slot, target, attributes, propagation } => {
-                let source =
-                    self.sources.get_mut(usize::from(slot)).and_then(Option::take).ok_or(Errno::BADF)?;
-                filesystem::attach(self.root()?, &source, target, attributes, propagation)
+                let own = self.sources.get_mut(usize::from(slot)).and_then(Option::take);
+                let held = own.as_ref().or_else(|| self.context.sources.get(usize::from(slot)));
+                let source = held.ok_or(Errno::BADF)?;
+                filesystem::attach(self.root()?, source, target, attributes, propagation)?;
+                if target == c"/proc" { self.note_proc(source) } else { Ok(()) }
             }
             Step::MakeDevice(device) => device::make(self.root()?, &device),
             Step::Link { target, path } => device::link(self.root()?, target, path),
@@ -203,10 +215,11 @@ impl<'a> State<'a> {
                 rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
                 Ok(())
             }
-            Step::BecomeUser { user, capabilities } => identity::become_user(
+            Step::BecomeUser { user, capabilities, groups } => identity::become_user(
                 self.root()?,
                 &user,
                 &capabilities,
+                groups,
                 process.home,
                 self.terminal.as_ref(),
             ),
@@ -236,7 +249,19 @@ impl<'a> State<'a> {
     }
 
     fn open_source(&mut self, slot: u8, path: &CStr, recursive: bool) -> Result<()> {
-        let source = filesystem::clone_tree(path, recursive)?;
+        self.keep(slot, filesystem::clone_tree(path, recursive)?)
+    }
+
+    /// Remembers a procfs that was made early or bound. One that somebody put in its place is none of it.
+    fn note_proc(&mut self, source: &OwnedFd) -> Result<()> {
+        let magic = rustix::fs::fstatfs(source)?.f_type as u64;
+        if magic == u64::from(linux_raw_sys::general::PROC_SUPER_MAGIC) {
+            self.proc = Some(rustix::io::fcntl_dupfd_cloexec(source, 3)?);
+        }
+        Ok(())
+    }
+
+    fn keep(&mut self, slot: u8, source: OwnedFd) -> Result<()> {
         *self.sources.get_mut(usize::from(slot)).ok_or(Errno::BADF)? = Some(source);
         Ok(())
     }

@@ -21,7 +21,13 @@ const OPTIONS_CAPACITY: usize = 4095;
 ///
 /// # Errors
 /// `ENOENT` or `ENOTDIR` for a layer, `E2BIG` when the options do not fit, and those of mount(2).
-pub(super) fn mount(lower: &[&CStr], upper: Upper<'_>, volatile: bool, staging: &CStr) -> Result<()> {
+pub(super) fn mount(
+    lower: &[&CStr],
+    upper: Upper<'_>,
+    volatile: bool,
+    staging: &CStr,
+    user: bool,
+) -> Result<()> {
     let mut layers: heapless::Vec<OwnedFd, LAYERS> = heapless::Vec::new();
     for layer in lower {
         layers.push(path::host(layer, OFlags::DIRECTORY)?).map_err(|_| Errno::TOOBIG)?;
@@ -30,8 +36,42 @@ pub(super) fn mount(lower: &[&CStr], upper: Upper<'_>, volatile: bool, staging: 
         Upper::Directory(directory) => path::host(directory, OFlags::DIRECTORY)?,
         Upper::Tmpfs => stage_tmpfs(staging)?,
     };
+    lay(&layers, &home, volatile, user, staging)
+}
+
+/// Mounts the first `count` of `held`, topmost first, under a writable layer on `staging`. What was taken before
+/// this process had a user namespace is attached here first: overlayfs takes layers only from our own mounts.
+///
+/// # Errors
+/// `EBADF` when too few are held, and those of [`mount`].
+pub(super) fn mount_held(
+    count: usize,
+    held: &[OwnedFd],
+    upper: Upper<'_>,
+    volatile: bool,
+    staging: &CStr,
+) -> Result<()> {
+    let memory = stage_tmpfs(staging)?;
+    let layers = held.get(..count).ok_or(Errno::BADF)?;
+    let home = match upper {
+        Upper::Directory(_) => held.get(count).ok_or(Errno::BADF)?,
+        Upper::Tmpfs => &memory,
+    };
+    for (place, mount) in held.iter().take(count.saturating_add(1)).enumerate() {
+        let mut name = heapless::String::<8>::new();
+        uwrite!(&mut name, "{}\0", place).map_err(|_| Errno::TOOBIG)?;
+        let name = CStr::from_bytes_with_nul(name.as_bytes()).map_err(|_| Errno::INVAL)?;
+        mkdirat(&memory, name, Mode::from_raw_mode(0o700))?;
+        move_mount(mount, c"", &memory, name, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    }
+    lay(layers, home, volatile, true, staging)
+}
+
+/// Lays the directories `upper` and `work` of `home` over `layers`. In a user namespace the marks of overlayfs are
+/// ones that need no privilege.
+fn lay(layers: &[OwnedFd], home: &OwnedFd, volatile: bool, user: bool, staging: &CStr) -> Result<()> {
     let open =
-        |name: &CStr| openat(&home, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
+        |name: &CStr| openat(home, name, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty());
     let (upper, work) = (open(c"upper")?, open(c"work")?);
 
     let mut options = heapless::String::<OPTIONS_CAPACITY>::new();
@@ -43,7 +83,9 @@ pub(super) fn mount(lower: &[&CStr], upper: Upper<'_>, volatile: bool, staging: 
     let (upper, work) = (upper.as_raw_fd(), work.as_raw_fd());
     uwrite!(&mut options, ",upperdir=/proc/self/fd/{},workdir=/proc/self/fd/{}", upper, work)
         .map_err(|_| Errno::TOOBIG)?;
-    options.push_str(if volatile { ",volatile\0" } else { "\0" }).map_err(|_| Errno::TOOBIG)?;
+    for (wanted, option) in [(volatile, ",volatile"), (user, ",userxattr"), (true, "\0")] {
+        options.push_str(if wanted { option } else { "" }).map_err(|_| Errno::TOOBIG)?;
+    }
     let options = CStr::from_bytes_until_nul(options.as_bytes()).map_err(|_| Errno::TOOBIG)?;
     mount_old(c"overlay", staging, c"overlay", MountFlags::empty(), Some(options))
 }

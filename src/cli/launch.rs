@@ -73,7 +73,7 @@ fn run(
         plan,
         &spec.id,
         Company::Foreground { stdin: spec.process.stdin },
-        &mut |channel, namespaces| {
+        &mut |channel, namespaces, sources| {
             pipkin::child::run(pipkin::child::Context {
                 plan,
                 process: &spec.process,
@@ -81,6 +81,7 @@ fn run(
                 namespaces,
                 streams: None,
                 start: None,
+                sources,
                 #[cfg(feature = "test-hooks")]
                 pause_at: pause("PIPKIN_PAUSE_CHILD"),
             })

@@ -5,6 +5,15 @@ use crate::cgroup::hierarchy;
 use crate::cgroup::obstacle::{Facts, Obstacle};
 use crate::error::Result;
 use crate::plan::{Availability, Controllers, HostFacts};
+use rustix::thread::{CapabilitySet, CapabilitySets};
+
+/// Whether we may do what root may: without `CAP_SYS_ADMIN` uid 0 is a user like another.
+#[must_use]
+pub fn is_privileged() -> bool {
+    let capabilities = rustix::thread::capabilities(None);
+    let administers = |set: CapabilitySets| set.effective.contains(CapabilitySet::SYS_ADMIN);
+    rustix::process::geteuid().is_root() && capabilities.is_ok_and(administers)
+}
 
 /// Gathers the facts.
 ///
@@ -21,10 +30,13 @@ pub fn probe() -> Result<HostFacts> {
         Some(Obstacle::DisabledAtBoot | Obstacle::NotBuilt) => Availability::Absent,
         Some(Obstacle::NotDelegated) => Availability::NotDelegated,
     };
-    let root = rustix::process::geteuid().is_root();
+    let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
+    let root = is_privileged();
     let writable = |hierarchy: &hierarchy::Hierarchy| hierarchy.root().is_writable();
     Ok(HostFacts {
         root,
+        uid: uid.as_raw(),
+        gid: gid.as_raw(),
         cgroup: found.hierarchy().is_some_and(writable),
         controllers: Controllers {
             memory: state(Controller::Memory),

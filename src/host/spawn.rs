@@ -1,10 +1,10 @@
 //! The host's list of a plan, carried out and taken back.
 
-use super::signal;
 use super::supervise::{Company, Ended};
+use super::{id_map, signal, source};
 use crate::error::{Error, Result, Stage};
-use crate::plan::{HostStep, Plan, RELEASE};
-use crate::spec::{ClockOffset, Id, IdMap};
+use crate::plan::{HostStep, Plan, RELEASE, SLOTS};
+use crate::spec::{ClockOffset, Id};
 use crate::sys;
 use crate::sys::process::Side;
 use crate::sys::signal::SignalSet;
@@ -21,20 +21,18 @@ use ufmt::uwrite;
 
 /// Most namespaces that are joined by path.
 const MOST_JOINED: usize = 8;
-/// Longest id map the kernel takes: 340 lines, of at most 33 bytes (user_namespaces(7)).
-const MAP_CAPACITY: usize = 340 * 33;
-
 /// How long a killed child may take to die before it is left to the kernel.
 const DEATH_PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
-/// The child's side: given its end of the socket and the namespace files to join, it works through the child's
+/// The child's side: given its end of the socket, the namespace files to join and the sources held for it, it works through the child's
 /// list and does not return.
-pub type Entry<'e> = &'e mut dyn FnMut(OwnedFd, &[OwnedFd]);
+pub type Entry<'e> = &'e mut dyn FnMut(OwnedFd, &[OwnedFd], &[OwnedFd]);
 
 /// The host's state while a container is made and runs.
 pub struct Host {
     pub(super) group: Option<super::group::Group>,
     namespaces: heapless::Vec<OwnedFd, MOST_JOINED>,
+    sources: heapless::Vec<OwnedFd, SLOTS>,
     pub(super) child: Option<Child>,
     pub(super) former_mask: SignalSet,
     /// Where to stop for ever, for tests that kill us there.
@@ -59,6 +57,7 @@ impl Host {
         Ok(Self {
             group: None,
             namespaces: heapless::Vec::new(),
+            sources: heapless::Vec::new(),
             child: None,
             former_mask,
             #[cfg(feature = "test-hooks")]
@@ -129,7 +128,19 @@ impl Host {
                     .stage_on("enter the pid namespace", path.to_bytes())?;
             }
             HostStep::OffsetClocks(offsets) => offset_clocks(offsets)?,
-            HostStep::WriteIdMaps { uids, gids } => write_id_maps(self.child()?.pid, uids, gids)?,
+            HostStep::GiveLayer { directory, uid, gid } => source::give_layer(directory, *uid, *gid)?,
+            HostStep::OpenSource { path, recursive } => {
+                let full = Error::on("take hold of", path.to_bytes(), Errno::TOOBIG);
+                self.sources.push(source::open(path, *recursive)?).map_err(|_| full)?;
+            }
+            HostStep::WriteIdMaps { uids, gids, writer } => {
+                id_map::write(self.child()?.pid, uids, gids, *writer)?;
+            }
+            HostStep::MapSource { path, slot, recursive } => {
+                let missing = Error::on("map the ids of", path.to_bytes(), Errno::BADF);
+                let held = self.sources.get(usize::from(*slot)).ok_or(missing)?;
+                source::map(held, path, self.child()?.pid, *recursive)?;
+            }
             HostStep::Release => self.release()?,
             // The caller's own.
             _ => return Err(Error::new("carry out the plan", Errno::NOSYS)),
@@ -168,7 +179,7 @@ impl Host {
         match sys::process::clone(namespaces, group).stage("clone the child")? {
             Side::Child => {
                 drop(ours);
-                entry(theirs, &self.namespaces);
+                entry(theirs, &self.namespaces, &self.sources);
                 sys::process::exit(u8::MAX)
             }
             Side::Parent(pid, pidfd) => {
@@ -178,7 +189,9 @@ impl Host {
         }
     }
 
-    fn release(&self) -> Result<()> {
+    fn release(&mut self) -> Result<()> {
+        // The child has them; a container must not find them held when it unmounts one.
+        self.sources.clear();
         let channel = &self.child()?.channel;
         match retry_on_intr(|| send(channel, &[RELEASE], SendFlags::NOSIGNAL)) {
             // A child that is gone has reported why, or will be found dead: supervising it tells.
@@ -224,30 +237,4 @@ fn offset_clocks(offsets: &[ClockOffset]) -> Result<()> {
         .stage(stage)?;
     let written = retry_on_intr(|| rustix::io::write(&file, text.as_bytes())).stage(stage)?;
     if written == text.len() { Ok(()) } else { Err(Error::new(stage, Errno::IO)) }
-}
-
-fn write_id_maps(pid: Pid, uids: &[IdMap], gids: &[IdMap]) -> Result<()> {
-    for (file, maps) in [("uid_map", uids), ("gid_map", gids)] {
-        let mut text = heapless::String::<MAP_CAPACITY>::new();
-        for map in maps {
-            uwrite!(&mut text, "{} {} {}\n", map.inside, map.outside, map.count)
-                .map_err(|_| Error::named("write the id map", file, Errno::TOOBIG))?;
-        }
-        write_proc(pid, file, text.as_bytes())?;
-    }
-    Ok(())
-}
-
-/// Writes a file of `/proc/PID`. The pid cannot have been used again: it is our child, which we have not reaped.
-fn write_proc(pid: Pid, file: &'static str, text: &[u8]) -> Result<()> {
-    let stage = "write the id map";
-    let mut path = heapless::String::<40>::new();
-    uwrite!(&mut path, "/proc/{}/{}\0", pid.as_raw_nonzero().get(), file)
-        .map_err(|_| Error::named(stage, file, Errno::NAMETOOLONG))?;
-    let path =
-        CStr::from_bytes_with_nul(path.as_bytes()).map_err(|_| Error::named(stage, file, Errno::INVAL))?;
-    let file = openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
-        .stage_on(stage, path.to_bytes())?;
-    let written = retry_on_intr(|| rustix::io::write(&file, text)).stage_on(stage, path.to_bytes())?;
-    if written == text.len() { Ok(()) } else { Err(Error::on(stage, path.to_bytes(), Errno::IO)) }
 }

@@ -1,38 +1,9 @@
 //! Every step in words and as data, from one description.
 
-use super::step::{HostStep, Step};
-use crate::spec::{Account, CapabilitySet, Device, DeviceKind, MountOption, Propagation, Upper};
-use linux_raw_sys::general as raw;
-use ufmt::{uWrite, uwrite};
-
-/// One value inside a description.
-#[derive(Clone, Copy, Debug)]
-pub enum Value<'a> {
-    /// Text from outside or of ours.
-    Bytes(&'a [u8]),
-    /// A number.
-    Number(u64),
-    /// A number that may be below zero.
-    Signed(i64),
-    /// Permission bits.
-    Mode(u32),
-    /// `MOUNT_ATTR_*` bits.
-    Attributes(u32),
-    /// `CLONE_NEW*` bits.
-    Namespaces(u64),
-    /// Capabilities by name.
-    Capabilities(CapabilitySet),
-    /// Paths.
-    Paths(&'a [&'a core::ffi::CStr]),
-    /// Options of a file system.
-    Options(&'a [MountOption<'a>]),
-    /// Lines of an id map.
-    IdMaps(&'a [crate::spec::IdMap]),
-    /// A limit that may be missing.
-    Unlimited,
-    /// Yes or no; in a sentence it says nothing itself but lets its optional part stand or fall.
-    Yes(bool),
-}
+use super::step::{Groups, HostStep, MapWriter, Step};
+use super::value::Value;
+use crate::spec::{Account, Device, DeviceKind, Propagation, Upper};
+use ufmt::uWrite;
 
 /// A named value.
 pub type Field<'a> = (&'static str, Value<'a>);
@@ -45,7 +16,7 @@ pub struct Description<'a> {
     /// The sentence; a part in `[…]` is left out when a field in it has nothing to say.
     pub sentence: &'static str,
     /// The fields in order.
-    pub fields: heapless::Vec<Field<'a>, 7>,
+    pub fields: heapless::Vec<Field<'a>, 8>,
 }
 
 impl<'a> Description<'a> {
@@ -54,7 +25,7 @@ impl<'a> Description<'a> {
         sentence: &'static str,
         fields: [Field<'a>; N],
     ) -> Self {
-        const { assert!(N <= 7, "more fields than a description holds") };
+        const { assert!(N <= 8, "more fields than a description holds") };
         Self { name, sentence, fields: fields.into_iter().collect() }
     }
 
@@ -94,108 +65,6 @@ impl<'a> Description<'a> {
             .filter_map(|tail| tail.split_once('}'))
             .all(|(name, _)| self.field(name).is_some_and(|value| !value.is_nothing()))
     }
-}
-
-const ATTRIBUTE_NAMES: [(u32, &str); 8] = [
-    (raw::MOUNT_ATTR_RDONLY, "ro"),
-    (raw::MOUNT_ATTR_NOSUID, "nosuid"),
-    (raw::MOUNT_ATTR_NODEV, "nodev"),
-    (raw::MOUNT_ATTR_NOEXEC, "noexec"),
-    (raw::MOUNT_ATTR_NOATIME, "noatime"),
-    (raw::MOUNT_ATTR_STRICTATIME, "strictatime"),
-    (raw::MOUNT_ATTR_NODIRATIME, "nodiratime"),
-    (raw::MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow"),
-];
-
-const NAMESPACE_NAMES: [(u32, &str); 8] = [
-    (raw::CLONE_NEWUSER, "user"),
-    (raw::CLONE_NEWPID, "pid"),
-    (raw::CLONE_NEWNS, "mount"),
-    (raw::CLONE_NEWNET, "network"),
-    (raw::CLONE_NEWIPC, "ipc"),
-    (raw::CLONE_NEWUTS, "uts"),
-    (raw::CLONE_NEWCGROUP, "cgroup"),
-    (raw::CLONE_NEWTIME, "time"),
-];
-
-impl Value<'_> {
-    fn is_nothing(&self) -> bool {
-        match self {
-            Self::Bytes(bytes) => bytes.is_empty(),
-            Self::Attributes(bits) => *bits == 0,
-            Self::Options(options) => options.is_empty(),
-            Self::Yes(yes) => !yes,
-            _ => false,
-        }
-    }
-
-    /// Writes the value for a person. Bytes that are not UTF-8 are shown as `?`.
-    ///
-    /// # Errors
-    /// Those of `out`.
-    pub fn write<W: uWrite + ?Sized>(&self, out: &mut W) -> Result<(), W::Error> {
-        match *self {
-            Self::Bytes(bytes) => write_bytes(bytes, out),
-            Self::Number(number) => uwrite!(out, "{}", number),
-            Self::Signed(number) => uwrite!(out, "{}", number),
-            Self::Mode(mode) => {
-                uwrite!(out, "{}{}{}{}", mode >> 9 & 7, mode >> 6 & 7, mode >> 3 & 7, mode & 7)
-            }
-            Self::Attributes(bits) => {
-                let names = ATTRIBUTE_NAMES.iter().filter(|(bit, _)| bits & bit != 0);
-                write_list(names.map(|(_, name)| name.as_bytes()), b",", out)
-            }
-            Self::Namespaces(bits) => {
-                let names = NAMESPACE_NAMES.iter().filter(|(bit, _)| bits & u64::from(*bit) != 0);
-                write_list(names.map(|(_, name)| name.as_bytes()), b", ", out)
-            }
-            Self::Capabilities(set) if set == CapabilitySet::EMPTY => out.write_str("none"),
-            Self::Capabilities(set) => write_list(set.names().map(str::as_bytes), b" ", out),
-            Self::Paths(paths) => write_list(paths.iter().map(|path| path.to_bytes()), b" over ", out),
-            Self::Options(options) => write_options(options, out),
-            Self::IdMaps(maps) => maps.iter().enumerate().try_for_each(|(place, map)| {
-                let comma = if place == 0 { "" } else { ", " };
-                uwrite!(out, "{}{}+{} as {}", comma, map.outside, map.count, map.inside)
-            }),
-            Self::Unlimited => out.write_str("unlimited"),
-            // Its sentence part is there or it is not; that says it.
-            Self::Yes(_) => Ok(()),
-        }
-    }
-}
-
-fn write_bytes<W: uWrite + ?Sized>(bytes: &[u8], out: &mut W) -> Result<(), W::Error> {
-    bytes.utf8_chunks().try_for_each(|chunk| {
-        out.write_str(chunk.valid())?;
-        out.write_str(if chunk.invalid().is_empty() { "" } else { "?" })
-    })
-}
-
-fn write_list<'b, W: uWrite + ?Sized>(
-    items: impl Iterator<Item = &'b [u8]>,
-    separator: &[u8],
-    out: &mut W,
-) -> Result<(), W::Error> {
-    for (place, item) in items.enumerate() {
-        if place > 0 {
-            write_bytes(separator, out)?;
-        }
-        write_bytes(item, out)?;
-    }
-    Ok(())
-}
-
-fn write_options<W: uWrite + ?Sized>(options: &[MountOption<'_>], out: &mut W) -> Result<(), W::Error> {
-    for (place, option) in options.iter().enumerate() {
-        out.write_str(if place > 0 { "," } else { "" })?;
-        match option {
-            MountOption::Flag(word) => write_bytes(word.to_bytes(), out)?,
-            MountOption::Value(key, value) => {
-                write_list([key.to_bytes(), value.to_bytes()].into_iter(), b"=", out)?;
-            }
-        }
-    }
-    Ok(())
 }
 
 pub(super) fn propagation_name(propagation: Option<Propagation>) -> Value<'static> {
@@ -246,15 +115,34 @@ impl<'a> HostStep<'a> {
                 "enter the pid namespace {path}",
                 [("path", Value::Bytes(path.to_bytes()))],
             ),
+            Self::GiveLayer { directory, uid, gid } => Description::new(
+                "give-layer",
+                "give the writable layer in {path} to user {uid} and group {gid}",
+                [
+                    ("path", Value::Bytes(directory.to_bytes())),
+                    ("uid", Value::Number((*uid).into())),
+                    ("gid", Value::Number((*gid).into())),
+                ],
+            ),
+            Self::OpenSource { path, recursive } => describe_source(path, *recursive),
+            Self::MapSource { path, .. } => Description::new(
+                "map-source",
+                "let the files of {path} have the container's ids",
+                [("path", Value::Bytes(path.to_bytes()))],
+            ),
             Self::Clone { namespaces, cgroup } => Description::new(
                 "clone",
                 "make the child in new namespaces: {namespaces}[, born inside the cgroup{cgroup}]",
                 [("namespaces", Value::Namespaces(*namespaces)), ("cgroup", Value::Yes(*cgroup))],
             ),
-            Self::WriteIdMaps { uids, gids } => Description::new(
+            Self::WriteIdMaps { uids, gids, writer } => Description::new(
                 "write-id-maps",
-                "map user ids {uids} and group ids {gids}",
-                [("uids", Value::IdMaps(uids)), ("gids", Value::IdMaps(gids))],
+                "map user ids {uids} and group ids {gids}[ by newuidmap and newgidmap{helper}]",
+                [
+                    ("uids", Value::IdMaps(uids)),
+                    ("gids", Value::IdMaps(gids)),
+                    ("helper", Value::Yes(*writer == MapWriter::Helper)),
+                ],
             ),
             Self::Release => Description::new("release", "let the waiting child go on", []),
             Self::Supervise => Description::new("supervise", "forward signals and wait for the end", []),
@@ -269,6 +157,11 @@ impl<'a> Step<'a> {
     pub fn describe(&self) -> Description<'a> {
         match *self {
             Self::AwaitIdMaps => Description::new("await-id-maps", "wait for the id maps", []),
+            Self::BecomeRoot { groups } => Description::new(
+                "become-root",
+                "become root of the user namespace[, without further groups{groups}]",
+                [("groups", Value::Yes(groups))],
+            ),
             Self::DieWithParent => Description::new("die-with-parent", "die when Pipkin dies", []),
             Self::OomScoreAdj(score) => {
                 let fields = [("score", Value::Signed(score.into()))];
@@ -295,11 +188,7 @@ impl<'a> Step<'a> {
     fn describe_mount(&self) -> Description<'a> {
         let path = |path: &'a core::ffi::CStr| Value::Bytes(path.to_bytes());
         match *self {
-            Self::OpenSource { path: from, recursive, .. } => Description::new(
-                "open-source",
-                "take hold of the host's {path}[ with all that is mounted below{recursive}]",
-                [("path", path(from)), ("recursive", Value::Yes(recursive))],
-            ),
+            Self::OpenSource { path, recursive, .. } => describe_source(path, recursive),
             Self::MountOverlay { lower, upper, volatile, .. } => {
                 let upper = match upper {
                     Upper::Directory(directory) => path(directory),
@@ -317,6 +206,15 @@ impl<'a> Step<'a> {
             Self::PivotRoot => {
                 Description::new("pivot-root", "make it the root and let go of the host's", [])
             }
+            Self::CreateFileSystem { slot, kind, options, .. } => Description::new(
+                "create-file-system",
+                "make a {type}[ with {options}] while the host's is in sight, as held source {source}",
+                [
+                    ("type", path(kind)),
+                    ("options", Value::Options(options)),
+                    ("source", Value::Number(slot.into())),
+                ],
+            ),
             Self::MountFileSystem { kind, options, target, attributes, propagation } => Description::new(
                 "mount",
                 "mount {type} on {target}[ ({attributes})][ with {options}][, propagation {propagation}]",
@@ -407,9 +305,9 @@ impl<'a> Step<'a> {
             Self::SetUmask(mask) => {
                 Description::new("set-umask", "set the umask to {mask}", [("mask", Value::Mode(mask))])
             }
-            Self::BecomeUser { user, capabilities } => Description::new(
+            Self::BecomeUser { user, capabilities, groups } => Description::new(
                 "become-user",
-                "become user {user}[ in group {group}] with the capabilities: {capabilities}",
+                "become user {user}[ in group {group}][ and Pipkin's own groups{inherited}] with the capabilities: {capabilities}",
                 [
                     ("user", account(Some(user.user))),
                     ("group", account(user.group)),
@@ -418,6 +316,7 @@ impl<'a> Step<'a> {
                     ("inheritable", Value::Capabilities(capabilities.inheritable)),
                     ("ambient", Value::Capabilities(capabilities.ambient)),
                     ("bounding", Value::Capabilities(capabilities.bounding)),
+                    ("inherited", Value::Yes(groups == Groups::Inherited)),
                 ],
             ),
             Self::ForbidNewPrivileges => {
@@ -439,6 +338,14 @@ impl<'a> Step<'a> {
             _ => self.describe_engine(),
         }
     }
+}
+
+fn describe_source(path: &core::ffi::CStr, recursive: bool) -> Description<'_> {
+    Description::new(
+        "open-source",
+        "take hold of the host's {path}[ with all that is mounted below{recursive}]",
+        [("path", Value::Bytes(path.to_bytes())), ("recursive", Value::Yes(recursive))],
+    )
 }
 
 fn describe_device<'a>(device: &Device<'a>) -> Description<'a> {

@@ -1,7 +1,8 @@
 //! The part of a plan that only an engine's container has: made by one call and started by another, with the engine's
 //! programs run in between (OCI runtime-spec, runtime.md and config.md).
 
-use super::describe::{Description, Value};
+use super::describe::Description;
+use super::value::Value;
 use super::{Child, Conflict, HostStep, Step};
 use crate::spec::{RootSource, Spec, Start, Tuning};
 use core::ffi::CStr;

@@ -41,8 +41,12 @@ impl Controllers {
 /// The host as far as plans depend on it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct HostFacts {
-    /// Whether we have the privileges of root here (effective uid 0).
+    /// Whether we have the privileges of root here: effective uid 0 and `CAP_SYS_ADMIN`.
     pub root: bool,
+    /// Our effective user id.
+    pub uid: u32,
+    /// Our effective group id.
+    pub gid: u32,
     /// Whether a cgroup v2 hierarchy is mounted in which a group can be made.
     pub cgroup: bool,
     /// State of each controller.
@@ -52,5 +56,5 @@ pub struct HostFacts {
 impl HostFacts {
     /// Root on a machine where everything works; the ground of golden tests.
     pub const IDEAL: Self =
-        Self { root: true, cgroup: true, controllers: Controllers::all(Availability::Ready) };
+        Self { root: true, uid: 0, gid: 0, cgroup: true, controllers: Controllers::all(Availability::Ready) };
 }

@@ -13,27 +13,32 @@ mod engine;
 mod facts;
 mod limit;
 mod report;
+mod source;
 mod step;
 mod sysctl;
 #[cfg(test)]
 mod tests;
 mod text;
+mod user;
+mod value;
 
 pub use conflict::Conflict;
-pub use describe::{Description, Field, Value};
+pub use describe::{Description, Field};
 pub use facts::{Availability, Controllers, HostFacts};
 pub use report::{RELEASE, REPORT_SIZE, Report};
-pub use step::{HostStep, LimitValue, Step};
+pub use step::{Groups, HostStep, Layers, LimitValue, MapWriter, Step};
+pub use value::Value;
 
-use crate::spec::{DEFAULT_DEVICES, Device, Join, Mount, RootSource, Source, Spec, Start};
+use crate::spec::{Join, Mount, RootSource, Source, Spec, Start};
 use linux_raw_sys::general as raw;
+use source::{devices, is_dev};
 
 /// Most steps the child can have.
 pub const STEPS: usize = 320;
 /// Most steps the host can have.
-pub const HOST_STEPS: usize = 48;
-/// Most sources that are opened on the host and attached inside: binds, and devices in a user namespace.
-pub const SLOTS: usize = 64;
+pub const HOST_STEPS: usize = 48 + 2 * SLOTS;
+/// Most sources that are opened on the host and attached inside: binds, and in a user namespace devices and layers.
+pub const SLOTS: usize = 96;
 /// Most layers under a root; overlayfs itself allows 500, its one page of options about 250 of ours.
 pub const LAYERS: usize = 128;
 
@@ -53,13 +58,13 @@ pub struct Plan<'a> {
 pub fn resolve<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Result<(), Conflict> {
     check(spec, facts)?;
     plan_host(spec, facts, plan)?;
-    let mut child = Child { steps: &mut plan.child, slots: 0, full: None };
+    let mut child = Child { steps: &mut plan.child, slots: 0, early: 0, full: None };
     child.enter(spec, facts);
-    child.build_root(spec);
+    child.build_root(spec, facts);
     child.fill_root(spec, facts);
     child.close_root(spec);
     child.await_hooks(spec);
-    child.become_process(spec);
+    child.become_process(spec, facts);
     child.full.map_or(Ok(()), |what| Err(Conflict::full(what)))
 }
 
@@ -94,6 +99,7 @@ fn check(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> {
             return Err(Conflict::full("stack layers"));
         }
     }
+    user::check(spec, facts)?;
     spec.sysctls.iter().try_for_each(|parameter| sysctl::check(parameter, &spec.namespaces))
 }
 
@@ -142,11 +148,9 @@ fn plan_host<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Res
     if !spec.namespaces.clocks.is_empty() {
         push(HostStep::OffsetClocks(spec.namespaces.clocks))?;
     }
+    user::before_clone(spec, facts, &mut push)?;
     push(HostStep::Clone { namespaces: clone_flags(spec), cgroup: facts.cgroup })?;
-    if let Some(user) = spec.namespaces.user {
-        push(HostStep::WriteIdMaps { uids: user.uids, gids: user.gids })?;
-        push(HostStep::Release)?;
-    }
+    user::after_clone(spec, facts, &mut push)?;
     engine::finish_host(spec.start, &mut push)
 }
 
@@ -156,6 +160,8 @@ struct Child<'p, 'a> {
     steps: &'p mut heapless::Vec<Step<'a>, STEPS>,
     slots: u8,
     full: Option<&'static str>,
+    /// Number of the first file system made early and not yet attached.
+    early: u8,
 }
 
 impl<'a> Child<'_, 'a> {
@@ -183,8 +189,14 @@ impl<'a> Child<'_, 'a> {
         if spec.namespaces.user.is_some() {
             self.push(Step::AwaitIdMaps);
         }
+        // While we are who we were outside: the file is not root's inside.
         if let Some(score) = spec.process.oom_score_adj {
             self.push(Step::OomScoreAdj(score));
+        }
+        if let Some(user) = spec.namespaces.user
+            && user::has_root(&user)
+        {
+            self.push(Step::BecomeRoot { groups: source::writer(&user, facts) != MapWriter::Alone });
         }
         for (slot, (kind, path)) in (0..).zip(joins(spec)) {
             self.push(Step::JoinNamespace { kind, path, slot });
@@ -195,28 +207,32 @@ impl<'a> Child<'_, 'a> {
     }
 
     /// Everything that needs host paths, up to the moment they are gone.
-    fn build_root(&mut self, spec: &Spec<'a>) {
+    fn build_root(&mut self, spec: &Spec<'a>, facts: &HostFacts) {
         if !spec.masked.is_empty() {
             self.push(Step::OpenNull);
         }
-        for mount in spec.mounts {
-            if let Source::Bind { path, recursive } = mount.source {
-                let slot = self.slot();
-                self.push(Step::OpenSource { slot, path, recursive });
+        for held in source::held(spec, facts) {
+            let slot = self.slot();
+            if !source::by_host(spec, facts) {
+                self.push(Step::OpenSource { slot, path: held.path, recursive: held.recursive });
             }
         }
-        if spec.namespaces.user.is_some() {
-            for device in devices(spec) {
+        self.early = self.slots;
+        for mount in spec.mounts {
+            if let Some(Source::FileSystem { kind, options }) = source::shown(mount, spec)
+                && source::is_early(kind, spec)
+            {
                 let slot = self.slot();
-                self.push(Step::OpenSource { slot, path: device.path, recursive: false });
+                self.push(Step::CreateFileSystem { slot, kind, options, attributes: mount.attributes });
             }
         }
         // Only now: a source taken while the mounts are still those of the host can go on sharing with it.
         self.push(Step::IsolateMounts);
-        let staging = spec.root.staging;
+        let staging = user::staging(spec);
         match spec.root.source {
             RootSource::Layers { lower, upper, volatile } => {
-                self.push(Step::MountOverlay { lower, upper, volatile, staging });
+                let user = spec.namespaces.user.map(|_| user::layers(spec, facts));
+                self.push(Step::MountOverlay { lower, upper, volatile, staging, user });
             }
             RootSource::Scratch => self.push(Step::MountScratch { staging }),
             RootSource::Directory { .. } => self.push(Step::BindRoot { staging }),
@@ -229,8 +245,7 @@ impl<'a> Child<'_, 'a> {
     /// Mounts, devices and links, in the order that lets each find its place.
     fn fill_root(&mut self, spec: &Spec<'a>, facts: &HostFacts) {
         let mut binds = 0;
-        let early = |mount: &&Mount<'a>| is_dev(mount);
-        let dev_at = spec.mounts.iter().position(|mount| early(&mount));
+        let dev_at = spec.mounts.iter().position(is_dev);
         for (place, mount) in spec.mounts.iter().enumerate() {
             self.mount(mount, spec, facts, &mut binds);
             if dev_at == Some(place) {
@@ -240,6 +255,9 @@ impl<'a> Child<'_, 'a> {
         if dev_at.is_none() && !spec.devices.is_empty() {
             self.fill_dev(spec);
         }
+        if user::forbids_more(spec) {
+            self.push(Step::SetSysctl { name: c"user.max_user_namespaces", value: c"0" });
+        }
         for parameter in spec.sysctls {
             self.push(Step::SetSysctl { name: parameter.name, value: parameter.value });
         }
@@ -247,10 +265,17 @@ impl<'a> Child<'_, 'a> {
 
     fn mount(&mut self, mount: &Mount<'a>, spec: &Spec<'a>, facts: &HostFacts, binds: &mut u8) {
         let Mount { target, attributes, propagation, .. } = *mount;
-        match mount.source {
+        let Some(shown) = source::shown(mount, spec) else { return };
+        match shown {
+            Source::FileSystem { kind, .. } if source::is_early(kind, spec) => {
+                let slot = self.early;
+                self.early = slot.saturating_add(1);
+                self.push(Step::Attach { slot, target, attributes, propagation })
+            }
             Source::Bind { .. } => {
                 let slot = *binds;
                 *binds = slot.saturating_add(1);
+                let attributes = source::attributes(mount);
                 self.push(Step::Attach { slot, target, attributes, propagation })
             }
             Source::FileSystem { kind, options } => {
@@ -266,7 +291,8 @@ impl<'a> Child<'_, 'a> {
     }
 
     fn fill_dev(&mut self, spec: &Spec<'a>) {
-        let binds = spec.mounts.iter().filter(|mount| matches!(mount.source, Source::Bind { .. })).count();
+        let bound = |mount: &&Mount<'a>| matches!(source::shown(mount, spec), Some(Source::Bind { .. }));
+        let binds = spec.mounts.iter().filter(bound).count();
         for (place, device) in devices(spec).enumerate() {
             if spec.namespaces.user.is_some() {
                 let slot = u8::try_from(binds.saturating_add(place)).unwrap_or(u8::MAX);
@@ -310,7 +336,7 @@ impl<'a> Child<'_, 'a> {
     }
 
     /// From the builder of a container to the process in it.
-    fn become_process(&mut self, spec: &Spec<'a>) {
+    fn become_process(&mut self, spec: &Spec<'a>, facts: &HostFacts) {
         let process = &spec.process;
         self.push(Step::ChangeDirectory(process.cwd));
         if spec.root.readonly {
@@ -335,7 +361,8 @@ impl<'a> Child<'_, 'a> {
         if let Some(filter) = process.filter.filter(|_| !process.no_new_privileges) {
             self.push(Step::InstallFilter(filter));
         }
-        self.push(Step::BecomeUser { user: process.user, capabilities: process.capabilities });
+        let (user, capabilities) = (process.user, process.capabilities);
+        self.push(Step::BecomeUser { user, capabilities, groups: user::groups(spec, facts) });
         if process.no_new_privileges {
             self.push(Step::ForbidNewPrivileges);
             self.await_start(spec.start, command);
@@ -345,15 +372,4 @@ impl<'a> Child<'_, 'a> {
         }
         self.push(Step::Execute { command, init: spec.init })
     }
-}
-
-fn is_dev(mount: &Mount<'_>) -> bool {
-    mount.target == c"/dev" && matches!(mount.source, Source::FileSystem { .. })
-}
-
-/// The nodes to make: the defaults where `/dev` is a file system of ours, then those asked for.
-fn devices<'a>(spec: &Spec<'a>) -> impl Iterator<Item = Device<'a>> {
-    let own_dev = spec.mounts.iter().any(|mount| is_dev(mount));
-    let defaults = if own_dev { &DEFAULT_DEVICES[..] } else { &[] };
-    defaults.iter().chain(spec.devices).copied()
 }

@@ -12,6 +12,28 @@ const LIMIT_CAPACITY: usize = 144;
 /// The value of a limit, as its file takes it.
 pub type LimitValue = heapless::String<LIMIT_CAPACITY>;
 
+/// Who writes the maps of a user namespace.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum MapWriter {
+    /// We, who may map any id.
+    Root,
+    /// We, who may map our own id and then give up supplementary groups inside (user_namespaces(7)).
+    Alone,
+    /// newuidmap(1) and newgidmap(1), which know what was allotted to us.
+    Helper,
+}
+
+/// Which supplementary groups a process gets.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Groups<'a> {
+    /// Those of its user.
+    All,
+    /// Those of them that have a place in these maps.
+    Mapped(&'a [IdMap]),
+    /// The ones Pipkin has: in a map of one id the kernel lets nobody change them.
+    Inherited,
+}
+
 /// One action of the side that stays.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub enum HostStep<'a> {
@@ -44,6 +66,22 @@ pub enum HostStep<'a> {
     },
     /// Enter this pid namespace, which takes effect on the child to be made.
     EnterPidNamespace(&'a CStr),
+    /// Give the writable layer to the user and group that root inside is outside.
+    GiveLayer {
+        /// The directory that holds `upper` and `work`.
+        directory: &'a CStr,
+        /// The user.
+        uid: u32,
+        /// The group.
+        gid: u32,
+    },
+    /// Take a detached copy of a host path's mount, for the child; they are numbered in their order.
+    OpenSource {
+        /// The host path.
+        path: &'a CStr,
+        /// With everything mounted below.
+        recursive: bool,
+    },
     /// Make the child, with these `CLONE_NEW*` flags, inside the cgroup when there is one.
     Clone {
         /// `CLONE_NEW*` bits.
@@ -57,6 +95,17 @@ pub enum HostStep<'a> {
         uids: &'a [IdMap],
         /// Map of group ids.
         gids: &'a [IdMap],
+        /// Who can.
+        writer: MapWriter,
+    },
+    /// Let what was taken of a host path show the ids of the child's user namespace.
+    MapSource {
+        /// The host path.
+        path: &'a CStr,
+        /// Its number.
+        slot: u8,
+        /// With everything mounted below.
+        recursive: bool,
     },
     /// Let the child pass [`Step::AwaitIdMaps`] or [`Step::AwaitHost`].
     Release,
@@ -68,11 +117,25 @@ pub enum HostStep<'a> {
     LeaveWaiting,
 }
 
+/// Where the layers of a root in a user namespace are.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Layers {
+    /// At their paths.
+    Paths,
+    /// Held by the host from this number on, topmost first, and after them the directory of the writable layer.
+    Held(u8),
+}
+
 /// One action of the side that becomes the container, in a process that is already in its namespaces.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Step<'a> {
     /// Wait until the host has written the id maps.
     AwaitIdMaps,
+    /// Become root of the user namespace; with `groups`, without supplementary groups.
+    BecomeRoot {
+        /// Whether they can be given up.
+        groups: bool,
+    },
     /// Die when Pipkin dies.
     DieWithParent,
     /// Set `oom_score_adj`.
@@ -111,6 +174,8 @@ pub enum Step<'a> {
         volatile: bool,
         /// The host directory to mount it on.
         staging: &'a CStr,
+        /// How it is mounted in a user namespace; `None` outside of one.
+        user: Option<Layers>,
     },
     /// Mount an empty root in memory.
     MountScratch {
@@ -133,6 +198,17 @@ pub enum Step<'a> {
     },
     /// Tell the host that the root is built, and wait until its programs have run.
     AwaitHooks,
+    /// Make a new instance of a file system, to be attached later.
+    CreateFileSystem {
+        /// Where to keep it.
+        slot: u8,
+        /// Its type.
+        kind: &'a CStr,
+        /// Its options.
+        options: &'a [MountOption<'a>],
+        /// How.
+        attributes: Attributes,
+    },
     /// Mount a new instance of a file system.
     MountFileSystem {
         /// Its type.
@@ -205,6 +281,8 @@ pub enum Step<'a> {
         user: User<'a>,
         /// The capabilities to keep while changing.
         capabilities: Capabilities,
+        /// Its supplementary groups.
+        groups: Groups<'a>,
     },
     /// Let no exec raise privileges.
     ForbidNewPrivileges,

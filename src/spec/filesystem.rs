@@ -98,6 +98,9 @@ pub enum Source<'a> {
         path: &'a CStr,
         /// With everything mounted below it.
         recursive: bool,
+        /// Whether its files belong inside to the ids that they have on the host (an id-mapped mount); needs a user
+        /// namespace.
+        mapped: bool,
     },
     /// A new instance of a file system of the kernel.
     FileSystem {
@@ -139,6 +142,8 @@ pub enum DeviceKind {
 pub struct Device<'a> {
     /// Absolute path inside the container.
     pub path: &'a CStr,
+    /// The host's node, which is bound where none can be made: in a user namespace.
+    pub source: &'a CStr,
     /// Its kind.
     pub kind: DeviceKind,
     /// Major number.
@@ -154,7 +159,7 @@ pub struct Device<'a> {
 }
 
 const fn character(path: &CStr, major: u32, minor: u32) -> Device<'_> {
-    Device { path, kind: DeviceKind::Character, major, minor, mode: 0o666, uid: 0, gid: 0 }
+    Device { path, source: path, kind: DeviceKind::Character, major, minor, mode: 0o666, uid: 0, gid: 0 }
 }
 
 /// The nodes every container has (OCI runtime-spec, config-linux, default devices). `ptmx` and the links of

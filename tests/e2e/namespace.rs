@@ -19,7 +19,6 @@ pub(crate) fn cases() -> Vec<Case> {
             domainname_as_asked,
             the_hosts_own_names_stay,
             loopback_is_up_and_nothing_else_is_there,
-            a_user_namespace_is_refused_as_a_whole,
         ]
     )
 }
@@ -123,8 +122,4 @@ fn loopback_is_up_and_nothing_else_is_there() {
     assert_eq!(words[1], "0x9", "{text}");
     assert!(text.contains("127.0.0.1/8"), "{text}");
     run("").sh("ping -c 1 -W 5 127.0.0.1 > /dev/null 2>&1; test $? -ne 2; echo -n > /dev/null").prints("");
-}
-
-fn a_user_namespace_is_refused_as_a_whole() {
-    run("--uidmap 0:100000:1000").sh("true").expect_refusal(&["user namespace"]);
 }

@@ -131,8 +131,27 @@ fn limited(resources: Resources<'static>) -> Spec<'static> {
 }
 
 fn bind(target: &'static CStr, path: &'static CStr, attributes: Attributes) -> Mount<'static> {
-    Mount { target, source: Source::Bind { path, recursive: true }, attributes, propagation: None }
+    Mount {
+        target,
+        source: Source::Bind { path, recursive: true, mapped: false },
+        attributes,
+        propagation: None,
+    }
 }
+
+const RANGE: UserNamespace<'static> = UserNamespace {
+    uids: &[IdMap { inside: 0, outside: 100_000, count: 65_536 }],
+    gids: &[IdMap { inside: 0, outside: 100_000, count: 65_536 }],
+};
+
+/// Root inside is user 1000 outside.
+const OWN: UserNamespace<'static> = UserNamespace {
+    uids: &[IdMap { inside: 0, outside: 1000, count: 1 }],
+    gids: &[IdMap { inside: 0, outside: 100, count: 1 }],
+};
+
+/// That user.
+const USER: HostFacts = HostFacts { root: false, uid: 1000, gid: 100, cgroup: false, ..HostFacts::IDEAL };
 
 macro_rules! golden {
     ($($name:ident: $spec:expr $(, $facts:expr)?;)*) => {$(
@@ -191,6 +210,25 @@ golden! {
     user_namespace: Spec { namespaces: Namespaces { user: Some(UserNamespace {
         uids: &[IdMap { inside: 0, outside: 100_000, count: 65_536 }],
         gids: &[IdMap { inside: 0, outside: 100_000, count: 65_536 }] }), ..Namespaces::DEFAULT }, ..usual() };
+    user_namespace_idmap: Spec { namespaces: Namespaces { user: Some(RANGE), ..Namespaces::DEFAULT }, mounts: &[
+        Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: true }, ..bind(c"/s", c"/srv", Attributes::default()) },
+    ], ..bare() };
+    user_namespace_of_the_host: Spec { namespaces: Namespaces { user: Some(RANGE), network: Join::Host, pid: Join::Host,
+        ipc: Join::Host, uts: Join::Host, cgroup: Join::Host, time: false }, ..usual() };
+    user_namespace_joining: Spec { namespaces: Namespaces { user: Some(RANGE), network: Join::Path(c"/run/netns/x"),
+        ..Namespaces::DEFAULT }, ..bare() };
+    user_namespace_without_root: Spec { namespaces: Namespaces { user: Some(UserNamespace {
+        uids: &[IdMap { inside: 1, outside: 100_000, count: 9 }], gids: RANGE.gids }), ..Namespaces::DEFAULT }, ..bare() };
+    idmap_without_user_namespace: Spec { mounts: &[
+        Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: true }, ..bind(c"/s", c"/srv", Attributes::default()) },
+    ], ..bare() };
+    rootless: Spec { namespaces: Namespaces { user: Some(OWN), ..Namespaces::DEFAULT }, ..usual() }, USER;
+    rootless_range: Spec { namespaces: Namespaces { user: Some(UserNamespace { uids: &[
+        IdMap { inside: 0, outside: 1000, count: 1 }, IdMap { inside: 1, outside: 100_000, count: 65_536 }], gids: OWN.gids }),
+        ..Namespaces::DEFAULT }, ..bare() }, USER;
+    rootless_own_id: Spec { namespaces: Namespaces { user: Some(UserNamespace {
+        uids: &[IdMap { inside: 1000, outside: 1000, count: 1 }], gids: OWN.gids }), ..Namespaces::DEFAULT },
+        process: Process { user: User { user: Account::Id(1000), group: None, additional: &[], exact: false }, ..PROCESS }, ..bare() }, USER;
     time_namespace: Spec { namespaces: Namespaces { time: true, ..Namespaces::DEFAULT }, ..bare() };
     without_root: bare(), HostFacts { root: false, ..HostFacts::IDEAL };
     host_and_domain_name: Spec { hostname: Some(c"web"), domainname: Some(c"example"), ..bare() };
@@ -205,7 +243,7 @@ golden! {
     sized_tmpfs: Spec { mounts: &[Mount { target: c"/tmp", source: Source::FileSystem { kind: c"tmpfs",
         options: &[MountOption::Value(c"size", c"16m"), MountOption::Value(c"mode", c"1777")] },
         attributes: Attributes::only(14), propagation: None }], ..bare() };
-    extra_device: Spec { devices: &[Device { path: c"/dev/fuse", kind: DeviceKind::Character, major: 10, minor: 229,
+    extra_device: Spec { devices: &[Device { path: c"/dev/fuse", source: c"/dev/fuse", kind: DeviceKind::Character, major: 10, minor: 229,
         mode: 0o666, uid: 0, gid: 0 }], ..usual() };
     terminal: Spec { process: Process { terminal: Some(WindowSize { rows: 24, columns: 80 }), stdin: true, ..PROCESS }, ..usual() };
     terminal_without_devpts: Spec { process: Process { terminal: Some(WindowSize { rows: 24, columns: 80 }), ..PROCESS }, ..bare() };
@@ -244,7 +282,7 @@ fn the_same_wish_gives_the_same_plan() {
 
 #[test]
 fn too_many_binds_are_refused_before_anything_happens() {
-    let mounts = [bind(c"/x", c"/y", Attributes::default()); 65];
+    let mounts = [bind(c"/x", c"/y", Attributes::default()); 97];
     let spec = Spec { mounts: &mounts, ..bare() };
     let conflict = resolve(&spec, &HostFacts::IDEAL, &mut Plan::default()).unwrap_err();
     assert!(conflict.what.contains("bind"));

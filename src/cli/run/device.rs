@@ -18,6 +18,7 @@ pub(super) fn device(text: &str) -> Checked<Device<'static>> {
     };
     Ok(Device {
         path: inside,
+        source: super::keep::text(host).unwrap_or(inside),
         kind,
         major: major(stat.st_rdev),
         minor: minor(stat.st_rdev),

@@ -48,7 +48,7 @@ Resources; SIZE is in bytes or ends in k, m or g:
 
 Files:
   -v, --volume SRC:DST[:OPTIONS]   show a file or directory of the host: ro, rw,
-                                   noexec, nosuid, nodev, rslave, rshared ...
+                                   noexec, nosuid, nodev, idmap, rslave ...
       --mount KEY=VALUE,...        type=bind,src=,dst=,ro or
                                    type=tmpfs,dst=,size=,mode=
       --tmpfs DST[:OPTIONS]        file system in memory: size=, mode=, exec ...
@@ -64,7 +64,8 @@ Isolation:
       --uts MODE                   private, host or ns:PATH
       --cgroupns MODE              private, host or ns:PATH
       --time-ns                    clocks of its own
-      --userns MODE                host, or auto: root inside is you outside
+      --userns MODE                host, keep-id, or auto: root inside is you
+                                   outside, or nobody when you are root
       --uidmap IN:OUT:COUNT        user ids of a user namespace
       --gidmap IN:OUT:COUNT        group ids; as --uidmap if not given
       --cap-add NAME               give a capability, or ALL

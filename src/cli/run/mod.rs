@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `help` | the text that names the options |
 //! | `quantity`, `volume`, `environment`, `privilege` | values, read without a look at the machine |
-//! | `device`, `image`, `namespace`, `resource` | values that need one |
+//! | `device`, `image`, `namespace`, `user`, `resource` | values that need one |
 //! | `request` | all of it together: the [`Spec`](pipkin::spec::Spec) |
 //! | `explain` | the plan in words or as JSON |
 //!
@@ -24,6 +24,7 @@ mod resource;
 mod seccomp;
 #[cfg(test)]
 mod tests;
+mod user;
 mod volume;
 
 use super::argv::Sorted;
@@ -48,11 +49,6 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let id = random_id()?;
     let directories = Directories { images: &store.images(), own: &store.layer(&id) };
     let request = Request::new(typed, id, directories)?;
-    if request.spec.namespaces.user.is_some() {
-        let why = b"this version cannot build a root inside one yet";
-        let failure = Failure::new("give the container a user namespace", b"", why);
-        return Err(failure.remedy("leave out --userns, --uidmap and --gidmap"));
-    }
     let facts = pipkin::host::probe()?;
     let mut plan = Plan::default();
     resolve(&request.spec, &facts, &mut plan)?;

@@ -10,7 +10,7 @@ use crate::cli::argv::Sorted;
 use crate::cli::kernel;
 use crate::cli::message::Failure;
 use pipkin::spec::{
-    Capabilities, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Id, Join, Mount, Process, Root,
+    Account, Capabilities, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Id, Join, Mount, Process, Root,
     RootSource, Source, Spec, Start, Sysctl, Tuning, Upper, User, WindowSize,
 };
 use rustix::io::Errno;
@@ -54,7 +54,7 @@ impl<'a> Request<'a> {
         }
         let mut found = image::find(image, directories.images)?;
         let root = root(typed, &mut found, directories.own)?;
-        let namespaces = namespace::namespaces(typed)?;
+        let namespaces = namespace::namespaces(typed, &id)?;
         let (mounts, missing) = mounts(typed)?;
         let hostname = match given(typed, "--hostname", host_name)? {
             None if namespaces.uts == Join::New => host_name(id.as_str()).ok(),
@@ -159,7 +159,7 @@ fn process<'a>(
         path,
         home,
         cwd: given(typed, "--workdir", workdir)?.unwrap_or(c"/"),
-        user: given(typed, "--user", user)?.unwrap_or(User::ROOT),
+        user: given(typed, "--user", user)?.unwrap_or_else(|| usual_user(typed)),
         umask: 0o022,
         capabilities: Capabilities::plain(capabilities),
         no_new_privileges: security.no_new_privileges,
@@ -174,6 +174,15 @@ fn process<'a>(
 
 fn user(text: &str) -> Result<User<'_>, Why> {
     User::parse(text.as_bytes()).ok_or("give a name or a number, and maybe ':' and a group")
+}
+
+/// Root; with `keep-id` whoever calls.
+fn usual_user(typed: &Sorted<'_>) -> User<'static> {
+    if typed.last("--userns") != Some("keep-id") {
+        return User::ROOT;
+    }
+    let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+    User { user: Account::Id(uid), group: Some(Account::Id(gid)), additional: &[], exact: false }
 }
 
 fn workdir(text: &str) -> Result<&'static CStr, Why> {
@@ -271,7 +280,7 @@ fn mount(volume: &Volume<'_>, missing: &mut Vec<&'static CStr>) -> Result<Mount<
     let Volume { content, target, attributes, propagation } = *volume;
     let source = match content {
         Content::Tmpfs(options) => Source::FileSystem { kind: c"tmpfs", options },
-        Content::Bind { source, create, recursive } => {
+        Content::Bind { source, create, recursive, mapped } => {
             let path = keep::path(source.as_bytes()).ok_or("it has no absolute path")?;
             if let Err(Errno::NOENT) = rustix::fs::stat(path) {
                 if !create {
@@ -279,7 +288,7 @@ fn mount(volume: &Volume<'_>, missing: &mut Vec<&'static CStr>) -> Result<Mount<
                 }
                 missing.push(path);
             }
-            Source::Bind { path, recursive }
+            Source::Bind { path, recursive, mapped }
         }
     };
     Ok(Mount { target, source, attributes, propagation })

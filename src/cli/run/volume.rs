@@ -32,6 +32,8 @@ pub(super) enum Content<'a> {
         create: bool,
         /// With all that is mounted below it.
         recursive: bool,
+        /// With the ids that its files have on the host.
+        mapped: bool,
     },
     /// Memory.
     Tmpfs(&'static [MountOption<'static>]),
@@ -64,6 +66,7 @@ const PROPAGATIONS: [(&str, Propagation); 4] = [
 struct Flags {
     attributes: Attributes,
     propagation: Option<Propagation>,
+    mapped: bool,
 }
 
 impl Flags {
@@ -91,6 +94,7 @@ impl Flags {
         match word {
             "ro" | "rro" | "readonly" => self.attributes.set_recursive |= raw::MOUNT_ATTR_RDONLY,
             "rw" => self.attributes.set_recursive &= !raw::MOUNT_ATTR_RDONLY,
+            "idmap" => self.mapped = true,
             "z" | "Z" => return Err("labels of SELinux are not set: leave out z and Z"),
             _ if self.word(word) => {}
             _ => {
@@ -124,7 +128,7 @@ pub(super) fn volume(text: &str) -> Result<Volume<'_>, Why> {
     }
     let mut flags = Flags::default();
     options.split(',').filter(|word| !word.is_empty()).try_for_each(|word| flags.bind_word(word))?;
-    let content = Content::Bind { source, create: true, recursive: true };
+    let content = Content::Bind { source, create: true, recursive: true, mapped: flags.mapped };
     Ok(Volume {
         content,
         target: place(target)?,
@@ -235,7 +239,7 @@ fn bind_mount<'a>(source: &'a str, target: &str, rest: &[(&str, Option<&str>)]) 
             _ => return Err("give ro, bind-propagation= or bind-recursive=enabled|disabled"),
         }
     }
-    let content = Content::Bind { source, create: false, recursive };
+    let content = Content::Bind { source, create: false, recursive, mapped: flags.mapped };
     Ok(Volume {
         content,
         target: place(target)?,
@@ -286,7 +290,7 @@ mod tests {
 
     fn bind(text: &str) -> (String, String, Attributes, Option<Propagation>) {
         let Volume { content, target, attributes, propagation } = volume(text).unwrap();
-        let Content::Bind { source, create: true, recursive: true } = content else { panic!("{text}") };
+        let Content::Bind { source, create: true, recursive: true, .. } = content else { panic!("{text}") };
         (source.to_owned(), target.to_str().unwrap().to_owned(), attributes, propagation)
     }
 
@@ -327,7 +331,6 @@ mod tests {
             "/a:/b:z",
             "/a:/b:ro,Z",
             "/a:/b:foo",
-            "/a:/b:idmap",
             "/a:/proc",
             "/a:/proc/sys",
             "/a://proc/./sys",
@@ -367,11 +370,17 @@ mod tests {
     #[test]
     fn mounts_are_told_by_name() {
         let bind = mount("type=bind,src=/a:b,dst=/c,ro,bind-propagation=rshared").unwrap();
-        assert_eq!(bind.content, Content::Bind { source: "/a:b", create: false, recursive: true });
+        assert_eq!(
+            bind.content,
+            Content::Bind { source: "/a:b", create: false, recursive: true, mapped: false }
+        );
         assert_eq!(bind.attributes.set_recursive, raw::MOUNT_ATTR_RDONLY);
         assert_eq!(bind.propagation, Some(Propagation::Shared));
         let flat = mount("type=bind,source=/a,target=/c,readonly=false,bind-recursive=disabled").unwrap();
-        assert_eq!(flat.content, Content::Bind { source: "/a", create: false, recursive: false });
+        assert_eq!(
+            flat.content,
+            Content::Bind { source: "/a", create: false, recursive: false, mapped: false }
+        );
         assert_eq!(flat.attributes, Attributes::default());
         let (options, _) = memory(mount("type=tmpfs,destination=/c,tmpfs-size=1m,mode=0700").unwrap());
         assert_eq!(options.len(), 2);

@@ -1,0 +1,284 @@
+//! The user namespace: which ids inside are which outside.
+//!
+//! | asked for | as root | as another user |
+//! |---|---|---|
+//! | nothing, `host` | none | nothing: as `auto`; `host` cannot be had |
+//! | `auto` | 65536 ids of `pipkin` or `containers` in /etc/subuid, else of a range that nobody was allotted | root is the caller; the ids allotted to the caller follow, when there are some |
+//! | `keep-id` | refused | the caller keeps the own id; the ids allotted to the caller are the others |
+//! | maps | as they stand | as they stand, when they were allotted |
+
+use super::privilege::{disjoint, id_map};
+use super::{Checked, each, keep, refuse};
+use crate::cli::argv::Sorted;
+use pipkin::spec::{Id, IdMap, UserNamespace};
+use std::fs;
+
+/// How many ids a container gets of a range that is large enough: as many as images use.
+const COUNT: u32 = 65_536;
+/// Where ranges for containers are taken from when none were allotted: systemd leaves them to containers
+/// (systemd.io/UIDS-GIDS, container UID range).
+const FREE: Range = Range { first: 524_288, count: 1_878_523_904 };
+/// Who a range for root's containers can be allotted to.
+const OWNERS: [&str; 2] = ["pipkin", "containers"];
+
+const ALLOTTED: [&str; 2] = ["/etc/subuid", "/etc/subgid"];
+
+/// Ids one after the other.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Range {
+    first: u32,
+    count: u32,
+}
+
+impl Range {
+    fn holds(self, other: Self) -> bool {
+        let end = |range: Self| u64::from(range.first) + u64::from(range.count);
+        self.first <= other.first && end(other) <= end(self)
+    }
+
+    fn touches(self, other: Self) -> bool {
+        let before =
+            |one: Self, two: Self| u64::from(one.first) + u64::from(one.count) <= u64::from(two.first);
+        !before(self, other) && !before(other, self)
+    }
+}
+
+/// Who asks.
+#[derive(Clone, Copy)]
+struct Caller<'a> {
+    ids: [u32; 2],
+    name: &'a str,
+    root: bool,
+}
+
+/// The user namespace of container `id`, if there is to be one.
+pub(super) fn namespace(typed: &Sorted<'_>, id: &Id) -> Checked<Option<UserNamespace<'static>>> {
+    let ids = [rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()];
+    let root = ids.first() == Some(&0) && pipkin::host::is_privileged();
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let caller = Caller { ids, name: name(&passwd, ids[0]), root };
+    let texts = ALLOTTED.map(|path| fs::read_to_string(path).unwrap_or_default());
+    let maps = choose(typed, id, caller, [&texts[0], &texts[1]])?;
+    Ok(maps.map(|[uids, gids]| UserNamespace { uids: keep::list(uids), gids: keep::list(gids) }))
+}
+
+/// The name of user `uid`, or nothing.
+fn name(passwd: &str, uid: u32) -> &str {
+    let named = |line: &&str| line.split(':').nth(2).is_some_and(|id| id.parse() == Ok(uid));
+    passwd.lines().find(named).and_then(|line| line.split(':').next()).unwrap_or_default()
+}
+
+type Maps = [Vec<IdMap>; 2];
+
+fn choose(typed: &Sorted<'_>, id: &Id, caller: Caller<'_>, texts: [&str; 2]) -> Checked<Option<Maps>> {
+    let given = [maps(typed, "--uidmap")?, maps(typed, "--gidmap")?];
+    let mode = typed.last("--userns");
+    let mapped = given.iter().any(|maps| !maps.is_empty());
+    match mode {
+        None if mapped => asked(typed, given, caller, texts).map(Some),
+        Some(mode) if mapped => {
+            let why = "--uidmap and --gidmap make the maps: leave out one of the two";
+            Err(refuse("--userns", mode, why))
+        }
+        None | Some("auto") if !caller.root => Ok(Some(own(caller, texts, false))),
+        None | Some("host") => Ok(None),
+        Some("auto") => Ok(Some(fresh(id, texts))),
+        Some("keep-id") if caller.root => {
+            Err(refuse("--userns", "keep-id", "root inside would be root outside: give auto"))
+        }
+        Some("keep-id") => Ok(Some(own(caller, texts, true))),
+        Some(other) => Err(refuse("--userns", other, "give auto, keep-id or host, or maps")),
+    }
+}
+
+/// The maps as they were given.
+fn asked(typed: &Sorted<'_>, given: Maps, caller: Caller<'_>, texts: [&str; 2]) -> Checked<Maps> {
+    let [uids, gids] = given;
+    if uids.is_empty() {
+        return Err(refuse("--gidmap", typed.last("--gidmap").unwrap_or_default(), "give --uidmap too"));
+    }
+    let gids = if gids.is_empty() { uids.clone() } else { gids };
+    let maps = [uids, gids];
+    if caller.root {
+        return Ok(maps);
+    }
+    let kinds = [
+        ("--uidmap", "/etc/subuid allots other ids to you"),
+        ("--gidmap", "/etc/subgid allots other ids to you"),
+    ];
+    for (((maps, text), own), (name, why)) in maps.iter().zip(texts).zip(caller.ids).zip(kinds) {
+        let ranges = allotted(text, &[caller.name, &own_number(caller)]);
+        let is_ours = |map: &IdMap| {
+            let wanted = Range { first: map.outside, count: map.count };
+            wanted == Range { first: own, count: 1 } || ranges.iter().any(|range| range.holds(wanted))
+        };
+        if !maps.iter().all(is_ours) {
+            let typed = typed.last(name).or_else(|| typed.last("--uidmap"));
+            return Err(refuse(name, typed.unwrap_or_default(), why));
+        }
+    }
+    Ok(maps)
+}
+
+fn own_number(caller: Caller<'_>) -> String {
+    caller.ids[0].to_string()
+}
+
+/// The caller's own id, as root inside or as itself, and around it what was allotted, if newuidmap can map it.
+fn own(caller: Caller<'_>, texts: [&str; 2], keep: bool) -> Maps {
+    let number = own_number(caller);
+    let first = |text: &str| allotted(text, &[caller.name, &number]).first().copied();
+    let (uids, gids) = (first(texts[0]), first(texts[1]));
+    let ranges = [uids, gids]
+        .map(|range| range.filter(|_| uids.is_some() && gids.is_some() && pipkin::host::maps_ranges()));
+    let mut own =
+        caller.ids.into_iter().zip(ranges).map(|(id, range)| around(id, if keep { id } else { 0 }, range));
+    [own.next().unwrap_or_default(), own.next().unwrap_or_default()]
+}
+
+/// `outside` as `inside`, and the ids of `range` below and above it.
+fn around(outside: u32, inside: u32, range: Option<Range>) -> Vec<IdMap> {
+    let Range { first, count } = range.unwrap_or(Range { first: 0, count: 0 });
+    let below = inside.min(count);
+    let above = (count - below).min(u32::MAX - 1 - inside);
+    let maps = [
+        IdMap { inside: 0, outside: first, count: below },
+        IdMap { inside, outside, count: 1 },
+        IdMap { inside: inside + 1, outside: first.saturating_add(below), count: above },
+    ];
+    maps.into_iter().filter(|map| map.count > 0).collect()
+}
+
+/// Ids that belong to nobody but this container, as far as its random id keeps it apart from the others.
+fn fresh(id: &Id, texts: [&str; 2]) -> Maps {
+    let random = u64::from_str_radix(id.as_str(), 16).unwrap_or(0);
+    let others: Vec<Range> = texts.iter().flat_map(|text| ranges(text).map(|(_, range)| range)).collect();
+    texts.map(|text| {
+        let from = allotted(text, &OWNERS).first().copied();
+        let chosen = match from {
+            Some(range) if range.count < COUNT => range,
+            Some(range) => slot(range, random),
+            None => free(random, &others),
+        };
+        vec![IdMap { inside: 0, outside: chosen.first, count: chosen.count.min(COUNT) }]
+    })
+}
+
+/// One part of `range`, by number.
+fn slot(range: Range, number: u64) -> Range {
+    let slots = u64::from(range.count / COUNT).max(1);
+    // Below the number of slots, which is below 2^16.
+    let offset = (number % slots) as u32 * COUNT;
+    Range { first: range.first.saturating_add(offset), count: COUNT }
+}
+
+/// A part that was allotted to nobody; the last one tried where all were.
+fn free(random: u64, others: &[Range]) -> Range {
+    let tried = (0..1000).map(|step| slot(FREE, random.wrapping_add(step)));
+    let is_free = |range: &Range| !others.iter().any(|other| other.touches(*range));
+    tried.clone().find(is_free).unwrap_or(slot(FREE, random))
+}
+
+/// The lines of /etc/subuid or /etc/subgid (subuid(5)).
+fn ranges(text: &str) -> impl Iterator<Item = (&str, Range)> {
+    text.lines().filter_map(|line| {
+        let mut parts = line.split(':');
+        let (owner, first, count) = (parts.next()?, parts.next()?, parts.next()?);
+        let range = Range { first: first.parse().ok()?, count: count.trim_end().parse().ok()? };
+        (range.count > 0 && range.first.checked_add(range.count).is_some()).then_some((owner, range))
+    })
+}
+
+/// What `text` allots to any of `owners`, names or numbers.
+fn allotted(text: &str, owners: &[&str]) -> Vec<Range> {
+    let owned = |(owner, _): &(&str, Range)| !owner.is_empty() && owners.contains(owner);
+    ranges(text).filter(owned).map(|(_, range)| range).collect()
+}
+
+fn maps(typed: &Sorted<'_>, name: &'static str) -> Checked<Vec<IdMap>> {
+    let maps = each(typed, name, id_map)?;
+    if disjoint(&maps) {
+        return Ok(maps);
+    }
+    Err(refuse(name, typed.last(name).unwrap_or_default(), "it overlaps with another map"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::{sorted, words};
+    use super::*;
+
+    const ROOT: Caller<'static> = Caller { ids: [0, 0], name: "root", root: true };
+    const ANN: Caller<'static> = Caller { ids: [1000, 100], name: "ann", root: false };
+    const NOTHING: [&str; 2] = ["", ""];
+
+    fn of(text: &str, caller: Caller<'_>, allotted: [&str; 2]) -> Option<Option<Maps>> {
+        choose(&sorted(&words(text)), &Id::from_random(3), caller, allotted).ok()
+    }
+
+    fn map(inside: u32, outside: u32, count: u32) -> IdMap {
+        IdMap { inside, outside, count }
+    }
+
+    #[test]
+    fn root_has_none_unless_asked() {
+        assert_eq!(of("", ROOT, NOTHING), Some(None));
+        assert_eq!(of("--userns host", ROOT, NOTHING), Some(None));
+        assert_eq!(of("--userns keep-id", ROOT, NOTHING), None);
+        assert_eq!(of("--userns private", ROOT, NOTHING), None);
+    }
+
+    #[test]
+    fn root_gets_what_was_allotted_or_what_is_nobodys() {
+        let one = |first, count| Some(Some([vec![map(0, first, count)], vec![map(0, first, count)]]));
+        assert_eq!(of("--userns auto", ROOT, NOTHING), one(524_288 + 3 * 65_536, 65_536));
+        assert_eq!(of("--userns auto", ROOT, ["x:720896:1", ""]), one(524_288 + 4 * 65_536, 65_536));
+        let both = |text| [text, text];
+        assert_eq!(of("--userns auto", ROOT, both("a:1:2\ncontainers:100000:1000\n")), one(100_000, 1000));
+        assert_eq!(of("--userns auto", ROOT, both("pipkin:100000:131072")), one(100_000 + 65_536, 65_536));
+        assert!(u64::from(FREE.first) + u64::from(FREE.count) <= 0x7000_0000);
+    }
+
+    #[test]
+    fn a_user_is_root_or_itself_inside() {
+        let single = |inside| Some(Some([vec![map(inside, 1000, 1)], vec![map(inside, 100, 1)]]));
+        assert_eq!(of("", ANN, NOTHING), single(0));
+        assert_eq!(of("--userns auto", ANN, ["ann:5:5", ""]), single(0));
+        let kept = of("--userns keep-id", ANN, NOTHING).unwrap().unwrap();
+        assert_eq!(kept, [vec![map(1000, 1000, 1)], vec![map(100, 100, 1)]]);
+        let range = Some(Range { first: 9000, count: 1500 });
+        assert_eq!(around(1000, 0, range), [map(0, 1000, 1), map(1, 9000, 1500)]);
+        let kept = [map(0, 9000, 1000), map(1000, 1000, 1), map(1001, 10_000, 500)];
+        assert_eq!(around(1000, 1000, range), kept);
+        assert_eq!(around(7, 7, Some(Range { first: 9, count: 2 })), [map(0, 9, 2), map(7, 7, 1)]);
+    }
+
+    #[test]
+    fn maps_are_taken_as_far_as_they_are_allotted() {
+        let both = |maps: Vec<IdMap>| Some(Some([maps.clone(), maps]));
+        assert_eq!(of("--uidmap 0:1:2", ROOT, NOTHING), both(vec![map(0, 1, 2)]));
+        let two = "--uidmap 0:1000:1 --uidmap 1:5000:10 --gidmap 0:100:1";
+        assert!(of(two, ANN, ["ann:5000:10", ""]).unwrap().is_some());
+        assert!(of(two, ANN, ["1000:4000:1010", ""]).unwrap().is_some());
+        assert_eq!(of(two, ANN, ["ann:5000:9", ""]), None);
+        assert_eq!(of(two, ANN, ["bob:5000:10", ""]), None);
+        for bad in [
+            "--gidmap 0:1:1",
+            "--uidmap 0:1:2 --uidmap 1:9:1",
+            "--userns host --uidmap 0:1:1",
+            "--userns auto --uidmap 0:1:1",
+        ] {
+            assert_eq!(of(bad, ROOT, NOTHING), None, "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_come_from_passwd() {
+        let passwd = "root:x:0:0::/root:/bin/sh\nann:x:1000:100::/:/bin/sh\n";
+        assert_eq!((name(passwd, 1000), name(passwd, 5)), ("ann", ""));
+        let lines = "ann:1:2\n\n#x\nbob:1\nann:4294967295:9\nann:7:0\n1000:8:1\n";
+        let range = |first, count| Range { first, count };
+        assert_eq!(allotted(lines, &["ann", "1000"]), [range(1, 2), range(8, 1)]);
+        assert_eq!(allotted(":1:2", &[""]), []);
+    }
+}

@@ -1,0 +1,137 @@
+//! Writing the maps of a child's user namespace (user_namespaces(7)).
+
+use crate::error::{Error, Result, Stage};
+use crate::plan::MapWriter;
+use crate::spec::IdMap;
+use crate::sys::process::{StrArray, StrPtr, execve, exit};
+use crate::sys::signal::{SignalSet, set_mask};
+use crate::sys::spawn::{Fork, fork};
+use core::ffi::CStr;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::AsFd;
+use rustix::fs::{CWD, Mode, OFlags, openat};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, waitid};
+use ufmt::uwrite;
+
+/// Longest id map the kernel takes: 340 lines, of at most 33 bytes (user_namespaces(7)).
+const MAP_CAPACITY: usize = 340 * 33;
+/// Most lines of a map that are given to newuidmap.
+const HELPER_LINES: usize = 16;
+/// Longest number with its NUL.
+const NUMBER: usize = 12;
+/// Where newuidmap and newgidmap are sought. Their rights are their file's, so a place of the caller's gains nobody
+/// anything; these are where distributions put them.
+const HELPERS: [[&CStr; 2]; 3] = [
+    [c"/usr/bin/newuidmap", c"/usr/bin/newgidmap"],
+    [c"/usr/local/bin/newuidmap", c"/usr/local/bin/newgidmap"],
+    [c"/run/wrappers/bin/newuidmap", c"/run/wrappers/bin/newgidmap"],
+];
+/// How long one of them may take. It is there to end a hang.
+const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
+
+/// Writes both maps of the user namespace of `child`, which waits for them.
+///
+/// # Errors
+/// `EPERM` for ids that are not ours to map, `EINVAL` for maps that overlap, `ENOENT` without newuidmap where it is
+/// needed, `ETIMEDOUT`.
+pub(super) fn write(child: Pid, uids: &[IdMap], gids: &[IdMap], writer: MapWriter) -> Result<()> {
+    if writer == MapWriter::Alone {
+        write_proc(child, "setgroups", b"deny")?;
+    }
+    for (kind, (file, maps)) in [("uid_map", uids), ("gid_map", gids)].into_iter().enumerate() {
+        if writer == MapWriter::Helper {
+            help(child, kind, maps)?;
+            continue;
+        }
+        let mut text = heapless::String::<MAP_CAPACITY>::new();
+        for map in maps {
+            uwrite!(&mut text, "{} {} {}\n", map.inside, map.outside, map.count)
+                .map_err(|_| Error::named("write the id map", file, Errno::TOOBIG))?;
+        }
+        write_proc(child, file, text.as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Writes a file of `/proc/PID`. The pid cannot have been used again: it is our child, which we have not reaped.
+fn write_proc(pid: Pid, file: &'static str, text: &[u8]) -> Result<()> {
+    let stage = "write the id map";
+    let mut path = heapless::String::<40>::new();
+    uwrite!(&mut path, "/proc/{}/{}\0", pid.as_raw_nonzero().get(), file)
+        .map_err(|_| Error::named(stage, file, Errno::NAMETOOLONG))?;
+    let path =
+        CStr::from_bytes_with_nul(path.as_bytes()).map_err(|_| Error::named(stage, file, Errno::INVAL))?;
+    let file = openat(CWD, path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())
+        .stage_on(stage, path.to_bytes())?;
+    let written = retry_on_intr(|| rustix::io::write(&file, text)).stage_on(stage, path.to_bytes())?;
+    if written == text.len() { Ok(()) } else { Err(Error::on(stage, path.to_bytes(), Errno::IO)) }
+}
+
+/// A number as text that a C program takes.
+struct Digits(heapless::String<NUMBER>);
+
+impl Digits {
+    fn new(number: u32) -> Self {
+        let mut text = heapless::String::new();
+        // Ten digits and the NUL fit.
+        uwrite!(&mut text, "{}\0", number).unwrap_or(());
+        Self(text)
+    }
+
+    fn as_c_str(&self) -> &CStr {
+        CStr::from_bytes_with_nul(self.0.as_bytes()).unwrap_or(c"")
+    }
+}
+
+fn helper(kind: usize) -> Option<&'static CStr> {
+    let found = |path: &&CStr| rustix::fs::access(*path, rustix::fs::Access::EXEC_OK).is_ok();
+    HELPERS.iter().filter_map(|place| place.get(kind).copied()).find(found)
+}
+
+/// Whether ranges of ids can be mapped without root: whether newuidmap and newgidmap are there.
+#[must_use]
+pub fn maps_ranges() -> bool {
+    [0, 1].into_iter().all(|kind| helper(kind).is_some())
+}
+
+/// Has newuidmap (`kind` 0) or newgidmap (1) write a map: `newuidmap PID INSIDE OUTSIDE COUNT …`.
+fn help(child: Pid, kind: usize, maps: &[IdMap]) -> Result<()> {
+    let stage = ["map user ids by newuidmap", "map group ids by newgidmap"].get(kind).copied().unwrap_or("");
+    let program = helper(kind).ok_or(Error::new(stage, Errno::NOENT))?;
+    let pid = u32::try_from(child.as_raw_nonzero().get()).map_err(|_| Error::new(stage, Errno::SRCH))?;
+    let lines = maps.iter().flat_map(|map| [map.inside, map.outside, map.count]);
+    let mut words: heapless::Vec<Digits, { 3 * HELPER_LINES + 1 }> = heapless::Vec::new();
+    for number in [pid].into_iter().chain(lines) {
+        words.push(Digits::new(number)).map_err(|_| Error::new(stage, Errno::TOOBIG))?;
+    }
+    let strings = words.iter().map(|word| StrPtr::new(word.as_c_str()));
+    let argv: heapless::Vec<StrPtr<'_>, { 3 * HELPER_LINES + 3 }> =
+        [StrPtr::new(program)].into_iter().chain(strings).chain([StrPtr::END]).collect();
+    let argv = StrArray::new(&argv).ok_or(Error::new(stage, Errno::INVAL))?;
+    match fork().stage(stage)? {
+        Fork::Child => {
+            // Best effort: with signals blocked it would run all the same.
+            set_mask(SignalSet::EMPTY).map(drop).unwrap_or(());
+            let errno = execve(program, argv, StrArray::EMPTY);
+            exit(u8::try_from(errno.raw_os_error()).unwrap_or(u8::MAX))
+        }
+        Fork::Parent(helper) => finish(helper).stage(stage),
+    }
+}
+
+/// Waits for a helper's end, killing one that takes too long. It has said itself on standard error what it refused.
+fn finish(helper: Pid) -> rustix::io::Result<()> {
+    let pidfd = pidfd_open(helper, PidfdFlags::empty())?;
+    let mut ends = [PollFd::new(&pidfd, PollFlags::IN)];
+    let late = retry_on_intr(|| poll(&mut ends, Some(&PATIENCE)))? == 0;
+    if late {
+        kill_process(helper, Signal::KILL)?;
+    }
+    let ended = retry_on_intr(|| waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED))?;
+    match ended.and_then(|ended| ended.exit_status()) {
+        _ if late => Err(Errno::TIMEDOUT),
+        Some(0) => Ok(()),
+        _ => Err(Errno::PERM),
+    }
+}

@@ -1,0 +1,126 @@
+//! What is taken from the host while its file system is in sight, under which number each is kept, and what a user
+//! namespace changes about it.
+//!
+//! In a user namespace no node can be made, so devices are bound; a file system that shows another namespace than
+//! one of the container's own cannot be mounted, so the host's is bound; and `proc` and `sysfs` can be made only
+//! while whole ones are in sight (the kernel's `mount_too_revealing`).
+
+use super::{HostFacts, MapWriter};
+use crate::spec::{
+    Attributes, DEFAULT_DEVICES, Device, IdMap, Join, Mount, MountOption, RootSource, Source, Spec, Upper,
+    UserNamespace,
+};
+use core::ffi::CStr;
+
+/// A path of the host that is held by descriptor from before the root is exchanged.
+#[derive(Clone, Copy)]
+pub(super) struct Held<'a> {
+    pub(super) path: &'a CStr,
+    pub(super) recursive: bool,
+    /// Whether it is shown with the ids of the container's user namespace.
+    pub(super) mapped: bool,
+}
+
+/// Whether the host takes hold of the sources: it reaches what root inside, who is nobody outside, does not.
+pub(super) fn by_host(spec: &Spec<'_>, facts: &HostFacts) -> bool {
+    facts.root && spec.namespaces.user.is_some()
+}
+
+/// Everything held, in the order of its numbers: binds, devices, and when the host opens them the layers and the
+/// directory of the writable one.
+pub(super) fn held<'a>(spec: &Spec<'a>, facts: &HostFacts) -> impl Iterator<Item = Held<'a>> {
+    let spec = *spec;
+    let binds = spec.mounts.iter().filter_map(move |mount| match shown(mount, &spec)? {
+        Source::Bind { path, recursive, mapped } => Some(Held { path, recursive, mapped }),
+        Source::FileSystem { .. } | Source::Cgroup => None,
+    });
+    let one = |path, mapped| Held { path, recursive: false, mapped };
+    let count = if spec.namespaces.user.is_some() { usize::MAX } else { 0 };
+    let devices = devices(&spec).take(count).map(move |device| one(device.source, false));
+    let (lower, own) = match spec.root.source {
+        RootSource::Layers { lower, upper, .. } if by_host(&spec, facts) => (lower, directory(upper)),
+        _ => (&[][..], None),
+    };
+    let layers = lower.iter().map(move |path| one(path, true));
+    binds.chain(devices).chain(layers).chain(own.map(|path| one(path, false)))
+}
+
+/// The directory of a writable layer on disk.
+pub(super) fn directory(upper: Upper<'_>) -> Option<&CStr> {
+    match upper {
+        Upper::Directory(directory) => Some(directory),
+        Upper::Tmpfs => None,
+    }
+}
+
+/// What `mount` shows: in a user namespace that shares another namespace with the host, the host's own view of it,
+/// or nothing of what the host may not have mounted itself.
+pub(super) fn shown<'a>(mount: &Mount<'a>, spec: &Spec<'a>) -> Option<Source<'a>> {
+    let ns = &spec.namespaces;
+    let Source::FileSystem { kind, options } = mount.source else { return Some(mount.source) };
+    let Some(user) = ns.user else { return Some(mount.source) };
+    for (name, join, path) in
+        [(c"proc", ns.pid, Some(c"/proc")), (c"sysfs", ns.network, Some(c"/sys")), (c"mqueue", ns.ipc, None)]
+    {
+        if kind == name && join != Join::New {
+            return path.map(|path| Source::Bind { path, recursive: true, mapped: false });
+        }
+    }
+    let group = options.contains(&TERMINAL_GROUP);
+    let options = if group && outside(user.gids, 5).is_none() { &TERMINALS_WITHOUT_GROUP } else { options };
+    Some(Source::FileSystem { kind, options })
+}
+
+/// The attributes of a bind. In the place of a file system it brings what the host has mounted below.
+pub(super) fn attributes(mount: &Mount<'_>) -> Attributes {
+    match mount.source {
+        Source::FileSystem { .. } => {
+            Attributes { set_recursive: mount.attributes.set, ..Attributes::default() }
+        }
+        Source::Bind { .. } | Source::Cgroup => mount.attributes,
+    }
+}
+
+/// The group `tty`, which has a place in most maps.
+const TERMINAL_GROUP: MountOption<'static> = MountOption::Value(c"gid", c"5");
+/// What is left of the usual options where it has none.
+const TERMINALS_WITHOUT_GROUP: [MountOption<'static>; 3] = [
+    MountOption::Flag(c"newinstance"),
+    MountOption::Value(c"ptmxmode", c"0666"),
+    MountOption::Value(c"mode", c"0620"),
+];
+
+/// Whether a file system of this type has to be made while the host's is in sight.
+pub(super) fn is_early(kind: &CStr, spec: &Spec<'_>) -> bool {
+    spec.namespaces.user.is_some() && (kind == c"proc" || kind == c"sysfs")
+}
+
+/// What id `inside` is outside.
+pub(super) fn outside(maps: &[IdMap], inside: u32) -> Option<u32> {
+    maps.iter().find_map(|map| {
+        let offset = inside.checked_sub(map.inside).filter(|offset| *offset < map.count)?;
+        map.outside.checked_add(offset)
+    })
+}
+
+/// Who writes the maps. Without root the kernel takes one id only, the caller's own; ranges need the programs that
+/// know what was allotted (newuidmap(1)).
+pub(super) fn writer(user: &UserNamespace<'_>, facts: &HostFacts) -> MapWriter {
+    let own = |maps: &[IdMap], id: u32| matches!(maps, [map] if map.count == 1 && map.outside == id);
+    match facts.root {
+        true => MapWriter::Root,
+        false if own(user.uids, facts.uid) && own(user.gids, facts.gid) => MapWriter::Alone,
+        false => MapWriter::Helper,
+    }
+}
+
+pub(super) fn is_dev(mount: &Mount<'_>) -> bool {
+    mount.target == c"/dev" && matches!(mount.source, Source::FileSystem { .. })
+}
+
+/// The nodes to make: the defaults where `/dev` is a file system of ours, then those asked for.
+pub(super) fn devices<'a>(spec: &Spec<'a>) -> impl Iterator<Item = Device<'a>> + use<'a> {
+    let own_dev = spec.mounts.iter().any(|mount| is_dev(mount));
+    let defaults = if own_dev { &DEFAULT_DEVICES[..] } else { &[] };
+    defaults.iter().chain(spec.devices).copied()
+}

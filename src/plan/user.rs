@@ -1,0 +1,114 @@
+//! What a user namespace adds to a plan.
+//!
+//! As root, the host opens everything that is shown from it, lets the layers and what was asked for show the
+//! container's ids once these are mapped, and gives the writable layer to whom root inside is outside. Without root
+//! the child opens what the caller may.
+
+use super::source::{by_host, directory, held, outside, writer};
+use super::{Conflict, Groups, HostFacts, HostStep, Layers, MapWriter};
+use crate::spec::{CapabilitySet, Join, RootSource, Source, Spec, UserNamespace};
+use core::ffi::CStr;
+
+/// Takes a step of the host.
+type Push<'p, 'a> = &'p mut dyn FnMut(HostStep<'a>) -> Result<(), Conflict>;
+
+/// Above the host's own root, where everyone has access: a path that leads to whatever was mounted there last.
+const ABOVE_ROOT: &CStr = c"/..";
+
+/// Refuses what a user namespace cannot have, or what nothing but one can.
+pub(super) fn check(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> {
+    let mapped = spec.mounts.iter().any(|mount| matches!(mount.source, Source::Bind { mapped: true, .. }));
+    let Some(user) = spec.namespaces.user else {
+        let remedy = "give --userns auto, or leave out idmap";
+        let conflict =
+            Conflict::new("map the ids of a volume", "the container has no user namespace", remedy);
+        return if mapped { Err(conflict) } else { Ok(()) };
+    };
+    if mapped && !facts.root {
+        let why = "only root may map the ids of files";
+        return Err(Conflict::new("map the ids of a volume", why, "leave out idmap"));
+    }
+    if facts.root && !has_root(&user) {
+        let why = "user or group 0 has no place in the maps";
+        return Err(Conflict::new("build the root in a user namespace", why, "map 0 too"));
+    }
+    let ns = &spec.namespaces;
+    if [ns.pid, ns.network, ns.ipc, ns.uts, ns.cgroup].iter().any(|join| matches!(join, Join::Path(_))) {
+        let why = "the container's user namespace has no rights over it";
+        return Err(Conflict::new("join a namespace by its path", why, "leave out one of the two"));
+    }
+    Ok(())
+}
+
+/// Whether user and group 0 exist inside.
+pub(super) fn has_root(user: &UserNamespace<'_>) -> bool {
+    outside(user.uids, 0).is_some() && outside(user.gids, 0).is_some()
+}
+
+/// The host's steps before the child is made.
+pub(super) fn before_clone<'a>(
+    spec: &Spec<'a>,
+    facts: &HostFacts,
+    push: Push<'_, 'a>,
+) -> Result<(), Conflict> {
+    let Some(user) = spec.namespaces.user.filter(|_| by_host(spec, facts)) else { return Ok(()) };
+    if let RootSource::Layers { upper, .. } = spec.root.source
+        && let Some(directory) = directory(upper)
+        && let (Some(uid), Some(gid)) = (outside(user.uids, 0), outside(user.gids, 0))
+    {
+        push(HostStep::GiveLayer { directory, uid, gid })?;
+    }
+    held(spec, facts)
+        .try_for_each(|held| push(HostStep::OpenSource { path: held.path, recursive: held.recursive }))
+}
+
+/// The host's steps once there is a child to write maps for.
+pub(super) fn after_clone<'a>(
+    spec: &Spec<'a>,
+    facts: &HostFacts,
+    push: Push<'_, 'a>,
+) -> Result<(), Conflict> {
+    let Some(user) = spec.namespaces.user else { return Ok(()) };
+    push(HostStep::WriteIdMaps { uids: user.uids, gids: user.gids, writer: writer(&user, facts) })?;
+    if by_host(spec, facts) {
+        for (slot, held) in (0..).zip(held(spec, facts)).filter(|(_, held)| held.mapped) {
+            push(HostStep::MapSource { path: held.path, slot, recursive: held.recursive })?;
+        }
+    }
+    push(HostStep::Release)
+}
+
+/// Where the root is put together. Who is nobody outside cannot reach the container's own directory.
+pub(super) fn staging<'a>(spec: &Spec<'a>) -> &'a CStr {
+    let ours = !matches!(spec.root.source, RootSource::Directory { .. });
+    if spec.namespaces.user.is_some() && ours { ABOVE_ROOT } else { spec.root.staging }
+}
+
+/// Where the layers are.
+pub(super) fn layers(spec: &Spec<'_>, facts: &HostFacts) -> Layers {
+    if !by_host(spec, facts) {
+        return Layers::Paths;
+    }
+    // The layers come last among what is held, the only ones that are mapped there beside binds.
+    let RootSource::Layers { lower, upper, .. } = spec.root.source else { return Layers::Paths };
+    let own = usize::from(directory(upper).is_some());
+    let first = held(spec, facts).count().saturating_sub(lower.len()).saturating_sub(own);
+    u8::try_from(first).map_or(Layers::Paths, Layers::Held)
+}
+
+/// Whether the container is kept from making user namespaces of its own: unless it may mount and more anyway.
+pub(super) fn forbids_more(spec: &Spec<'_>) -> bool {
+    const SYS_ADMIN: u32 = 21;
+    let CapabilitySet(bounding) = spec.process.capabilities.bounding;
+    let proc = spec.mounts.iter().any(|mount| mount.target == c"/proc");
+    spec.namespaces.user.is_some() && proc && bounding >> SYS_ADMIN & 1 == 0
+}
+
+/// The supplementary groups that the process can have.
+pub(super) fn groups<'a>(spec: &Spec<'a>, facts: &HostFacts) -> Groups<'a> {
+    match spec.namespaces.user {
+        None => Groups::All,
+        Some(user) if writer(&user, facts) == MapWriter::Alone => Groups::Inherited,
+        Some(user) => Groups::Mapped(user.gids),
+    }
+}

@@ -1,0 +1,137 @@
+//! The values in a description, and how a person reads them.
+
+use crate::spec::{CapabilitySet, MountOption};
+use linux_raw_sys::general as raw;
+use ufmt::{uWrite, uwrite};
+
+/// One value inside a description.
+#[derive(Clone, Copy, Debug)]
+pub enum Value<'a> {
+    /// Text from outside or of ours.
+    Bytes(&'a [u8]),
+    /// A number.
+    Number(u64),
+    /// A number that may be below zero.
+    Signed(i64),
+    /// Permission bits.
+    Mode(u32),
+    /// `MOUNT_ATTR_*` bits.
+    Attributes(u32),
+    /// `CLONE_NEW*` bits.
+    Namespaces(u64),
+    /// Capabilities by name.
+    Capabilities(CapabilitySet),
+    /// Paths.
+    Paths(&'a [&'a core::ffi::CStr]),
+    /// Options of a file system.
+    Options(&'a [MountOption<'a>]),
+    /// Lines of an id map.
+    IdMaps(&'a [crate::spec::IdMap]),
+    /// A limit that may be missing.
+    Unlimited,
+    /// Yes or no; in a sentence it says nothing itself but lets its optional part stand or fall.
+    Yes(bool),
+}
+
+const ATTRIBUTE_NAMES: [(u32, &str); 8] = [
+    (raw::MOUNT_ATTR_RDONLY, "ro"),
+    (raw::MOUNT_ATTR_NOSUID, "nosuid"),
+    (raw::MOUNT_ATTR_NODEV, "nodev"),
+    (raw::MOUNT_ATTR_NOEXEC, "noexec"),
+    (raw::MOUNT_ATTR_NOATIME, "noatime"),
+    (raw::MOUNT_ATTR_STRICTATIME, "strictatime"),
+    (raw::MOUNT_ATTR_NODIRATIME, "nodiratime"),
+    (raw::MOUNT_ATTR_NOSYMFOLLOW, "nosymfollow"),
+];
+
+const NAMESPACE_NAMES: [(u32, &str); 8] = [
+    (raw::CLONE_NEWUSER, "user"),
+    (raw::CLONE_NEWPID, "pid"),
+    (raw::CLONE_NEWNS, "mount"),
+    (raw::CLONE_NEWNET, "network"),
+    (raw::CLONE_NEWIPC, "ipc"),
+    (raw::CLONE_NEWUTS, "uts"),
+    (raw::CLONE_NEWCGROUP, "cgroup"),
+    (raw::CLONE_NEWTIME, "time"),
+];
+
+impl Value<'_> {
+    /// Whether an optional part of a sentence has nothing to say of it.
+    pub(super) fn is_nothing(&self) -> bool {
+        match self {
+            Self::Bytes(bytes) => bytes.is_empty(),
+            Self::Attributes(bits) => *bits == 0,
+            Self::Options(options) => options.is_empty(),
+            Self::Yes(yes) => !yes,
+            _ => false,
+        }
+    }
+
+    /// Writes the value for a person. Bytes that are not UTF-8 are shown as `?`.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn write<W: uWrite + ?Sized>(&self, out: &mut W) -> Result<(), W::Error> {
+        match *self {
+            Self::Bytes(bytes) => write_bytes(bytes, out),
+            Self::Number(number) => uwrite!(out, "{}", number),
+            Self::Signed(number) => uwrite!(out, "{}", number),
+            Self::Mode(mode) => {
+                uwrite!(out, "{}{}{}{}", mode >> 9 & 7, mode >> 6 & 7, mode >> 3 & 7, mode & 7)
+            }
+            Self::Attributes(bits) => {
+                let names = ATTRIBUTE_NAMES.iter().filter(|(bit, _)| bits & bit != 0);
+                write_list(names.map(|(_, name)| name.as_bytes()), b",", out)
+            }
+            Self::Namespaces(bits) => {
+                let names = NAMESPACE_NAMES.iter().filter(|(bit, _)| bits & u64::from(*bit) != 0);
+                write_list(names.map(|(_, name)| name.as_bytes()), b", ", out)
+            }
+            Self::Capabilities(set) if set == CapabilitySet::EMPTY => out.write_str("none"),
+            Self::Capabilities(set) => write_list(set.names().map(str::as_bytes), b" ", out),
+            Self::Paths(paths) => write_list(paths.iter().map(|path| path.to_bytes()), b" over ", out),
+            Self::Options(options) => write_options(options, out),
+            Self::IdMaps(maps) => maps.iter().enumerate().try_for_each(|(place, map)| {
+                let comma = if place == 0 { "" } else { ", " };
+                uwrite!(out, "{}{}+{} as {}", comma, map.outside, map.count, map.inside)
+            }),
+            Self::Unlimited => out.write_str("unlimited"),
+            // Its sentence part is there or it is not; that says it.
+            Self::Yes(_) => Ok(()),
+        }
+    }
+}
+
+fn write_bytes<W: uWrite + ?Sized>(bytes: &[u8], out: &mut W) -> Result<(), W::Error> {
+    bytes.utf8_chunks().try_for_each(|chunk| {
+        out.write_str(chunk.valid())?;
+        out.write_str(if chunk.invalid().is_empty() { "" } else { "?" })
+    })
+}
+
+fn write_list<'b, W: uWrite + ?Sized>(
+    items: impl Iterator<Item = &'b [u8]>,
+    separator: &[u8],
+    out: &mut W,
+) -> Result<(), W::Error> {
+    for (place, item) in items.enumerate() {
+        if place > 0 {
+            write_bytes(separator, out)?;
+        }
+        write_bytes(item, out)?;
+    }
+    Ok(())
+}
+
+fn write_options<W: uWrite + ?Sized>(options: &[MountOption<'_>], out: &mut W) -> Result<(), W::Error> {
+    for (place, option) in options.iter().enumerate() {
+        out.write_str(if place > 0 { "," } else { "" })?;
+        match option {
+            MountOption::Flag(word) => write_bytes(word.to_bytes(), out)?,
+            MountOption::Value(key, value) => {
+                write_list([key.to_bytes(), value.to_bytes()].into_iter(), b"=", out)?;
+            }
+        }
+    }
+    Ok(())
+}
