@@ -22,6 +22,7 @@ mod environment;
 mod escape;
 mod exit;
 mod harness;
+mod identity;
 mod init;
 mod input;
 mod limit;
@@ -51,6 +52,7 @@ use std::process::ExitCode;
 fn cases() -> Vec<Case> {
     [
         namespace::cases(),
+        identity::cases(),
         environment::cases(),
         user::cases(),
         process::cases(),
