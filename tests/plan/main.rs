@@ -214,7 +214,7 @@ golden! {
         Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: true }, ..bind(c"/s", c"/srv", Attributes::default()) },
     ], ..bare() };
     user_namespace_of_the_host: Spec { namespaces: Namespaces { user: Some(RANGE), network: Join::Host, pid: Join::Host,
-        ipc: Join::Host, uts: Join::Host, cgroup: Join::Host, time: false }, ..usual() };
+        ipc: Join::Host, uts: Join::Host, cgroup: Join::Host, time: false, clocks: &[] }, ..usual() };
     user_namespace_joining: Spec { namespaces: Namespaces { user: Some(RANGE), network: Join::Path(c"/run/netns/x"),
         ..Namespaces::DEFAULT }, ..bare() };
     user_namespace_without_root: Spec { namespaces: Namespaces { user: Some(UserNamespace {
