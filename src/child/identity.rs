@@ -107,7 +107,9 @@ pub(super) fn become_user(
     set_keep_capabilities(false)?;
     set_sets(capabilities)?;
     // Changing ids took it back (prctl(2)).
-    set_parent_process_death_signal(dies_by)
+    set_parent_process_death_signal(dies_by)?;
+    // And made it what fs.suid_dumpable says.
+    super::program::hide()
 }
 
 /// Sets the supplementary groups. One without a place in the maps owns no file that is seen inside.

@@ -19,6 +19,7 @@ mod filesystem;
 mod identity;
 mod overlay;
 mod path;
+mod program;
 mod terminal;
 
 use crate::plan::{Layers, Plan, Report, SLOTS, Step};
@@ -158,6 +159,7 @@ impl<'a> State<'a> {
     fn act_on_files(&mut self, step: &Step<'_>) -> Result<()> {
         match *step {
             Step::IsolateMounts => filesystem::isolate(),
+            Step::ShieldProgram => program::shield(),
             Step::OpenNull => device::open_null().map(|null| self.null = Some(filesystem::Cover::new(null))),
             Step::OpenSource { slot, path, recursive } => self.open_source(slot, path, recursive),
             Step::MountOverlay { lower, upper, volatile, staging, user } => match user {

@@ -4,9 +4,10 @@ use super::filesystem::create;
 use super::path;
 use crate::plan::LAYERS;
 use crate::spec::{Attributes, MountOption, Upper};
+use crate::sys::exe;
 use core::ffi::CStr;
 use rustix::fd::{AsRawFd, OwnedFd};
-use rustix::fs::{CWD, Mode, OFlags, fstat, mkdirat, openat, sendfile};
+use rustix::fs::{CWD, Mode, OFlags, mkdirat, openat};
 use rustix::io::{Errno, Result};
 use rustix::mount::{MountFlags, MoveMountFlags, mount as mount_old, move_mount};
 use ufmt::uwrite;
@@ -114,20 +115,6 @@ pub(super) fn mount_scratch(staging: &CStr) -> Result<()> {
     let memory = create(c"tmpfs", &options, Attributes::default())?;
     attach_to_host(&memory, staging)?;
     let flags = OFlags::CREATE | OFlags::EXCL | OFlags::WRONLY | OFlags::CLOEXEC;
-    copy_self(&openat(&memory, c"pipkin", flags, Mode::from_raw_mode(0o755))?)
-}
-
-/// Copies this program. The container gets bytes of its own: no handle leads from them to the file that runs the
-/// host.
-fn copy_self(target: &OwnedFd) -> Result<()> {
-    let own = openat(CWD, c"/proc/self/exe", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
-    let size = usize::try_from(fstat(&own)?.st_size).map_err(|_| Errno::FBIG)?;
-    let mut copied = 0_usize;
-    while copied < size {
-        match sendfile(target, &own, None, size.saturating_sub(copied))? {
-            0 => return Err(Errno::IO),
-            length => copied = copied.saturating_add(length),
-        }
-    }
-    Ok(())
+    // The container gets bytes of its own: no handle leads from them to the file that runs the host.
+    exe::copy_to(&openat(&memory, c"pipkin", flags, Mode::from_raw_mode(0o755))?)
 }

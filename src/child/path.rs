@@ -171,6 +171,9 @@ pub(super) type Prefix = Piece<PATH_CAPACITY>;
 
 impl<const N: usize> Piece<N> {
     /// Copies `bytes`.
+    ///
+    /// # Errors
+    /// `ENAMETOOLONG` when they do not fit or hold a NUL.
     pub(super) fn new(bytes: &[u8]) -> Result<Self> {
         let mut copy = [0; N];
         if bytes.len() >= N || bytes.contains(&0) {

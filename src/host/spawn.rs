@@ -6,6 +6,7 @@ use crate::error::{Error, Result, Stage};
 use crate::plan::{HostStep, Plan, RELEASE, SLOTS};
 use crate::spec::{ClockOffset, Id};
 use crate::sys;
+use crate::sys::defence::Defence;
 use crate::sys::process::Side;
 use crate::sys::signal::SignalSet;
 use core::ffi::CStr;
@@ -15,7 +16,7 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::process::{DumpableBehavior, Pid, WaitId, WaitIdOptions, geteuid, set_dumpable_behavior, waitid};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 use ufmt::uwrite;
 
@@ -54,6 +55,11 @@ impl Host {
     /// Those of sigprocmask(2).
     pub fn new() -> Result<Self> {
         let former_mask = sys::signal::set_mask(signal::received()).stage("block signals")?;
+        // A child born into another container's pid namespace is seen by the processes there from its first moment.
+        // Who is not root needs the files of its child in /proc, which go to root by this, for the id maps.
+        if geteuid().is_root() && Defence::NotDumpable.stands() {
+            set_dumpable_behavior(DumpableBehavior::NotDumpable).stage("keep others from looking in")?;
+        }
         Ok(Self {
             group: None,
             namespaces: heapless::Vec::new(),

@@ -178,6 +178,11 @@ impl<'a> Step<'a> {
             Self::IsolateMounts => {
                 Description::new("isolate-mounts", "keep every mount made from here on off the host", [])
             }
+            Self::ShieldProgram => Description::new(
+                "shield-program",
+                "let nobody look into this process or reach its program file",
+                [],
+            ),
             Self::OpenNull => {
                 Description::new("open-null", "take hold of the verified null device, for masks", [])
             }

@@ -228,6 +228,7 @@ impl<'a> Child<'_, 'a> {
         }
         // Only now: a source taken while the mounts are still those of the host can go on sharing with it.
         self.push(Step::IsolateMounts);
+        self.push(Step::ShieldProgram);
         let staging = user::staging(spec);
         match spec.root.source {
             RootSource::Layers { lower, upper, volatile } => {

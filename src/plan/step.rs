@@ -153,6 +153,8 @@ pub enum Step<'a> {
     UnshareCgroup,
     /// Let no mount made from here on show on the host.
     IsolateMounts,
+    /// Let nobody look into this process before it executes the command, nor reach the file of Pipkin through it.
+    ShieldProgram,
     /// Take hold of the host's null device, for masks.
     OpenNull,
     /// Take a detached copy of a host path's mount.

@@ -16,12 +16,17 @@ const WORDS: usize = 256;
 /// Where the vector cannot be read (before Linux 6.4 and without `/proc`), different real and effective ids count.
 #[must_use]
 pub fn secure_execution() -> bool {
-    let mut words = [0; WORDS];
-    let vector = from_prctl(&mut words).or_else(|_| from_proc(&mut words));
-    match vector.ok().and_then(|count| find(words.get(..count)?, auxvec::AT_SECURE as usize)) {
+    match value(auxvec::AT_SECURE) {
         Some(value) => value != 0,
         None => getuid() != geteuid() || getgid() != getegid(),
     }
+}
+
+/// The value of `key` (`AT_*`), where the vector has it and can be read.
+pub(super) fn value(key: u32) -> Option<usize> {
+    let mut words = [0; WORDS];
+    let count = from_prctl(&mut words).or_else(|_| from_proc(&mut words)).ok()?;
+    find(words.get(..count)?, key as usize)
 }
 
 /// Number of words got with prctl(2) `PR_GET_AUXV` (Linux 6.4).

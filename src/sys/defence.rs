@@ -14,6 +14,10 @@ pub enum Defence {
     ByHandle,
     /// The kernel's file systems are mounted, masked and closed only where no link is on the way.
     RealDirectory,
+    /// The child runs from a file that cannot be written to.
+    OwnFile,
+    /// Until it executes something, nobody may look into the child.
+    NotDumpable,
 }
 
 #[cfg(not(feature = "test-hooks"))]
@@ -32,11 +36,13 @@ mod absent {
 
     static ABSENT: AtomicU32 = AtomicU32::new(0);
 
-    const NAMES: [(&str, Defence); 4] = [
+    const NAMES: [(&str, Defence); 6] = [
         ("pivot-first", Defence::PivotFirst),
         ("in-root", Defence::InRoot),
         ("by-handle", Defence::ByHandle),
         ("real-directory", Defence::RealDirectory),
+        ("own-file", Defence::OwnFile),
+        ("not-dumpable", Defence::NotDumpable),
     ];
 
     impl Defence {

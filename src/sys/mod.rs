@@ -12,6 +12,7 @@ pub mod auxv;
 pub mod clock;
 pub mod defence;
 pub mod entry;
+pub mod exe;
 pub mod image;
 pub mod mount;
 pub mod netlink;

@@ -1,0 +1,58 @@
+//! Keeping the host's own program file out of the container's reach.
+
+use super::filesystem;
+use super::path::Piece;
+use crate::sys::defence::Defence;
+use crate::sys::exe;
+use crate::sys::mount::{Change, set_attributes};
+use core::mem::MaybeUninit;
+use linux_raw_sys::general::MOUNT_ATTR_RDONLY;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat_raw};
+use rustix::io::Result;
+use rustix::mount::{MoveMountFlags, move_mount};
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+
+/// `PATH_MAX` of the kernel, with its NUL.
+const PATH_CAPACITY: usize = 4096;
+
+/// Makes this process, until it executes something, one that nobody in the container can look into, and what it runs
+/// from a file that nobody can write to: its own, mounted read-only, or a sealed copy where that mount cannot be made.
+///
+/// # Errors
+/// Those of [`exe::run_from_copy`].
+pub(super) fn shield() -> Result<()> {
+    hide()?;
+    if !Defence::OwnFile.stands() {
+        return Ok(());
+    }
+    match mount_own().and_then(|file| exe::run_from(file.as_fd())) {
+        // The name may lead nowhere any more, or nowhere for the container's root.
+        Err(_) => exe::run_from_copy(),
+        done => done,
+    }
+}
+
+/// Takes from others the right to trace this process and to follow its links in `/proc`, until it executes something.
+///
+/// # Errors
+/// Those of prctl(2).
+pub(super) fn hide() -> Result<()> {
+    if !Defence::NotDumpable.stands() {
+        return Ok(());
+    }
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+}
+
+/// Mounts our own file read-only over itself, in this mount namespace, and opens it there. The mount goes with the
+/// host's root.
+fn mount_own() -> Result<OwnedFd> {
+    let mut buffer = [MaybeUninit::uninit(); PATH_CAPACITY];
+    let (path, _) = readlinkat_raw(CWD, c"/proc/self/exe", &mut buffer)?;
+    let path = Piece::<PATH_CAPACITY>::new(path)?;
+    let path = path.as_c_str();
+    let mount = filesystem::clone_tree(path, false)?;
+    set_attributes(&mount, Change { set: MOUNT_ATTR_RDONLY.into(), ..Change::default() }, false)?;
+    move_mount(&mount, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+    openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
