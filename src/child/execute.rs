@@ -10,7 +10,6 @@ use crate::sys::process::exit;
 use core::ffi::CStr;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
-use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
 /// Executes `command`; returns only why that failed. When it succeeds every descriptor from 3 on is closed, and by
 /// that the host learns of it.
@@ -28,7 +27,7 @@ pub(super) fn execute_under_init(
 ) -> Errno {
     // Nobody inside may reach, by way of this process, the program file it runs: that is the host's Pipkin. The
     // command gets back what is usual when it is executed.
-    if let Err(errno) = set_dumpable_behavior(DumpableBehavior::NotDumpable) {
+    if let Err(errno) = super::program::hide() {
         return errno;
     }
     let outcome = contain(&Options::PLAIN, || {

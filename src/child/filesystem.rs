@@ -2,6 +2,7 @@
 
 use super::path::{self, Kind, Links};
 use crate::spec::{Attributes, MountOption, Propagation};
+use crate::sys::defence::Defence;
 use crate::sys::mount::{Change, set_attributes};
 use core::ffi::CStr;
 use linux_raw_sys::general as raw;
@@ -27,7 +28,7 @@ pub(super) fn clone_tree(path: &CStr, recursive: bool) -> Result<OwnedFd> {
 }
 
 /// A detached copy of the mount at an open file or directory.
-fn clone_at(fd: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd> {
+pub(super) fn clone_at(fd: BorrowedFd<'_>, recursive: bool) -> Result<OwnedFd> {
     let deep = if recursive { OpenTreeFlags::AT_RECURSIVE } else { OpenTreeFlags::empty() };
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
@@ -91,9 +92,33 @@ pub(super) fn attach(
 ) -> Result<()> {
     change(mount, attributes, propagation)?;
     let directory = FileType::from_raw_mode(fstat(mount)?.st_mode) == FileType::Directory;
-    let links = if is_kernel_type(mount)? { Links::Refuse } else { Links::Follow };
+    let allowed = MOUNTABLE_IN_PROC.contains(&target);
+    let links = if allowed || is_kernel_type(mount)? { Links::Refuse } else { Links::Follow };
     let place = path::ensure(root, target, if directory { Kind::Directory } else { Kind::File }, links)?;
+    if is_proc(&place)? && !allowed && Defence::WholeProc.stands() {
+        return Err(Errno::PERM);
+    }
     put(mount, &place)
+}
+
+/// What other programs replace in a container's procfs, and what steers nothing (proc(5), lxcfs(8)).
+const MOUNTABLE_IN_PROC: [&CStr; 10] = [
+    c"/proc/cpuinfo",
+    c"/proc/diskstats",
+    c"/proc/loadavg",
+    c"/proc/meminfo",
+    c"/proc/net/dev",
+    c"/proc/slabinfo",
+    c"/proc/stat",
+    c"/proc/swaps",
+    c"/proc/uptime",
+    c"/proc/sys/kernel/ns_last_pid",
+];
+
+/// Whether this place is in a procfs. What lies over it there would be taken for the kernel's word, and written to as
+/// its parameter.
+fn is_proc(place: &OwnedFd) -> Result<bool> {
+    Ok(rustix::fs::fstatfs(place)?.f_type as u64 == u64::from(raw::PROC_SUPER_MAGIC))
 }
 
 /// Whether this file system describes or steers the kernel. Such a one goes on a real directory of the image or

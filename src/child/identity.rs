@@ -4,6 +4,7 @@ use super::account::{self, Entry, MOST_GROUPS};
 use super::path::{self, Links};
 use crate::plan::Groups;
 use crate::spec::{Account, Capabilities, CapabilitySet, IdMap, Rlimit, Tuning, User};
+use crate::sys::defence::Defence;
 use crate::sys::process::{
     StrSlot, close_on_exec_from, join_new_session_keyring, set_rlimit as set_raw_rlimit,
 };
@@ -31,7 +32,9 @@ pub(super) fn start_session(terminal: Option<&OwnedFd>, tuning: &Tuning<'_>) -> 
     reset_actions()?;
     set_mask(SignalSet::EMPTY)?;
     // Everything of the host's goes at exec, whatever opened it and however.
-    close_on_exec_from(tuning.preserved.saturating_add(3))?;
+    if Defence::CloseDescriptors.stands() {
+        close_on_exec_from(tuning.preserved.saturating_add(3))?;
+    }
     if !tuning.keeps_keyring {
         match join_new_session_keyring() {
             Ok(()) | Err(Errno::NOSYS | Errno::PERM) => {}
@@ -39,7 +42,9 @@ pub(super) fn start_session(terminal: Option<&OwnedFd>, tuning: &Tuning<'_>) -> 
         }
     }
     // The child of a clone is never a group leader, so this cannot fail for that reason.
-    setsid()?;
+    if Defence::OwnSession.stands() {
+        setsid()?;
+    }
     if let Some(terminal) = terminal {
         ioctl_tiocsctty(terminal)?;
         for stream in 0..=2 {
@@ -101,7 +106,9 @@ pub(super) fn become_user(
     }
     drop_bounding(capabilities.bounding)?;
     set_keep_capabilities(true)?;
-    set_groups(&identity.groups, gid, groups)?;
+    if Defence::Groups.stands() {
+        set_groups(&identity.groups, gid, groups)?;
+    }
     set_thread_res_gid(gid, gid, gid)?;
     set_thread_res_uid(uid, uid, uid)?;
     set_keep_capabilities(false)?;
@@ -198,7 +205,11 @@ fn set_sets(capabilities: &Capabilities) -> Result<()> {
     let sets = CapabilitySets {
         effective: kernel(capabilities.effective),
         permitted: kernel(capabilities.permitted),
-        inheritable: kernel(capabilities.inheritable),
+        inheritable: kernel(if Defence::NoInheritable.stands() {
+            capabilities.inheritable
+        } else {
+            capabilities.permitted
+        }),
     };
     set_capabilities(None, sets)?;
     for number in 0..64 {

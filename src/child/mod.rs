@@ -28,7 +28,7 @@ use crate::sys;
 use crate::sys::defence::Defence;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{OFlags, openat};
+use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, Result};
 use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
@@ -71,7 +71,9 @@ pub fn run(context: Context<'_>) -> ! {
     let others = context.namespaces.iter().chain(context.sources).map(AsFd::as_fd);
     let kept: heapless::Vec<BorrowedFd<'_>, KEPT> =
         others.chain([context.channel.as_fd()]).chain(context.start).collect();
-    sys::spawn::close_inherited(context.process.tuning.preserved, &kept);
+    if Defence::CloseDescriptors.stands() {
+        sys::spawn::close_inherited(context.process.tuning.preserved, &kept);
+    }
     let mut state = State::new(&context);
     for (index, step) in context.plan.child.iter().enumerate() {
         pause_before(&context, index);
@@ -214,7 +216,7 @@ impl<'a> State<'a> {
             Step::CloseStdin => device::close_stdin(self.root()?),
             Step::SetRlimit(limit) => identity::set_rlimit(&limit),
             Step::SetUmask(mask) => {
-                rustix::process::umask(rustix::fs::Mode::from_raw_mode(mask));
+                rustix::process::umask(Mode::from_raw_mode(mask));
                 Ok(())
             }
             Step::BecomeUser { user, capabilities, groups } => identity::become_user(
@@ -226,6 +228,7 @@ impl<'a> State<'a> {
                 self.terminal.as_ref(),
             ),
             Step::ForbidNewPrivileges => rustix::thread::set_no_new_privs(true),
+            Step::InstallFilter(_) if !Defence::Filter.stands() => Ok(()),
             Step::InstallFilter(filter) => {
                 let Filter { program, log, allow_speculation, .. } = filter;
                 let flags = sys::seccomp::Flags { log, allow_speculation, all_threads: false };
@@ -282,6 +285,10 @@ impl<'a> State<'a> {
 
     fn mask(&mut self, path: &CStr) -> Result<()> {
         let root = self.root.as_ref().ok_or(Errno::BADF)?.as_fd();
+        if !Defence::VerifiedNull.stands() {
+            let null = path::open(root, c"/dev/null", OFlags::PATH, path::Links::Follow)?;
+            self.null = Some(filesystem::Cover::new(filesystem::clone_at(null.as_fd(), false)?));
+        }
         let null = self.null.as_mut().ok_or(Errno::BADF)?;
         filesystem::mask(root, path, null, &mut self.empty)
     }
@@ -309,7 +316,16 @@ impl<'a> State<'a> {
         }
         let file = CStr::from_bytes_until_nul(&file).map_err(|_| Errno::NAMETOOLONG)?;
         let proc = self.proc.as_ref().ok_or(Errno::NOENT)?;
-        let file = path::open_beneath(proc.as_fd(), file, OFlags::WRONLY)?;
+        let file = if Defence::OwnProc.stands() {
+            path::open_beneath(proc.as_fd(), file, OFlags::WRONLY)?
+        } else {
+            openat(
+                openat(self.root()?, c"proc", OFlags::PATH, Mode::empty())?,
+                file,
+                OFlags::WRONLY,
+                Mode::empty(),
+            )?
+        };
         write_whole(&file, value.to_bytes())
     }
 }
@@ -318,7 +334,7 @@ fn set_oom_score_adj(score: i16) -> Result<()> {
     let mut text = heapless::String::<8>::new();
     ufmt::uwrite!(&mut text, "{}", score).map_err(|_| Errno::INVAL)?;
     let flags = OFlags::WRONLY | OFlags::CLOEXEC;
-    let file = openat(rustix::fs::CWD, c"/proc/self/oom_score_adj", flags, rustix::fs::Mode::empty())?;
+    let file = openat(rustix::fs::CWD, c"/proc/self/oom_score_adj", flags, Mode::empty())?;
     write_whole(&file, text.as_bytes())
 }
 

@@ -9,7 +9,7 @@ use core::mem::MaybeUninit;
 use linux_raw_sys::general::MOUNT_ATTR_RDONLY;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat_raw};
-use rustix::io::Result;
+use rustix::io::{Errno, Result};
 use rustix::mount::{MoveMountFlags, move_mount};
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 
@@ -26,9 +26,13 @@ pub(super) fn shield() -> Result<()> {
     if !Defence::OwnFile.stands() {
         return Ok(());
     }
-    match mount_own().and_then(|file| exe::run_from(file.as_fd())) {
-        // The name may lead nowhere any more, or nowhere for the container's root.
-        Err(_) => exe::run_from_copy(),
+    if mount_own().and_then(|file| exe::run_from(file.as_fd())).is_ok() {
+        return Ok(());
+    }
+    // The name may lead nowhere any more, or nowhere for the container's root.
+    match exe::run_from_copy() {
+        // To whom the file may not even be read, it is out of reach as it is.
+        Err(Errno::ACCESS) => Ok(()),
         done => done,
     }
 }

@@ -63,11 +63,12 @@ fn run(
     plan: &Plan<'_>,
     started: &mut dyn FnMut(i32) -> pipkin::error::Result<()>,
 ) -> Result<Ended, Failure> {
+    #[cfg(feature = "test-hooks")]
+    go_without("PIPKIN_WITHOUT")?;
     let mut host = Host::new()?;
     #[cfg(feature = "test-hooks")]
     {
         host.pause_at = pause("PIPKIN_PAUSE_HOST");
-        go_without("PIPKIN_WITHOUT")?;
     }
     let ended = host.run(
         plan,

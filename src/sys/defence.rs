@@ -18,6 +18,22 @@ pub enum Defence {
     OwnFile,
     /// Until it executes something, nobody may look into the child.
     NotDumpable,
+    /// No descriptor of the host's is left in the child, or in what it executes.
+    CloseDescriptors,
+    /// Nothing is mounted over a part of `/proc`.
+    WholeProc,
+    /// Kernel parameters are written through the procfs that the child has mounted, past whatever lies over it.
+    OwnProc,
+    /// Masks are made of the host's null device, checked to be that.
+    VerifiedNull,
+    /// The inheritable capabilities are those of the plan, and so none.
+    NoInheritable,
+    /// The supplementary groups are set.
+    Groups,
+    /// The process leaves the host's session, and by that its terminal.
+    OwnSession,
+    /// The filter is installed.
+    Filter,
 }
 
 #[cfg(not(feature = "test-hooks"))]
@@ -36,13 +52,21 @@ mod absent {
 
     static ABSENT: AtomicU32 = AtomicU32::new(0);
 
-    const NAMES: [(&str, Defence); 6] = [
+    const NAMES: [(&str, Defence); 14] = [
         ("pivot-first", Defence::PivotFirst),
         ("in-root", Defence::InRoot),
         ("by-handle", Defence::ByHandle),
         ("real-directory", Defence::RealDirectory),
         ("own-file", Defence::OwnFile),
         ("not-dumpable", Defence::NotDumpable),
+        ("close-descriptors", Defence::CloseDescriptors),
+        ("whole-proc", Defence::WholeProc),
+        ("own-proc", Defence::OwnProc),
+        ("verified-null", Defence::VerifiedNull),
+        ("no-inheritable", Defence::NoInheritable),
+        ("groups", Defence::Groups),
+        ("own-session", Defence::OwnSession),
+        ("filter", Defence::Filter),
     ];
 
     impl Defence {

@@ -6,7 +6,7 @@ use rustix::process::{ioctl_tiocsctty, setsid};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
 
@@ -27,6 +27,8 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         ["list", folder] => list(folder),
         ["climb", jail] => climb(jail),
         ["overwrite", file] => overwrite(file),
+        ["deface", pid] => deface(pid),
+        ["spy", pid] => spy(pid),
         _ => panic!("no payload {words:?}"),
     }
 }
@@ -90,6 +92,32 @@ fn climb(jail: &str) -> ExitCode {
 fn overwrite(file: &str) -> ExitCode {
     fs::write(file, "evil").expect("a file written");
     println!("overwritten");
+    ExitCode::SUCCESS
+}
+
+/// Spoils the program file of a process, its contents or at least its mode, as far as it can.
+fn deface(pid: &str) -> ExitCode {
+    let exe = format!("/proc/{pid}/exe");
+    let written = fs::OpenOptions::new().write(true).open(&exe).and_then(|mut file| file.write_all(b"evil"));
+    let changed = fs::set_permissions(&exe, fs::Permissions::from_mode(0));
+    println!("written: {written:?}, changed: {changed:?}");
+    ExitCode::SUCCESS
+}
+
+/// Says what it can see of another process.
+fn spy(pid: &str) -> ExitCode {
+    let path = |name| format!("/proc/{pid}/{name}");
+    for link in ["exe", "root", "cwd", "fd/1"] {
+        if fs::read_link(path(link)).is_ok() {
+            print!("{link} ");
+        }
+    }
+    for file in ["environ", "maps"] {
+        if fs::read(path(file)).is_ok() {
+            print!("{file} ");
+        }
+    }
+    println!();
     ExitCode::SUCCESS
 }
 

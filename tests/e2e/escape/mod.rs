@@ -4,12 +4,13 @@
 //! gets through then, so that it is known to be one. Each case names the rows of advisories it stands for.
 
 mod path;
+mod program;
 mod race;
 
 use crate::harness::{Case, Folder};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [path::cases(), race::cases()].concat()
+    [path::cases(), race::cases(), program::cases()].concat()
 }
 
 /// Whether nothing was made in a folder.

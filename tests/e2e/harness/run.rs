@@ -89,6 +89,12 @@ impl Run {
         self.env("PIPKIN_WITHOUT", defences)
     }
 
+    /// Another program file.
+    pub(crate) fn by(mut self, program: &Path) -> Self {
+        self.program = program.into();
+        self
+    }
+
     /// The whole command line, with `words` as the container's command.
     pub(crate) fn line<W: AsRef<OsStr>>(&self, words: &[W]) -> Command {
         let mut command = Command::new(&self.program);

@@ -1,0 +1,96 @@
+//! The host's program file and the first process's own secrets, as others in the container see them.
+
+use crate::harness::{Case, Folder, cases, run};
+use crate::program;
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases!(
+        Nothing,
+        [
+            cve_2019_5736_an_entry_point_that_is_the_runtime,
+            cve_2019_5736_a_link_to_the_runtime,
+            cve_2019_5736_the_init_is_not_reached,
+            cve_2016_9962_nothing_is_seen_of_a_process_that_joins,
+        ]
+    )
+}
+
+/// A program file of the host's that may be spoiled, and its bytes and mode as they were.
+struct Victim {
+    path: PathBuf,
+    bytes: Vec<u8>,
+    _folder: Folder,
+}
+
+impl Victim {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let bytes = fs::read(program::hooks()).unwrap();
+        let path = folder.file("pipkin", &bytes);
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
+        Self { path, bytes, _folder: folder }
+    }
+
+    fn is_intact(&self) -> bool {
+        let mode = fs::metadata(&self.path).unwrap().permissions().mode();
+        mode & 0o7777 == 0o755 && fs::read(&self.path).unwrap() == self.bytes
+    }
+}
+
+/// Runs `words` by a copy of the program, once with `absent` taken away, when the copy is spoiled, and once with each
+/// of them alone taken away and with none, when it is not.
+fn attack(absent: &[&str], options: &str, words: &[&str]) {
+    let try_without = |absent: &str| {
+        let victim = Victim::new();
+        let outcome = run(options).without(absent).by(&victim.path).with_payload().command(words);
+        (victim.is_intact(), outcome)
+    };
+    let (intact, outcome) = try_without(&absent.join(","));
+    assert!(!intact, "the attack is none: {outcome}");
+    let single: &[&str] = if absent.len() > 1 { absent } else { &[] };
+    for absent in single.iter().chain(&[""]) {
+        let (intact, outcome) = try_without(absent);
+        assert!(intact, "without {absent:?}: {outcome}");
+    }
+}
+
+fn cve_2019_5736_an_entry_point_that_is_the_runtime() {
+    let words = ["/proc/self/exe", "init", "--", "/e2e", "--payload", "deface", "1"];
+    attack(&["own-file"], "", &words);
+    attack(&["own-file"], "--cap-add SYS_PTRACE", &words);
+}
+
+fn cve_2019_5736_a_link_to_the_runtime() {
+    let layer = Folder::new();
+    symlink("/proc/self/exe", layer.join("link")).unwrap();
+    let options = format!("--layer {}", layer.path().display());
+    attack(&["own-file"], &options, &["/link", "init", "--", "/e2e", "--payload", "deface", "1"]);
+}
+
+fn cve_2019_5736_the_init_is_not_reached() {
+    let words = ["/e2e", "--payload", "deface", "1"];
+    attack(&["own-file", "not-dumpable"], "--init", &words);
+    // With the right to trace, only where the file is counts.
+    attack(&["own-file"], "--init --cap-add SYS_PTRACE", &words);
+}
+
+fn cve_2016_9962_nothing_is_seen_of_a_process_that_joins() {
+    let first = run("").start_sh("echo here; exec sleep 1000");
+    first.expect("here");
+    let join = format!("--pid ns:/proc/{}/ns/pid", first.container_pid());
+    let plan = run("--dry-run --json").option("--pid").option(join.split_at(6).1).sh("true").json();
+    let last = plan["child"].as_array().unwrap().len() - 1;
+    for (absent, seen) in [("not-dumpable", "exe root cwd fd/1 environ maps \n"), ("", "\n")] {
+        let joining = run(&join).without(absent).paused("CHILD", last).start_sh("true");
+        assert!(joining.tells("paused"));
+        let status = fs::read_to_string(format!("/proc/{}/status", joining.container_pid())).unwrap();
+        let pid = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap();
+        let pid = pid.split_whitespace().last().unwrap();
+        run(&join).payload(&format!("spy {pid}")).prints(seen);
+        joining.kill_and_clean();
+    }
+    first.kill_and_clean();
+}
