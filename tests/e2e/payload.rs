@@ -99,7 +99,7 @@ fn overwrite(file: &str) -> ExitCode {
 fn deface(pid: &str) -> ExitCode {
     let exe = format!("/proc/{pid}/exe");
     let written = fs::OpenOptions::new().write(true).open(&exe).and_then(|mut file| file.write_all(b"evil"));
-    let changed = fs::set_permissions(&exe, fs::Permissions::from_mode(0));
+    let changed = fs::set_permissions(&exe, fs::Permissions::from_mode(0o700));
     println!("written: {written:?}, changed: {changed:?}");
     ExitCode::SUCCESS
 }
