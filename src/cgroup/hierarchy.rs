@@ -9,6 +9,8 @@ use core::ffi::CStr;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, StatxFlags, fstatfs, openat, statx};
 use rustix::io::Errno;
+use rustix::process::Pid;
+use ufmt::uwrite;
 
 /// `f_type` of cgroup v2 in statfs(2).
 const CGROUP2_SUPER_MAGIC: u32 = linux_raw_sys::general::CGROUP2_SUPER_MAGIC;
@@ -108,11 +110,18 @@ impl Hierarchy {
     /// `EXDEV` when it lies outside of what is mounted, as in a cgroup namespace whose mount came from outside;
     /// and what opening it gives.
     pub fn own(&self) -> Result<Group> {
-        const STAGE: &str = "open our own cgroup";
-        let path = own_path()?;
+        self.at_path(&own_path()?)
+    }
+
+    /// Opens the group at `path`, as [`own_path`] and [`path_of`] give it.
+    ///
+    /// # Errors
+    /// As [`Hierarchy::own`].
+    pub fn at_path(&self, path: &OwnPath) -> Result<Group> {
+        const STAGE: &str = "open the cgroup";
         let top = self.mount_root()?;
-        let below = below(&path, &top).ok_or(Error::on(STAGE, &path, Errno::XDEV))?;
-        resolve::open_path(self.root.as_fd(), below).map(Group::from_directory).stage_on(STAGE, &path)
+        let below = below(path, &top).ok_or(Error::on(STAGE, path, Errno::XDEV))?;
+        resolve::open_path(self.root.as_fd(), below).map(Group::from_directory).stage_on(STAGE, path)
     }
 
     /// The directory of the hierarchy that the mount shows as its root.
@@ -135,10 +144,23 @@ impl Hierarchy {
 /// # Errors
 /// `ENOENT` when there is no v2 line or no /proc, `ENAMETOOLONG` for a path of more than 1024 bytes.
 pub fn own_path() -> Result<OwnPath> {
-    const STAGE: &str = "find our own cgroup";
-    const FILE: &str = "/proc/self/cgroup";
-    let failed = |errno| Error::named(STAGE, FILE, errno);
-    let mut lines = line::of_file::<_, LINE_CAPACITY>(open_proc(c"/proc/self/cgroup").map_err(failed)?);
+    read_path(c"/proc/self/cgroup")
+}
+
+/// The same of process `pid`, whose id must be known to stay its own.
+///
+/// # Errors
+/// As [`own_path`]; `ENOENT` also when there is no such process.
+pub fn path_of(pid: Pid) -> Result<OwnPath> {
+    let mut file = heapless::String::<32>::new();
+    let named = uwrite!(&mut file, "/proc/{}/cgroup\0", pid.as_raw_nonzero().get());
+    let file = CStr::from_bytes_with_nul(file.as_bytes()).ok().filter(|_| named.is_ok());
+    read_path(file.ok_or(Error::new("name the cgroup of a process", Errno::NAMETOOLONG))?)
+}
+
+fn read_path(file: &CStr) -> Result<OwnPath> {
+    let failed = |errno| Error::on("find the cgroup in", file.to_bytes(), errno);
+    let mut lines = line::of_file::<_, LINE_CAPACITY>(open_proc(file).map_err(failed)?);
     while let Some(line) = lines.next().map_err(failed)? {
         let Some(path) = line.text.strip_prefix(b"0::").filter(|path| path.starts_with(b"/")) else {
             continue;

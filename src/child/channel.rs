@@ -32,18 +32,18 @@ pub(super) fn report(channel: BorrowedFd<'_>, report: Report) {
     retry_on_intr(|| send(channel, &report.encode(), SendFlags::NOSIGNAL)).unwrap_or(0);
 }
 
-/// Hands the master of the pseudo-terminal to the host.
+/// Hands a descriptor to the host: the master of the pseudo-terminal, or a pidfd.
 ///
 /// # Errors
 /// Those of sendmsg(2).
-pub(super) fn send_terminal(channel: BorrowedFd<'_>, master: BorrowedFd<'_>) -> Result<()> {
+pub(super) fn send_descriptor(channel: BorrowedFd<'_>, report: Report, sent: BorrowedFd<'_>) -> Result<()> {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
-    let descriptors = [master];
+    let descriptors = [sent];
     if !control.push(SendAncillaryMessage::ScmRights(&descriptors)) {
         return Err(Errno::NOBUFS);
     }
-    let record = Report::Terminal.encode();
+    let record = report.encode();
     let sent =
         retry_on_intr(|| sendmsg(channel, &[IoSlice::new(&record)], &mut control, SendFlags::NOSIGNAL))?;
     if sent == record.len() { Ok(()) } else { Err(Errno::IO) }

@@ -38,11 +38,22 @@ pub(super) fn open_null() -> Result<OwnedFd> {
 /// # Errors
 /// `ENODEV` when it is something else, and those of open(2).
 pub(super) fn close_stdin(root: BorrowedFd<'_>) -> Result<()> {
-    let null = path::open(root, c"/dev/null", OFlags::RDONLY | OFlags::NONBLOCK, Links::Refuse)?;
-    if !is_null(&fstat(&null)?) {
-        return Err(Errno::NODEV);
-    }
-    duplicate_onto(&null, 0)
+    duplicate_onto(open_null_inside(root, OFlags::RDONLY)?, 0)
+}
+
+/// The same with standard output and error.
+///
+/// # Errors
+/// As [`close_stdin`].
+pub(super) fn close_output(root: BorrowedFd<'_>) -> Result<()> {
+    let null = open_null_inside(root, OFlags::WRONLY)?;
+    duplicate_onto(&null, 1)?;
+    duplicate_onto(&null, 2)
+}
+
+fn open_null_inside(root: BorrowedFd<'_>, access: OFlags) -> Result<OwnedFd> {
+    let null = path::open(root, c"/dev/null", access | OFlags::NONBLOCK, Links::Refuse)?;
+    if is_null(&fstat(&null)?) { Ok(null) } else { Err(Errno::NODEV) }
 }
 
 /// Makes a node; one that is there already must be the same device.

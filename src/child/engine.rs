@@ -48,8 +48,7 @@ impl State<'_> {
             Step::SetAffinity(cpus) => schedule::set_affinity(cpus),
             Step::FindCommand(command) => find_command(self.root()?, self.context.process, command),
             Step::AwaitStart => self.await_start(),
-            // Every step stands in one of the four lists; a plan with another one cannot be carried out.
-            _ => Err(Errno::NOSYS),
+            _ => self.act_on_entry(step),
         }
     }
 

@@ -14,6 +14,7 @@ mod account;
 mod channel;
 mod device;
 mod engine;
+mod enter;
 mod execute;
 mod filesystem;
 mod identity;

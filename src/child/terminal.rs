@@ -2,6 +2,7 @@
 
 use super::channel;
 use super::path::{self, Kind, Links};
+use crate::plan::Report;
 use crate::spec::WindowSize;
 use core::ffi::CStr;
 use linux_raw_sys::general::DEVPTS_SUPER_MAGIC;
@@ -21,6 +22,16 @@ const CONSOLE: &CStr = c"/dev/console";
 /// # Errors
 /// `ENODEV` when `/dev/pts` is not a devpts, and those of the calls.
 pub(super) fn open(root: BorrowedFd<'_>, size: WindowSize, host: BorrowedFd<'_>) -> Result<OwnedFd> {
+    let slave = open_further(root, size, host)?;
+    show_console(root, &slave)?;
+    Ok(slave)
+}
+
+/// The same for one more terminal, which is not the console.
+///
+/// # Errors
+/// As [`open`].
+pub(super) fn open_further(root: BorrowedFd<'_>, size: WindowSize, host: BorrowedFd<'_>) -> Result<OwnedFd> {
     let master = path::open(root, PTMX, OFlags::RDWR | OFlags::NOCTTY, Links::Refuse)?;
     if fstatfs(&master)?.f_type as u64 != u64::from(DEVPTS_SUPER_MAGIC) {
         return Err(Errno::NODEV);
@@ -29,8 +40,7 @@ pub(super) fn open(root: BorrowedFd<'_>, size: WindowSize, host: BorrowedFd<'_>)
     let slave = ioctl_tiocgptpeer(&master, OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
     let size = Winsize { ws_row: size.rows, ws_col: size.columns, ws_xpixel: 0, ws_ypixel: 0 };
     tcsetwinsize(&slave, size)?;
-    channel::send_terminal(host, master.as_fd())?;
-    show_console(root, &slave)?;
+    channel::send_descriptor(host, Report::Terminal, master.as_fd())?;
     Ok(slave)
 }
 

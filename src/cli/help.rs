@@ -18,6 +18,7 @@ Runs Linux containers from one static program, without a daemon.
 
 Verbs:
   run        run a command in a new container
+  exec       run one more command in a running container
   ps         list containers
   rm         remove containers
   doctor     tell what this machine and user can and cannot do, and what to do

@@ -94,7 +94,7 @@ fn run(
 
 /// The index of the step before which a test wants us to stop.
 #[cfg(feature = "test-hooks")]
-fn pause(variable: &str) -> Option<usize> {
+pub(super) fn pause(variable: &str) -> Option<usize> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
@@ -137,7 +137,7 @@ fn cannot_create(error: &io::Error, spec: &Spec<'_>, name: &str) -> Failure {
 }
 
 /// Says what has to be said of an end, and gives the exit code.
-fn tell(ended: &Ended, plan: &Plan<'_>) -> Result<ExitCode, Failure> {
+pub(super) fn tell(ended: &Ended, plan: &Plan<'_>) -> Result<ExitCode, Failure> {
     if let Some(failure) = ended.failure {
         let step = plan.child.get(usize::from(failure.step));
         return Err(step.map_or_else(

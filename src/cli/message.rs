@@ -35,6 +35,18 @@ impl Failure {
         Self(Box::new(Parts { line, remedy, code: FAILED }))
     }
 
+    /// The same failure about `verb`, when it is one of usage of `run`, whose options other verbs take too.
+    pub(crate) fn of(mut self, verb: &str) -> Self {
+        match self.0.line.strip_prefix(b" run: ") {
+            Some(line) => {
+                self.0.line = [b" ", verb.as_bytes(), b": ", line].concat();
+                self.0.remedy = ["see 'pipkin ", verb, " --help'"].concat();
+                self
+            }
+            None => self,
+        }
+    }
+
     /// `what`, a verb phrase, cannot be done to `subject`, and why.
     pub(crate) fn new(what: &str, subject: &[u8], why: &[u8]) -> Self {
         let space: &[u8] = if subject.is_empty() { b"" } else { b" " };

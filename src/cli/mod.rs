@@ -16,6 +16,7 @@ mod probe;
 mod remove;
 mod report;
 mod run;
+mod running;
 mod signal;
 mod text;
 
@@ -53,6 +54,7 @@ struct Verb {
 
 const VERBS: &[Verb] = &[
     Verb { name: "doctor", help: help::DOCTOR, order: Order::Mixed, run: doctor::run },
+    Verb { name: "exec", help: run::exec::HELP, order: Order::OptionsFirst, run: run::exec::run },
     Verb { name: "init", help: help::INIT, order: Order::OptionsFirst, run: init::run },
     Verb { name: "ps", help: help::PS, order: Order::Mixed, run: list::run },
     Verb { name: "rm", help: help::RM, order: Order::Mixed, run: remove::run },

@@ -8,6 +8,7 @@
 
 mod attendant;
 mod create;
+mod enter;
 mod group;
 mod id_map;
 pub mod lease;
@@ -21,6 +22,7 @@ mod terminal;
 
 pub use attendant::{ATTENDED, Attendant, Reach, Sources};
 pub use create::{Moment, start_waiting};
+pub use enter::Target;
 pub use group::{open_group, remove_group};
 pub use id_map::maps_ranges;
 pub use probe::{is_privileged, probe};

@@ -1,13 +1,13 @@
 //! Hearing from the child.
 
-use super::supervise::Failure;
+use super::supervise::{Failure, descriptor};
 use crate::error::{Error, Result};
 use crate::plan::{REPORT_SIZE, Report};
 use core::mem::MaybeUninit;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{BorrowedFd, OwnedFd};
 use rustix::io::{Errno, IoSliceMut, retry_on_intr};
-use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::net::{RecvAncillaryBuffer, RecvFlags, recvmsg};
 
 /// What came.
 #[derive(Debug)]
@@ -48,14 +48,8 @@ pub(super) fn hear(channel: BorrowedFd<'_>, patience: &Timespec) -> Result<Heard
         Some(Report::Failed { step, errno }) => {
             Ok(Heard::Failed(Failure { step, errno: Errno::from_raw_os_error(errno) }))
         }
-        Some(Report::Terminal) => {
-            let master = control.drain().find_map(|message| match message {
-                RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-                _ => None,
-            });
-            master.map(Heard::Terminal).ok_or(failed(Errno::BADMSG))
-        }
+        Some(Report::Terminal) => descriptor(&mut control).map(Heard::Terminal).ok_or(failed(Errno::BADMSG)),
         Some(Report::Waiting) => Ok(Heard::Waiting),
-        None => Err(failed(Errno::BADMSG)),
+        Some(Report::Inside | Report::Started | Report::Exited { .. }) | None => Err(failed(Errno::BADMSG)),
     }
 }

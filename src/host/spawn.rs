@@ -12,7 +12,7 @@ use crate::sys::signal::SignalSet;
 use core::ffi::CStr;
 use linux_raw_sys::general::SIGKILL;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, send, socketpair};
@@ -178,21 +178,9 @@ impl Host {
     }
 
     pub(super) fn clone(&mut self, namespaces: u64, cgroup: bool, entry: Entry<'_>) -> Result<()> {
-        let (ours, theirs) =
-            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
-                .stage("make a socket to the child")?;
         let group = if cgroup { Some(self.group()?.as_fd()) } else { None };
-        match sys::process::clone(namespaces, group).stage("clone the child")? {
-            Side::Child => {
-                drop(ours);
-                entry(theirs, &self.namespaces, &self.sources);
-                sys::process::exit(u8::MAX)
-            }
-            Side::Parent(pid, pidfd) => {
-                self.child = Some(Child { pid, pidfd, channel: ours });
-                Ok(())
-            }
-        }
+        self.child = Some(clone(namespaces, group, &self.namespaces, &self.sources, entry)?);
+        Ok(())
     }
 
     fn release(&mut self) -> Result<()> {
@@ -222,6 +210,26 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         self.end_child();
+    }
+}
+
+/// Makes the child, with a socket to it.
+pub(super) fn clone(
+    namespaces: u64,
+    group: Option<BorrowedFd<'_>>,
+    files: &[OwnedFd],
+    sources: &[OwnedFd],
+    entry: Entry<'_>,
+) -> Result<Child> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .stage("make a socket to the child")?;
+    match sys::process::clone(namespaces, group).stage("clone the child")? {
+        Side::Child => {
+            drop(ours);
+            entry(theirs, files, sources);
+            sys::process::exit(u8::MAX)
+        }
+        Side::Parent(pid, pidfd) => Ok(Child { pid, pidfd, channel: ours }),
     }
 }
 

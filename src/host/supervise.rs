@@ -60,20 +60,32 @@ pub enum Company<'a> {
         /// Whether standard input is passed on.
         stdin: bool,
     },
+    /// The same for one more command in a container that runs: the child's own end is nothing special then, and
+    /// signals are for the command alone.
+    Further {
+        /// Whether standard input is passed on.
+        stdin: bool,
+    },
     /// Somebody who serves it in the background.
     Background(&'a mut dyn Attendant),
 }
 
 /// What the loop holds besides the child.
-struct Watch<'a, 'c> {
+pub(super) struct Watch<'a, 'c> {
     child: &'a Child,
     group: Option<&'a Group>,
     signals: OwnedFd,
     /// Whether the child is still on its way to the exec.
-    setup: bool,
+    pub(super) setup: bool,
+    /// The reaper of one that entered, which is our child.
+    pub(super) reaper: Option<OwnedFd>,
+    /// The command of one that entered.
+    pub(super) command: Option<OwnedFd>,
+    /// How that ended.
+    pub(super) code: Option<u8>,
     /// The signal that ended it on that way.
     cancelled: Option<i32>,
-    failure: Option<Failure>,
+    pub(super) failure: Option<Failure>,
     company: Company<'c>,
     memory: Option<EventWatch<MemoryEvents>>,
     relay: Option<Relay>,
@@ -87,29 +99,9 @@ struct Watch<'a, 'c> {
 /// # Errors
 /// `ETIMEDOUT` when the child does not come to its exec, and those of poll(2), signalfd(2) and waitid(2).
 pub(super) fn supervise(child: &Child, group: Option<&Group>, company: Company<'_>) -> Result<Ended> {
-    let signals = sys::signal::signalfd(received()).stage("open a signalfd")?;
-    let memory = match company {
-        Company::Foreground { .. } => None,
-        Company::Background(_) => group.and_then(Group::watch_memory),
-    };
-    let mut watch = Watch {
-        child,
-        group,
-        signals,
-        setup: true,
-        cancelled: None,
-        failure: None,
-        company,
-        memory,
-        relay: None,
-        raw: None,
-        awake: true,
-    };
+    let mut watch = Watch::new(child, group, company)?;
     while !watch.turn()? {}
-    if let Some(relay) = &mut watch.relay {
-        relay.finish().stage("show the terminal's last output")?;
-    }
-    drop(watch.raw.take());
+    watch.finish_terminal()?;
     watch.read_late_report()?;
     if let Company::Background(attendant) = &mut watch.company {
         attendant.finish()?;
@@ -139,9 +131,42 @@ struct Ready {
     attended: heapless::Vec<PollFlags, ATTENDED>,
 }
 
-impl Watch<'_, '_> {
+impl<'a, 'c> Watch<'a, 'c> {
+    /// Before the first turn.
+    pub(super) fn new(child: &'a Child, group: Option<&'a Group>, company: Company<'c>) -> Result<Self> {
+        let memory = match company {
+            Company::Background(_) => group.and_then(Group::watch_memory),
+            Company::Foreground { .. } | Company::Further { .. } => None,
+        };
+        Ok(Self {
+            child,
+            group,
+            signals: sys::signal::signalfd(received()).stage("open a signalfd")?,
+            setup: true,
+            reaper: None,
+            command: None,
+            code: None,
+            cancelled: None,
+            failure: None,
+            company,
+            memory,
+            relay: None,
+            raw: None,
+            awake: true,
+        })
+    }
+
+    /// Shows what the terminal still has, and puts ours back.
+    pub(super) fn finish_terminal(&mut self) -> Result<()> {
+        if let Some(relay) = &mut self.relay {
+            relay.finish().stage("show the terminal's last output")?;
+        }
+        drop(self.raw.take());
+        Ok(())
+    }
+
     /// Waits once and deals with what came. True when the child has ended.
-    fn turn(&mut self) -> Result<bool> {
+    pub(super) fn turn(&mut self) -> Result<bool> {
         let ready = self.wait()?;
         // First whether the command runs, then what to do with a signal: in this order they happened.
         if ready.report {
@@ -175,10 +200,13 @@ impl Watch<'_, '_> {
         let (stdin, stdout) = (Stream::Input.fd(), Stream::Output.fd());
         let master = self.relay.as_ref().map_or(stdin, Relay::master);
         let memory = self.memory.as_ref();
+        let when = |wanted: bool| if wanted { PollFlags::IN } else { none };
+        let further = matches!(self.company, Company::Further { .. });
         let own: [(BorrowedFd<'_>, PollFlags); OWN] = [
-            (self.child.pidfd.as_fd(), PollFlags::IN),
-            (self.signals.as_fd(), PollFlags::IN),
-            (self.child.channel.as_fd(), if self.setup { PollFlags::IN } else { none }),
+            (self.child.pidfd.as_fd(), when(!further)),
+            // Before there is a further command there is nobody to pass a signal on to.
+            (self.signals.as_fd(), when(!further || self.command.is_some())),
+            (self.child.channel.as_fd(), when(self.setup)),
             (memory.map_or(stdin, AsFd::as_fd), if memory.is_some() { PollFlags::PRI } else { none }),
             (stdin, interest[0]),
             (stdout, interest[1]),
@@ -194,11 +222,13 @@ impl Watch<'_, '_> {
         for (fd, flags) in own.iter().chain(&attended).filter(|(_, flags)| !flags.is_empty()) {
             polled.push(PollFd::from_borrowed_fd(*fd, *flags)).unwrap_or(());
         }
-        let asleep = !self.setup && !self.awake;
+        // The socket of a further command stays open to its end.
+        let setup = self.setup && self.command.is_none();
+        let asleep = !setup && !self.awake;
         let background = matches!(self.company, Company::Background(_));
-        let most_ms = if self.setup { SETUP_PATIENCE_MS } else { AWAKE_MS };
+        let most_ms = if setup { SETUP_PATIENCE_MS } else { AWAKE_MS };
         let timeout = match patience_ms {
-            _ if self.setup => Some(most_ms),
+            _ if setup => Some(most_ms),
             Some(ms) if asleep => Some(ms),
             None if asleep || !background => None,
             patience_ms => Some(patience_ms.map_or(most_ms, |ms| ms.min(most_ms))),
@@ -220,7 +250,7 @@ impl Watch<'_, '_> {
         let came = polled.iter().any(|fd| !fd.revents().is_empty());
         drop(polled);
         self.awake = came;
-        if !came && self.setup {
+        if !came && setup {
             return Err(Error::new("prepare the container within two minutes", Errno::TIMEDOUT));
         }
         Ok(Ready {
@@ -242,7 +272,9 @@ impl Watch<'_, '_> {
                     }
                 }
                 raw::SIGTSTP => self.stop()?,
-                signal if self.setup && ENDING.contains(&signal) => self.cancel(received.signal)?,
+                signal if self.setup && self.command.is_none() && ENDING.contains(&signal) => {
+                    self.cancel(received.signal)?;
+                }
                 _ if is_forwarded(received.signal) => self.send(received.signal)?,
                 _ => {}
             }
@@ -258,7 +290,7 @@ impl Watch<'_, '_> {
 
     /// Passes a signal on; a container that is gone needs none.
     fn send(&self, signal: i32) -> Result<()> {
-        match sys::signal::send(&self.child.pidfd, signal) {
+        match sys::signal::send(self.command.as_ref().unwrap_or(&self.child.pidfd), signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(errno) => Err(Error::new("pass on a signal", errno)),
         }
@@ -313,13 +345,13 @@ impl Watch<'_, '_> {
                 self.failure = Some(Failure { step, errno: Errno::from_raw_os_error(errno) });
             }
             Some(Report::Terminal) => {
-                let master = control.drain().find_map(|message| match message {
-                    RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
-                    _ => None,
-                });
+                let master = descriptor(&mut control);
                 let master = master.ok_or(Error::new("receive the container's terminal", Errno::BADMSG))?;
                 self.take_terminal(master)?;
             }
+            Some(Report::Inside) => self.reaper = descriptor(&mut control),
+            Some(Report::Started) => self.command = descriptor(&mut control),
+            Some(Report::Exited { code }) => self.code = Some(code),
             Some(Report::Waiting) | None => return Err(Error::new(stage, Errno::BADMSG)),
         }
         Ok(())
@@ -327,7 +359,7 @@ impl Watch<'_, '_> {
 
     fn take_terminal(&mut self, master: OwnedFd) -> Result<()> {
         let stdin = match &mut self.company {
-            Company::Foreground { stdin } => *stdin,
+            Company::Foreground { stdin } | Company::Further { stdin } => *stdin,
             Company::Background(attendant) => return attendant.take_terminal(master),
         };
         self.relay = Some(Relay::new(master, stdin).stage("take over the container's terminal")?);
@@ -345,6 +377,14 @@ impl Watch<'_, '_> {
         }
         Ok(())
     }
+}
+
+/// The descriptor that came with a record.
+pub(super) fn descriptor(control: &mut RecvAncillaryBuffer<'_>) -> Option<OwnedFd> {
+    control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    })
 }
 
 fn timespec(ms: u64) -> Timespec {

@@ -132,7 +132,7 @@ impl<'a> HostStep<'a> {
             ),
             Self::Clone { namespaces, cgroup } => Description::new(
                 "clone",
-                "make the child in new namespaces: {namespaces}[, born inside the cgroup{cgroup}]",
+                "make the child[ in new namespaces: {namespaces}][, born inside the cgroup{cgroup}]",
                 [("namespaces", Value::Namespaces(*namespaces)), ("cgroup", Value::Yes(*cgroup))],
             ),
             Self::WriteIdMaps { uids, gids, writer } => Description::new(

@@ -76,6 +76,9 @@ impl<'a> HostStep<'a> {
                 "make a time namespace and set {clocks} of its clocks",
                 [("clocks", Value::Number(offsets.len() as u64))],
             ),
+            Self::AwaitExecution => {
+                Description::new("await-execution", "wait until the command was executed", [])
+            }
             Self::RunHooks => {
                 Description::new("run-hooks", "wait until the root is built, and run the hooks", [])
             }
@@ -135,7 +138,7 @@ impl<'a> Step<'a> {
                 [("command", Value::Bytes(command.to_bytes()))],
             ),
             Self::AwaitStart => Description::new("await-start", "wait until somebody asks for the start", []),
-            _ => Description::new("step", "", []),
+            _ => self.describe_entry(),
         }
     }
 }

@@ -10,6 +10,7 @@
 mod conflict;
 mod describe;
 mod engine;
+mod enter;
 mod facts;
 mod limit;
 mod report;
@@ -24,6 +25,7 @@ mod value;
 
 pub use conflict::Conflict;
 pub use describe::{Description, Field};
+pub use enter::{EnterSpec, enter};
 pub use facts::{Availability, Controllers, HostFacts};
 pub use report::{RELEASE, REPORT_SIZE, Report};
 pub use step::{Groups, HostStep, Layers, LimitValue, MapWriter, Step};
@@ -346,31 +348,21 @@ impl<'a> Child<'_, 'a> {
         self.push(Step::AwaitHost);
         self.push(Step::NewSession);
         self.tune(&process.tuning);
-        if !process.stdin && process.terminal.is_none() {
-            self.push(Step::CloseStdin);
-        }
-        for limit in process.rlimits {
-            self.push(Step::SetRlimit(*limit));
-        }
-        self.push(Step::SetUmask(process.umask));
+        self.set_limits(process);
         let command = process.args.list.first().copied().unwrap_or(c"");
         // Nobody is asked to start us through a filter that may forbid us to listen.
         if !process.no_new_privileges {
             self.await_start(spec.start, command);
         }
         // Without no_new_privs only root may install a filter.
-        if let Some(filter) = process.filter.filter(|_| !process.no_new_privileges) {
-            self.push(Step::InstallFilter(filter));
-        }
+        self.install(process.filter.filter(|_| !process.no_new_privileges));
         let (user, capabilities) = (process.user, process.capabilities);
         self.push(Step::BecomeUser { user, capabilities, groups: user::groups(spec, facts) });
         if process.no_new_privileges {
             self.push(Step::ForbidNewPrivileges);
             self.await_start(spec.start, command);
         }
-        if let Some(filter) = process.filter.filter(|_| process.no_new_privileges) {
-            self.push(Step::InstallFilter(filter));
-        }
+        self.install(process.filter.filter(|_| process.no_new_privileges));
         self.push(Step::Execute { command, init: spec.init })
     }
 }

@@ -17,12 +17,24 @@ pub enum Report {
     Terminal,
     /// The child has come to where it waits for the engine: for its programs, or for the start.
     Waiting,
+    /// The reaper of a command that enters a running container exists, and its pidfd comes with this record.
+    Inside,
+    /// A command that entered a running container exists, and its pidfd comes with this record.
+    Started,
+    /// That command has ended with this exit code, while its reaper stays for what it left running.
+    Exited {
+        /// Its exit status; 128 and the signal's number when a signal killed it.
+        code: u8,
+    },
 }
 
 impl Report {
     const FAILED: u16 = 1;
     const TERMINAL: u16 = 2;
     const WAITING: u16 = 3;
+    const INSIDE: u16 = 4;
+    const STARTED: u16 = 5;
+    const EXITED: u16 = 6;
 
     /// As bytes, in the machine's own order: both ends are the same program.
     #[must_use]
@@ -31,6 +43,9 @@ impl Report {
             Self::Failed { step, errno } => (Self::FAILED, step, errno),
             Self::Terminal => (Self::TERMINAL, 0, 0),
             Self::Waiting => (Self::WAITING, 0, 0),
+            Self::Inside => (Self::INSIDE, 0, 0),
+            Self::Started => (Self::STARTED, 0, 0),
+            Self::Exited { code } => (Self::EXITED, u16::from(code), 0),
         };
         let ([k0, k1], [s0, s1], [e0, e1, e2, e3]) =
             (kind.to_ne_bytes(), step.to_ne_bytes(), errno.to_ne_bytes());
@@ -41,11 +56,14 @@ impl Report {
     #[must_use]
     pub fn decode(bytes: &[u8]) -> Option<Self> {
         let [k0, k1, s0, s1, e0, e1, e2, e3] = *<&[u8; REPORT_SIZE]>::try_from(bytes).ok()?;
-        let errno = i32::from_ne_bytes([e0, e1, e2, e3]);
+        let (number, errno) = (u16::from_ne_bytes([s0, s1]), i32::from_ne_bytes([e0, e1, e2, e3]));
         match u16::from_ne_bytes([k0, k1]) {
-            Self::FAILED if errno > 0 => Some(Self::Failed { step: u16::from_ne_bytes([s0, s1]), errno }),
+            Self::FAILED if errno > 0 => Some(Self::Failed { step: number, errno }),
             Self::TERMINAL => Some(Self::Terminal),
             Self::WAITING => Some(Self::Waiting),
+            Self::INSIDE => Some(Self::Inside),
+            Self::STARTED => Some(Self::Started),
+            Self::EXITED => u8::try_from(number).ok().map(|code| Self::Exited { code }),
             _ => None,
         }
     }
@@ -60,7 +78,9 @@ mod tests {
 
     #[test]
     fn reports_survive_the_socket() {
-        for report in [Report::Failed { step: 319, errno: 2 }, Report::Terminal, Report::Waiting] {
+        let entered = [Report::Inside, Report::Started, Report::Exited { code: 255 }];
+        let others = [Report::Failed { step: 319, errno: 2 }, Report::Terminal, Report::Waiting];
+        for report in others.into_iter().chain(entered) {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }
         assert_eq!(Report::decode(&[0; 8]), None);

@@ -111,6 +111,8 @@ pub enum HostStep<'a> {
     Release,
     /// Wait for the end, forwarding signals and terminal data.
     Supervise,
+    /// Wait until the command was executed, and leave it to itself.
+    AwaitExecution,
     /// Wait until the child's root is built, and run the engine's programs.
     RunHooks,
     /// Wait until the child waits to be started, and leave it there.
@@ -302,6 +304,22 @@ pub enum Step<'a> {
     FindCommand(&'a CStr),
     /// Tell the host that all is done, and wait until somebody asks for the start.
     AwaitStart,
+    /// Enter these namespaces (`CLONE_NEW*` bits) of the process whose pidfd the host opened, all at once; the pid
+    /// namespace for children only.
+    EnterNamespaces(u64),
+    /// Open a pseudo-terminal that is not the container's console.
+    OpenFurtherTerminal(WindowSize),
+    /// Go to a directory that is there.
+    GoTo(&'a CStr),
+    /// Point standard output and error at the null device.
+    CloseOutput,
+    /// Go on in a child that is the host's child too, and is inside the pid namespace; its parent ends.
+    AppearInside,
+    /// Go on in a child; its parent stays as long as it has children, to reap them, with no rights of its own.
+    StayAsReaper {
+        /// Whether it tells the host how the command ended.
+        attached: bool,
+    },
     /// Become the process.
     Execute {
         /// The command.

@@ -63,6 +63,7 @@ impl Value<'_> {
             Self::Attributes(bits) => *bits == 0,
             Self::Options(options) => options.is_empty(),
             Self::Yes(yes) => !yes,
+            Self::Namespaces(bits) => *bits == 0,
             _ => false,
         }
     }

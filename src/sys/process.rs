@@ -21,7 +21,8 @@ pub enum Side {
 }
 
 /// Forks with clone3(2): a copy of this process with SIGCHLD as its exit signal, in the new namespaces that
-/// `flags` (`CLONE_NEW*`) name and, when `cgroup` is given, born inside that cgroup v2 directory.
+/// `flags` (`CLONE_NEW*`) name and, when `cgroup` is given, born inside that cgroup v2 directory. With `CLONE_PARENT`
+/// it is a child of the caller's parent.
 ///
 /// The child runs on a copy of the caller's memory and is its only thread. It must not allocate nor take locks
 /// that another thread of the parent could have held.
@@ -38,7 +39,8 @@ pub fn clone(flags: u64, cgroup: Option<BorrowedFd<'_>>) -> Result<Side> {
         pidfd: &raw mut pidfd as u64,
         child_tid: 0,
         parent_tid: 0,
-        exit_signal: u64::from(raw::SIGCHLD),
+        // A sibling has that of the caller itself.
+        exit_signal: if flags & u64::from(raw::CLONE_PARENT) == 0 { u64::from(raw::SIGCHLD) } else { 0 },
         stack: 0,
         stack_size: 0,
         tls: 0,

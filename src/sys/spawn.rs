@@ -40,8 +40,16 @@ pub fn fork() -> Result<Fork> {
 ///
 /// Where a filter refuses close_range, numbers up to 1023 are closed one by one.
 pub fn close_inherited(passed: u32, kept: &[BorrowedFd<'_>]) {
-    const FIRST: u32 = 3;
-    let mut from = FIRST.saturating_add(passed);
+    close_from(passed.saturating_add(3), kept);
+}
+
+/// The same, and the three standard streams too.
+pub fn close_everything(kept: &[BorrowedFd<'_>]) {
+    close_from(0, kept);
+}
+
+fn close_from(first: u32, kept: &[BorrowedFd<'_>]) {
+    let mut from = first;
     // Each turn closes up to the next kept number; there are a handful, so no sorted copy is made.
     while let Some(next) = kept.iter().map(|fd| fd.as_raw_fd() as u32).filter(|fd| *fd >= from).min() {
         if next > from {

@@ -20,6 +20,7 @@ mod device;
 mod dry_run;
 mod environment;
 mod escape;
+mod exec;
 mod exit;
 mod harness;
 mod identity;
@@ -65,6 +66,7 @@ fn cases() -> Vec<Case> {
         network::cases(),
         exit::cases(),
         signal::cases(),
+        exec::cases(),
         terminal::cases(),
         input::cases(),
         dry_run::cases(),

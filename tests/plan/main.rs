@@ -3,7 +3,7 @@
 //!
 //! After an intended change: `INSTA_UPDATE=always cargo test --test plan`, then read the difference.
 
-use pipkin::plan::{Availability, Conflict, Controllers, HostFacts, Plan, resolve};
+use pipkin::plan::{Availability, Conflict, Controllers, EnterSpec, Groups, HostFacts, Plan, enter, resolve};
 use pipkin::spec::*;
 use pipkin::sys::process::StrArray;
 use std::ffi::CStr;
@@ -269,6 +269,35 @@ golden! {
         namespaces: Namespaces { time: true, clocks: &[ClockOffset { clock: "boottime", seconds: -5, nanoseconds: 0 }],
             ..Namespaces::DEFAULT }, ..usual() };
     no_command: Spec { process: Process { args: Strings::EMPTY, ..PROCESS }, ..bare() };
+}
+
+/// A further process, in a container that has every namespace but those of the user and of time.
+fn entered(process: Process<'_>, detached: bool) -> String {
+    let namespaces = 0x0002_0000 | 0x0200_0000 | 0x0400_0000 | 0x0800_0000 | 0x2000_0000 | 0x4000_0000;
+    let spec =
+        EnterSpec { process, groups: Groups::All, namespaces, cgroup: true, detached, silent: detached };
+    let mut plan = Plan::default();
+    let mut text = Text(String::new());
+    match enter(&spec, &mut plan) {
+        Ok(()) => plan.write(&mut text).unwrap(),
+        Err(conflict) => text.0 = conflict.what.to_owned(),
+    }
+    text.0
+}
+
+#[test]
+fn rights_go_before_a_further_process_is_seen() {
+    let process = Process { filter: Some(FILTER), cwd: c"/srv", ..PROCESS };
+    let terminal = Some(WindowSize { rows: 24, columns: 80 });
+    insta::with_settings!({ prepend_module_to_snapshot => false, omit_expression => true }, {
+        insta::assert_snapshot!("entered", entered(process, false));
+        insta::assert_snapshot!("entered_detached", entered(process, true));
+        let allowed = Process { no_new_privileges: false, ..process };
+        insta::assert_snapshot!("entered_without_nnp", entered(allowed, false));
+        let on_terminal = Process { terminal, stdin: true, ..process };
+        insta::assert_snapshot!("entered_on_a_terminal", entered(on_terminal, false));
+    });
+    assert_eq!(entered(Process { args: Strings::EMPTY, ..process }, false), "run nothing");
 }
 
 #[test]

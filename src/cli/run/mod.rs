@@ -7,11 +7,13 @@
 //! | `device`, `image`, `namespace`, `user`, `resource` | values that need one |
 //! | `request` | all of it together: the [`Spec`](pipkin::spec::Spec) |
 //! | `explain` | the plan in words or as JSON |
+//! | `exec` | one more command in a container that runs |
 //!
 //! Dangers: everything typed is checked here or in the plan; what neither we nor the kernel can enforce is refused.
 
 mod device;
 mod environment;
+pub(super) mod exec;
 mod explain;
 pub(super) mod help;
 mod image;

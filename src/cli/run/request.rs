@@ -172,7 +172,7 @@ fn process<'a>(
     })
 }
 
-fn user(text: &str) -> Result<User<'_>, Why> {
+pub(super) fn user(text: &str) -> Result<User<'_>, Why> {
     User::parse(text.as_bytes()).ok_or("give a name or a number, and maybe ':' and a group")
 }
 
@@ -185,7 +185,7 @@ fn usual_user(typed: &Sorted<'_>) -> User<'static> {
     User { user: Account::Id(uid), group: Some(Account::Id(gid)), additional: &[], exact: false }
 }
 
-fn workdir(text: &str) -> Result<&'static CStr, Why> {
+pub(super) fn workdir(text: &str) -> Result<&'static CStr, Why> {
     let kept = if text.starts_with('/') { keep::text(text) } else { None };
     kept.ok_or("give an absolute path")
 }
@@ -204,7 +204,6 @@ fn arguments(typed: &Sorted<'_>, command: &[&OsStr], root: &Root<'_>) -> Vec<&'s
 }
 
 fn environment(typed: &Sorted<'_>, hostname: Option<&CStr>) -> Checked<Environment> {
-    let caller = |name: &[u8]| std::env::var_os(OsStr::from_bytes(name)).map(OsString::into_vec);
     let mut environment = Environment::default();
     environment.set(b"PATH", DEFAULT_PATH);
     if let Some(name) = hostname {
@@ -213,6 +212,13 @@ fn environment(typed: &Sorted<'_>, hostname: Option<&CStr>) -> Checked<Environme
     if typed.has("--tty") {
         environment.set(b"TERM", b"xterm");
     }
+    variables(typed, &mut environment)?;
+    Ok(environment)
+}
+
+/// Sets what `--env-file` and then `--env` say.
+pub(super) fn variables(typed: &Sorted<'_>, environment: &mut Environment) -> Checked<()> {
+    let caller = |name: &[u8]| std::env::var_os(OsStr::from_bytes(name)).map(OsString::into_vec);
     for path in typed.all("--env-file") {
         let fail = |error: std::io::Error| Failure::io("read the variables in", path.as_bytes(), &error);
         let contents = std::fs::read(path).map_err(fail)?;
@@ -223,11 +229,11 @@ fn environment(typed: &Sorted<'_>, hostname: Option<&CStr>) -> Checked<Environme
     for text in typed.all("--env") {
         environment.option(text.as_bytes(), &caller).map_err(|why| refuse("--env", text, why))?;
     }
-    Ok(environment)
+    Ok(())
 }
 
 /// The size of the caller's terminal, or the usual one where there is none.
-fn window_size() -> WindowSize {
+pub(super) fn window_size() -> WindowSize {
     for stream in pipkin::sys::stdio::Stream::ALL {
         match rustix::termios::tcgetwinsize(stream.fd()) {
             Ok(size) if size.ws_row > 0 && size.ws_col > 0 => {

@@ -73,7 +73,7 @@ impl Outcome {
         let lines = told.lines().count();
         assert!(outcome.stdout.is_empty(), "{outcome}");
         assert!((1..=2).contains(&lines) && told.ends_with('\n'), "{lines} lines\n{outcome}");
-        assert!(told.starts_with("pipkin: cannot ") || told.starts_with("pipkin run: "), "{outcome}");
+        assert!(told.starts_with("pipkin: cannot ") || told.starts_with("pipkin "), "{outcome}");
         for word in words {
             assert!(told.contains(word), "{word:?} is not told\n{outcome}");
         }

@@ -39,7 +39,19 @@ impl Terminal {
     /// Starts `run` as a login would: in a session of its own, with this as the controlling terminal.
     #[track_caller]
     pub(crate) fn start(&self, run: &Run, words: &[&str]) -> Running {
-        let line = run.line(words);
+        self.start_line(&run.line(words))
+    }
+
+    /// Starts any verb of the program the same way.
+    #[track_caller]
+    pub(crate) fn start_program(&self, words: &[&str]) -> Running {
+        let mut line = crate::program::pipkin();
+        line.args(words);
+        self.start_line(&line)
+    }
+
+    #[track_caller]
+    fn start_line(&self, line: &Command) -> Running {
         let mut command = Command::new(std::env::current_exe().expect("our own path"));
         command.args(["--payload", "session"]).arg(line.get_program()).args(line.get_args()).env_clear();
         command.envs(line.get_envs().filter_map(|(name, value)| Some((name, value?))));

@@ -1,0 +1,131 @@
+//! `pipkin exec`: one more command in a container that runs.
+
+use super::environment::{DEFAULT_PATH, Environment};
+use super::request::{user, variables, window_size, workdir};
+use super::seccomp::Choice;
+use super::{Checked, given, keep};
+use crate::cli::argv::Sorted;
+use crate::cli::launch::tell;
+use crate::cli::message::Failure;
+use crate::cli::{Outcome, open_store, running};
+use pipkin::child::{Context, run as become_command};
+use pipkin::host::Host;
+use pipkin::plan::{EnterSpec, Groups, Plan, enter};
+use pipkin::spec::{Capabilities, DEFAULT_CAPABILITIES, IdMap, Process, Tuning, User};
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+
+/// Its help, and the table of its options.
+pub(in super::super) const HELP: &str = "\
+Usage: pipkin exec [OPTIONS] CONTAINER COMMAND [ARGUMENT ...]
+
+Runs one more command in a running container: in its namespaces and its cgroup,
+with its environment, capabilities and filter. Options end at CONTAINER. Ends with
+the status of the command, as run does; what the command leaves running stays.
+
+Options:
+  -i, --interactive        let it read Pipkin's standard input
+  -t, --tty                give it a terminal
+  -d, --detach             leave it to itself once it runs; its output is lost
+  -e, --env NAME[=VALUE]   set a variable, or pass on the caller's
+      --env-file FILE      set variables from lines of NAME[=VALUE]
+  -w, --workdir DIRECTORY  start in this directory
+  -u, --user USER[:GROUP]  run as this user of the container, or number
+      --help               show this help";
+
+/// What is to be done, for messages.
+const WHAT: &str = "run a command in";
+
+/// The verb.
+pub(in super::super) fn run(typed: &Sorted<'_>) -> Outcome {
+    let answer = exec(typed);
+    answer.map_err(|failure| failure.of("exec"))
+}
+
+fn exec(typed: &Sorted<'_>) -> Outcome {
+    let usage = |line| Failure::usage("exec", line);
+    let (container, command) = typed.operands.split_first().ok_or_else(|| usage("a CONTAINER is needed"))?;
+    if command.is_empty() {
+        return Err(usage("a COMMAND is needed"));
+    }
+    let detached = typed.has("--detach");
+    if detached && (typed.has("--tty") || typed.has("--interactive")) {
+        return Err(usage("--detach leaves nobody to type: leave out --tty and --interactive"));
+    }
+    let process = process(typed, command)?;
+    let store = open_store()?;
+    let (_, record) = running::find(&store, WHAT, container)?;
+    let target = running::target(&record, WHAT, container)?;
+    let (namespaces, cgroup) = (target.namespaces(), target.has_group());
+    let mut plan = Plan::default();
+    let groups = groups(record.pid, namespaces)?;
+    enter(&EnterSpec { process, groups, namespaces, cgroup, detached, silent: detached }, &mut plan)?;
+    let ended = Host::new()?.enter(&plan, target, process.stdin, &mut |channel, namespaces, sources| {
+        become_command(Context {
+            plan: &plan,
+            process: &process,
+            channel,
+            namespaces,
+            streams: None,
+            start: None,
+            sources,
+            #[cfg(feature = "test-hooks")]
+            pause_at: crate::cli::launch::pause("PIPKIN_PAUSE_CHILD"),
+        })
+    })?;
+    tell(&ended, &plan)
+}
+
+/// Which supplementary groups can be given in the user namespace of process `pid`: user_namespaces(7).
+fn groups(pid: i32, namespaces: u64) -> Checked<Groups<'static>> {
+    const NEWUSER: u64 = 0x1000_0000;
+    if namespaces & NEWUSER == 0 {
+        return Ok(Groups::All);
+    }
+    let read = |name: &str| {
+        let path = ["/proc/", &pid.to_string(), name].concat();
+        std::fs::read_to_string(&path).map_err(|error| Failure::io("read", path.as_bytes(), &error))
+    };
+    if read("/setgroups")?.trim() == "deny" {
+        return Ok(Groups::Inherited);
+    }
+    let maps = read("/gid_map")?;
+    let maps = maps.lines().filter_map(|line| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        Some(IdMap { inside: next()?, outside: next()?, count: next()? })
+    });
+    Ok(Groups::Mapped(keep::list(maps.collect())))
+}
+
+/// The command as it was asked for, with what the container gives it.
+fn process<'a>(typed: &Sorted<'a>, command: &[&OsStr]) -> Checked<Process<'a>> {
+    let mut environment = Environment::default();
+    environment.set(b"PATH", DEFAULT_PATH);
+    if typed.has("--tty") {
+        environment.set(b"TERM", b"xterm");
+    }
+    variables(typed, &mut environment)?;
+    let home = environment.get(b"HOME").is_none().then(keep::slot);
+    let path = keep::list(environment.get(b"PATH").unwrap_or(DEFAULT_PATH).to_vec());
+    let variables = environment.into_variables().into_iter().filter_map(keep::text).collect();
+    // Arguments of a program hold no NUL.
+    let words = command.iter().filter_map(|word| keep::text(word.as_bytes())).collect();
+    Ok(Process {
+        args: keep::strings(words, None),
+        env: keep::strings(variables, home),
+        path,
+        home,
+        cwd: given(typed, "--workdir", workdir)?.unwrap_or(c"/"),
+        user: given(typed, "--user", user)?.unwrap_or(User::ROOT),
+        umask: 0o022,
+        capabilities: Capabilities::plain(DEFAULT_CAPABILITIES),
+        no_new_privileges: true,
+        filter: Choice::Default.filter(DEFAULT_CAPABILITIES)?,
+        rlimits: &[],
+        oom_score_adj: None,
+        tuning: Tuning::PLAIN,
+        terminal: typed.has("--tty").then(window_size),
+        stdin: typed.has("--interactive"),
+    })
+}

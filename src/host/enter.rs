@@ -1,0 +1,161 @@
+//! A further process in a container that runs: finding what it has to enter, making it, waiting for its end.
+
+use super::spawn::{Child, Entry, Host, clone};
+use super::supervise::{Company, Ended, Watch};
+use crate::cgroup::group::Group;
+use crate::cgroup::hierarchy::{find, own_path, path_of};
+use crate::error::{Error, Result, Stage};
+use crate::plan::{HostStep, Plan};
+use crate::sys;
+use core::ffi::CStr;
+use linux_raw_sys::general as raw;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Stat, statat};
+use rustix::io::Errno;
+use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use ufmt::uwrite;
+
+/// The kinds of namespaces by the names of their files in `/proc/PID/ns`.
+const KINDS: [(u32, &str); 8] = [
+    (raw::CLONE_NEWUSER, "user"),
+    (raw::CLONE_NEWNS, "mnt"),
+    (raw::CLONE_NEWPID, "pid"),
+    (raw::CLONE_NEWNET, "net"),
+    (raw::CLONE_NEWIPC, "ipc"),
+    (raw::CLONE_NEWUTS, "uts"),
+    (raw::CLONE_NEWCGROUP, "cgroup"),
+    (raw::CLONE_NEWTIME, "time"),
+];
+
+/// A process whose namespaces and cgroup are to be entered.
+#[derive(Debug)]
+pub struct Target {
+    pidfd: OwnedFd,
+    namespaces: u64,
+    group: Option<Group>,
+}
+
+impl Target {
+    /// Takes hold of process `pid` and looks at where it is. Whether it is the process that is meant is the caller's to
+    /// find out, after this: as long as [`Target::is_alive`] holds, what is read of `pid` is read of this process.
+    ///
+    /// # Errors
+    /// `ESRCH` when there is none, `EACCES` or `EPERM` without the right to look at it, and those of the cgroup.
+    pub fn open(pid: i32) -> Result<Self> {
+        const STAGE: &str = "find the container's process";
+        let pid = Pid::from_raw(pid).ok_or(Error::new(STAGE, Errno::SRCH))?;
+        let pidfd = pidfd_open(pid, PidfdFlags::empty()).stage(STAGE)?;
+        let mut namespaces = 0;
+        for (flag, kind) in KINDS {
+            let own = match namespace("self", kind) {
+                // The kernel was built without this kind.
+                Err(Errno::NOENT) => continue,
+                own => own.stage_on("look at our own namespace", kind.as_bytes())?,
+            };
+            let mut digits = heapless::String::<16>::new();
+            uwrite!(&mut digits, "{}", pid.as_raw_nonzero().get())
+                .map_err(|_| Error::new(STAGE, Errno::NAMETOOLONG))?;
+            let other =
+                namespace(&digits, kind).stage_on("look at the container's namespace", kind.as_bytes())?;
+            if (own.st_dev, own.st_ino) != (other.st_dev, other.st_ino) {
+                namespaces |= u64::from(flag);
+            }
+        }
+        Ok(Self { pidfd, namespaces, group: group_of(pid)? })
+    }
+
+    /// The `CLONE_NEW*` bits of the namespaces that are not ours too.
+    #[must_use]
+    pub fn namespaces(&self) -> u64 {
+        self.namespaces
+    }
+
+    /// Whether its cgroup is not ours too.
+    #[must_use]
+    pub fn has_group(&self) -> bool {
+        self.group.is_some()
+    }
+
+    /// Whether it still lives.
+    ///
+    /// # Errors
+    /// Those of poll(2).
+    pub fn is_alive(&self) -> Result<bool> {
+        let mut ended = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        poll(&mut ended, Some(&Timespec { tv_sec: 0, tv_nsec: 0 }))
+            .map(|ready| ready == 0)
+            .stage("look at the container's process")
+    }
+}
+
+fn namespace(whose: &str, kind: &str) -> rustix::io::Result<Stat> {
+    let mut path = heapless::String::<48>::new();
+    uwrite!(&mut path, "/proc/{}/ns/{}\0", whose, kind).map_err(|_| Errno::NAMETOOLONG)?;
+    statat(CWD, CStr::from_bytes_with_nul(path.as_bytes()).map_err(|_| Errno::INVAL)?, AtFlags::empty())
+}
+
+/// The cgroup of a process; `None` when it is our own, or there is no hierarchy.
+fn group_of(pid: Pid) -> Result<Option<Group>> {
+    let found = find()?;
+    let Some(hierarchy) = found.hierarchy() else { return Ok(None) };
+    let path = path_of(pid)?;
+    if path == own_path()? { Ok(None) } else { hierarchy.at_path(&path).map(Some) }
+}
+
+impl Host {
+    /// Carries out the host's list of a plan to enter `target`. A command that is left to itself has the status 0.
+    ///
+    /// # Errors
+    /// The first step that failed.
+    pub fn enter(&mut self, plan: &Plan<'_>, target: Target, stdin: bool, entry: Entry<'_>) -> Result<Ended> {
+        let done = self.carry_in(plan, target, stdin, entry);
+        self.end_child();
+        sys::signal::set_mask(self.former_mask).stage("restore the signal mask")?;
+        done
+    }
+
+    fn carry_in(&mut self, plan: &Plan<'_>, target: Target, stdin: bool, entry: Entry<'_>) -> Result<Ended> {
+        let Target { pidfd, group, .. } = target;
+        let files = [pidfd];
+        let mut outcome = Err(Error::new("enter the container", Errno::INVAL));
+        for step in &plan.host {
+            match step {
+                HostStep::Clone { namespaces, cgroup } => {
+                    let group = group.as_ref().filter(|_| *cgroup).map(AsFd::as_fd);
+                    self.child = Some(clone(*namespaces, group, &files, &[], &mut *entry)?);
+                }
+                HostStep::Supervise => outcome = accompany(self.child()?, stdin, false),
+                HostStep::AwaitExecution => outcome = accompany(self.child()?, false, true),
+                _ => return outcome,
+            }
+        }
+        outcome
+    }
+}
+
+/// Waits until the command has ended, or, when it is left to itself, until it was executed: its reaper then keeps no
+/// end of the socket.
+fn accompany(child: &Child, stdin: bool, detached: bool) -> Result<Ended> {
+    let mut watch = Watch::new(child, None, Company::Further { stdin })?;
+    while watch.code.is_none() && watch.setup {
+        watch.turn()?;
+    }
+    watch.finish_terminal()?;
+    let mut ended = Ended { status: 0, signal: None, failure: watch.failure, oom_kills: 0, reboot: false };
+    if let Some(code) = watch.code {
+        ended.status = code;
+        return Ok(ended);
+    }
+    if detached && watch.command.is_some() && ended.failure.is_none() {
+        return Ok(ended);
+    }
+    let reaper = watch.reaper.as_ref().unwrap_or(&child.pidfd);
+    let status = waitid(WaitId::PidFd(reaper.as_fd()), WaitIdOptions::EXITED)
+        .stage("wait for the command")?
+        .ok_or(Error::new("wait for the command", Errno::CHILD))?;
+    ended.signal = status.terminating_signal();
+    let code = status.exit_status().or_else(|| ended.signal.map(|signal| signal.saturating_add(128)));
+    ended.status = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX);
+    Ok(ended)
+}
