@@ -265,15 +265,15 @@ fn it_goes_on_when_detached() {
 
 /// CVE-2016-9962: PID 1 looks for descriptors of those who come in. It sees none that leads out of its root.
 fn nothing_of_the_host_is_to_be_seen_meanwhile() {
-    spy("exec-spy", "", 300);
+    watch("exec-spy", "", 300);
 }
 
 fn nor_by_one_that_may_trace() {
-    spy("exec-trace", "--cap-add SYS_PTRACE", 300);
+    watch("exec-trace", "--cap-add SYS_PTRACE", 300);
 }
 
-fn spy(name: &'static str, options: &str, count: usize) {
-    let container = run(options).option("--name").option(name).start_payload("spy /tmp/stop");
+fn watch(name: &'static str, options: &str, count: usize) {
+    let container = run(options).option("--name").option(name).start_payload("watch /tmp/stop");
     container.expect("ready");
     let mut place = Place { name, container: Some(container) };
     for _ in 0..count {

@@ -25,7 +25,7 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         ["fault"] => fault(),
         ["who"] => who(),
         ["list", folder] => list(folder),
-        ["spy", stop] => spy(stop),
+        ["watch", stop] => watch(stop),
         ["climb", jail] => climb(jail),
         ["overwrite", file] => overwrite(file),
         ["deface", pid] => deface(pid),
@@ -78,7 +78,7 @@ fn list(folder: &str) -> ExitCode {
 
 /// Looks at every other process, until there is a file called `stop`, for directories that are not ours: open ones, the
 /// working directory and the root. Says how many processes it looked at.
-fn spy(stop: &str) -> ExitCode {
+fn watch(stop: &str) -> ExitCode {
     println!("ready");
     let top = fs::metadata("/").expect("the root");
     let mut seen = std::collections::BTreeSet::new();
