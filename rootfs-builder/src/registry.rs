@@ -184,6 +184,8 @@ impl Blob<'_, '_> {
     /// Brings the file to its size, going on where it ends, as often as that brings something new.
     fn download(&mut self, file: &mut File, progress: &mut dyn FnMut(u64)) -> Result<u64> {
         let started = length(file)?;
+        // A registry that knows no ranges begins anew each time: only what is new to us is progress.
+        let mut best = started;
         let mut failures = 0;
         loop {
             let before = length(file)?;
@@ -196,7 +198,9 @@ impl Blob<'_, '_> {
                 Err(error @ Error { reason: Reason::Network(_), .. }) => Some(error),
                 Err(error) => return Err(error),
             };
-            failures = if length(file)? > before { 0 } else { failures + 1 };
+            let now = length(file)?;
+            failures = if now > best { 0 } else { failures + 1 };
+            best = best.max(now);
             if failures >= self.request.patience.tries {
                 let nothing =
                     || network(&self.digest.to_string(), "the registry ends it early, again and again");
