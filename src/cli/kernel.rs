@@ -31,6 +31,25 @@ pub(crate) fn thermal_directories() -> Vec<&'static CStr> {
     found.filter_map(|path| Some(&*Box::leak(CString::new(path).ok()?.into_boxed_c_str()))).collect()
 }
 
+/// What to do where AppArmor takes the rights inside a user namespace away from programs without a profile; `None`
+/// where it does not.
+pub(crate) fn user_namespace_remedy() -> Option<String> {
+    let restricted =
+        read("/proc/sys/kernel/apparmor_restrict_unprivileged_userns").is_some_and(|value| value == b"1");
+    let own = std::env::current_exe().ok().filter(|_| restricted)?;
+    let profile =
+        ["abi <abi/4.0>, profile pipkin ", &own.to_string_lossy(), " flags=(unconfined) { userns, }"]
+            .concat();
+    Some(
+        [
+            "write '",
+            &profile,
+            "' to /etc/apparmor.d/pipkin and load it: apparmor_parser -r /etc/apparmor.d/pipkin",
+        ]
+        .concat(),
+    )
+}
+
 /// Undoes the escapes of mount tables: `\040` and the like for blanks and backslashes in names (proc_pid_mounts(5)).
 pub(crate) fn unescape(field: &[u8]) -> Vec<u8> {
     let mut plain = Vec::with_capacity(field.len());

@@ -177,7 +177,19 @@ fn explain(step: &Step<'_>, errno: Errno) -> Failure {
     // Infallible: the text grows as needed.
     step.describe().write(&mut sentence).unwrap_or(());
     let failure = Failure::errno(&sentence.0, b"", errno);
+    if matches!(errno, Errno::ACCESS | Errno::PERM)
+        && !pipkin::host::is_privileged()
+        && let Some(remedy) = super::kernel::user_namespace_remedy()
+    {
+        return failure.remedy(&remedy);
+    }
     match (step, errno) {
+        (Step::MountOverlay { .. }, Errno::INVAL) => failure.remedy(
+            "the file system of the data directory cannot hold changes: give --ephemeral, or have it on ext4, xfs or btrfs",
+        ),
+        (Step::CreateFileSystem { .. }, Errno::PERM) => failure.remedy(
+            "parts of the surrounding container's /proc or /sys are hidden: start that one with them unmasked",
+        ),
         (Step::BecomeUser { .. }, Errno::INVAL) => {
             failure.remedy("the id has no place in the user namespace's maps")
         }

@@ -100,6 +100,27 @@ impl From<Conflict> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
+        let failure = Self::of(&error);
+        let remedies = [
+            (
+                "map the ids of",
+                Errno::INVAL,
+                "its file system has no id-mapped mounts: have it on ext4, xfs, btrfs or tmpfs",
+            ),
+            ("map user ids by newuidmap", Errno::NOENT, "install newuidmap (package uidmap)"),
+            ("map user ids by newuidmap", Errno::PERM, "/etc/subuid must allot these ids to you"),
+            ("map group ids by newgidmap", Errno::PERM, "/etc/subgid must allot these ids to you"),
+        ];
+        let known = remedies.iter().find(|(stage, errno, _)| (*stage, *errno) == (error.stage, error.errno));
+        match known {
+            Some((_, _, remedy)) => failure.remedy(remedy),
+            None => failure,
+        }
+    }
+}
+
+impl Failure {
+    fn of(error: &Error) -> Self {
         match error.subject {
             Subject::Nothing | Subject::Step(_) => Self::errno(error.stage, b"", error.errno),
             Subject::Name(name) => Self::errno(error.stage, name.as_bytes(), error.errno),

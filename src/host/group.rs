@@ -1,9 +1,10 @@
-//! The container's cgroup: `pipkin/ID` below the root of the v2 hierarchy that we see.
+//! The container's cgroup: `pipkin/ID` below the root of the v2 hierarchy that we see, or without root below the group
+//! that was delegated to us.
 
 use crate::cgroup::controller::{Controller, Controllers};
 use crate::cgroup::deadline::Deadline;
 use crate::cgroup::group::Group as Directory;
-use crate::cgroup::hierarchy::{self, Found};
+use crate::cgroup::hierarchy::{self, Found, Hierarchy};
 use crate::cgroup::watch::{MemoryEvents, Watch};
 use crate::error::{Error, Result};
 use crate::spec::Id;
@@ -35,7 +36,18 @@ pub(super) struct Group {
 
 fn open_root(found: &Found) -> Result<Directory> {
     let missing = Error::new("find a cgroup v2 hierarchy", Errno::NOENT);
-    found.hierarchy().ok_or(missing)?.root().duplicate()
+    base(found.hierarchy().ok_or(missing)?)
+}
+
+/// The group below which ours are made: the root of what we see, or where that is not ours, the group that we are in.
+pub(super) fn base(hierarchy: &Hierarchy) -> Result<Directory> {
+    if !hierarchy.root().is_writable()
+        && let Ok(own) = hierarchy.own()
+        && own.is_writable()
+    {
+        return Ok(own);
+    }
+    hierarchy.root().duplicate()
 }
 
 /// The names on the way to the group, the last its own.

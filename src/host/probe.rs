@@ -21,7 +21,8 @@ pub fn is_privileged() -> bool {
 /// Those of reading `/proc` and the cgroup hierarchy.
 pub fn probe() -> Result<HostFacts> {
     let found = hierarchy::find()?;
-    let place = found.hierarchy().map(|hierarchy| (hierarchy, hierarchy.root()));
+    let base = found.hierarchy().map(super::group::base).transpose()?;
+    let place = found.hierarchy().zip(base.as_ref());
     let facts = Facts::gather(place)?;
     let state = |controller| match facts.obstacle(controller) {
         None => Availability::Ready,
@@ -32,12 +33,11 @@ pub fn probe() -> Result<HostFacts> {
     };
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
     let root = is_privileged();
-    let writable = |hierarchy: &hierarchy::Hierarchy| hierarchy.root().is_writable();
     Ok(HostFacts {
         root,
         uid: uid.as_raw(),
         gid: gid.as_raw(),
-        cgroup: found.hierarchy().is_some_and(writable),
+        cgroup: base.is_some_and(|base| base.is_writable()),
         controllers: Controllers {
             memory: state(Controller::Memory),
             cpu: state(Controller::Cpu),

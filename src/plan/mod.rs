@@ -198,7 +198,7 @@ impl<'a> Child<'_, 'a> {
         if let Some(user) = spec.namespaces.user
             && user::has_root(&user)
         {
-            self.push(Step::BecomeRoot { groups: source::writer(&user, facts) != MapWriter::Alone });
+            self.push(Step::BecomeRoot { groups: !source::keeps_groups(&user, facts) });
         }
         for (slot, (kind, path)) in (0..).zip(joins(spec)) {
             self.push(Step::JoinNamespace { kind, path, slot });

@@ -106,12 +106,21 @@ pub(super) fn outside(maps: &[IdMap], inside: u32) -> Option<u32> {
 /// Who writes the maps. Without root the kernel takes one id only, the caller's own; ranges need the programs that
 /// know what was allotted (newuidmap(1)).
 pub(super) fn writer(user: &UserNamespace<'_>, facts: &HostFacts) -> MapWriter {
-    let own = |maps: &[IdMap], id: u32| matches!(maps, [map] if map.count == 1 && map.outside == id);
     match facts.root {
         true => MapWriter::Root,
-        false if own(user.uids, facts.uid) && own(user.gids, facts.gid) => MapWriter::Alone,
+        false if is_only(user.uids, facts.uid) && keeps_groups(user, facts) => MapWriter::Alone,
         false => MapWriter::Helper,
     }
+}
+
+/// Whether supplementary groups cannot be changed inside: the price of a map of one's own group without root
+/// (user_namespaces(7)).
+pub(super) fn keeps_groups(user: &UserNamespace<'_>, facts: &HostFacts) -> bool {
+    !facts.root && is_only(user.gids, facts.gid)
+}
+
+fn is_only(maps: &[IdMap], id: u32) -> bool {
+    matches!(maps, [map] if map.count == 1 && map.outside == id)
 }
 
 pub(super) fn is_dev(mount: &Mount<'_>) -> bool {

@@ -4,8 +4,8 @@
 //! container's ids once these are mapped, and gives the writable layer to whom root inside is outside. Without root
 //! the child opens what the caller may.
 
-use super::source::{by_host, directory, held, outside, writer};
-use super::{Conflict, Groups, HostFacts, HostStep, Layers, MapWriter};
+use super::source::{by_host, directory, held, keeps_groups, outside, writer};
+use super::{Conflict, Groups, HostFacts, HostStep, Layers};
 use crate::spec::{CapabilitySet, Join, RootSource, Source, Spec, UserNamespace};
 use core::ffi::CStr;
 
@@ -108,7 +108,7 @@ pub(super) fn forbids_more(spec: &Spec<'_>) -> bool {
 pub(super) fn groups<'a>(spec: &Spec<'a>, facts: &HostFacts) -> Groups<'a> {
     match spec.namespaces.user {
         None => Groups::All,
-        Some(user) if writer(&user, facts) == MapWriter::Alone => Groups::Inherited,
+        Some(user) if keeps_groups(&user, facts) => Groups::Inherited,
         Some(user) => Groups::Mapped(user.gids),
     }
 }

@@ -1,5 +1,6 @@
 //! Making, finding, listing and taking away containers.
 
+use super::layer;
 use super::record::{Record, Status};
 use pipkin::spec::Id;
 use rustix::fd::OwnedFd;
@@ -41,7 +42,13 @@ impl Store {
         let variable =
             |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
         let missing = |what: &'static str| io::Error::new(ErrorKind::NotFound, what);
-        let run = variable("XDG_RUNTIME_DIR").ok_or_else(|| missing("XDG_RUNTIME_DIR is not set"))?;
+        let usual = || {
+            let path =
+                PathBuf::from(["/run/user/", &rustix::process::geteuid().as_raw().to_string()].concat());
+            path.is_dir().then_some(path)
+        };
+        let run = variable("XDG_RUNTIME_DIR").or_else(usual);
+        let run = run.ok_or_else(|| missing("XDG_RUNTIME_DIR is not set"))?;
         let data = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
         let data = data.ok_or_else(|| missing("neither XDG_DATA_HOME nor HOME is set"))?;
         Ok(Self { run: run.join("pipkin"), data: data.join("pipkin") })
@@ -269,7 +276,7 @@ impl Container {
     /// The first one met; what could be removed is gone, and the lock stays so that it can be tried again.
     pub(crate) fn remove(self) -> io::Result<()> {
         let (store, id) = (&self.store, &self.id);
-        gone(fs::remove_dir_all(store.layer(id)))?;
+        layer::remove(&store.layer(id))?;
         let name = store.name_path(&self.record.name);
         // Another container's link by that name is why ours could not be made.
         if !self.record.name.is_empty()

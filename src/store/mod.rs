@@ -23,7 +23,9 @@
 //!
 //! It does not kill, and it knows nothing of cgroups: [`Store::reclaim`] is told how to take those away.
 
+pub(crate) mod allotment;
 mod container;
+mod layer;
 #[allow(dead_code, reason = "verbs that come next use the rest")]
 pub(crate) mod process;
 #[allow(dead_code, reason = "verbs that come next use the rest")]

@@ -37,6 +37,7 @@ mod process;
 mod program;
 mod role;
 mod root;
+mod rootless;
 mod seccomp;
 mod signal;
 mod start;
@@ -54,6 +55,7 @@ fn cases() -> Vec<Case> {
     [
         namespace::cases(),
         identity::cases(),
+        rootless::cases(),
         environment::cases(),
         user::cases(),
         process::cases(),

@@ -90,6 +90,7 @@ fn examine() -> Vec<Check> {
     let root = rustix::process::geteuid().is_root();
     let mut checks = system::identity(root);
     checks.extend(namespace::checks(root));
+    checks.extend((!root).then(namespace::ranges));
     checks.extend(system::checks(root));
     checks.extend(cgroup::checks());
     checks

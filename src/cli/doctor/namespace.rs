@@ -2,6 +2,7 @@
 
 use super::super::{kernel, message};
 use super::{Check, trial};
+use crate::store::allotment::Allotment;
 use linux_raw_sys::general as raw;
 use rustix::io::Errno;
 
@@ -41,8 +42,7 @@ fn user(root: bool) -> Check {
             Err(_) => Check::missing(
                 name,
                 "a security module takes away the rights inside (AppArmor's user namespace restriction)",
-                "give pipkin an AppArmor profile with 'userns,', or sysctl -w \
-                 kernel.apparmor_restrict_unprivileged_userns=0",
+                &kernel::user_namespace_remedy().unwrap_or("let that module allow them to pipkin".to_owned()),
             ),
         },
         Err(errno) => match kernel::read("/proc/sys/kernel/unprivileged_userns_clone") {
@@ -55,6 +55,24 @@ fn user(root: bool) -> Check {
         },
     };
     if root { check } else { check.required() }
+}
+
+/// Whether a user has more ids than one to give to a container.
+pub(super) fn ranges() -> Check {
+    let name = "id ranges";
+    let allotment = Allotment::read();
+    let caller = allotment.caller();
+    let allotted = allotment.texts().iter().all(|text| !caller.ranges(text).is_empty());
+    match (allotted, pipkin::host::maps_ranges()) {
+        (true, true) => Check::good(name, "allotted"),
+        (false, _) => {
+            let who = if caller.name.is_empty() { "USER" } else { caller.name };
+            let remedy =
+                ["as root: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 ", who].concat();
+            Check::limited(name, "none, so that a container has root only", &remedy)
+        }
+        (true, false) => Check::limited(name, "newuidmap is not there", "install it (package uidmap)"),
+    }
 }
 
 fn refused(name: &'static str, errno: Errno, limit: &str) -> Check {

@@ -10,8 +10,8 @@
 use super::privilege::{disjoint, id_map};
 use super::{Checked, each, keep, refuse};
 use crate::cli::argv::Sorted;
+use crate::store::allotment::{Allotment, Caller, Maps, Range, allotted, own, ranges};
 use pipkin::spec::{Id, IdMap, UserNamespace};
-use std::fs;
 
 /// How many ids a container gets of a range that is large enough: as many as images use.
 const COUNT: u32 = 65_536;
@@ -21,54 +21,17 @@ const FREE: Range = Range { first: 524_288, count: 1_878_523_904 };
 /// Who a range for root's containers can be allotted to.
 const OWNERS: [&str; 2] = ["pipkin", "containers"];
 
-const ALLOTTED: [&str; 2] = ["/etc/subuid", "/etc/subgid"];
-
-/// Ids one after the other.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Range {
-    first: u32,
-    count: u32,
-}
-
-impl Range {
-    fn holds(self, other: Self) -> bool {
-        let end = |range: Self| u64::from(range.first) + u64::from(range.count);
-        self.first <= other.first && end(other) <= end(self)
-    }
-
-    fn touches(self, other: Self) -> bool {
-        let before =
-            |one: Self, two: Self| u64::from(one.first) + u64::from(one.count) <= u64::from(two.first);
-        !before(self, other) && !before(other, self)
-    }
-}
-
-/// Who asks.
-#[derive(Clone, Copy)]
-struct Caller<'a> {
-    ids: [u32; 2],
-    name: &'a str,
-    root: bool,
-}
-
 /// The user namespace of container `id`, if there is to be one.
 pub(super) fn namespace(typed: &Sorted<'_>, id: &Id) -> Checked<Option<UserNamespace<'static>>> {
-    let ids = [rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw()];
-    let root = ids.first() == Some(&0) && pipkin::host::is_privileged();
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
-    let caller = Caller { ids, name: name(&passwd, ids[0]), root };
-    let texts = ALLOTTED.map(|path| fs::read_to_string(path).unwrap_or_default());
-    let maps = choose(typed, id, caller, [&texts[0], &texts[1]])?;
+    // A run by root that asks for nothing does not pay for files it has no use for.
+    let asked = ["--userns", "--uidmap", "--gidmap"].into_iter().any(|name| typed.last(name).is_some());
+    if !asked && pipkin::host::is_privileged() {
+        return Ok(None);
+    }
+    let allotment = Allotment::read();
+    let maps = choose(typed, id, allotment.caller(), allotment.texts())?;
     Ok(maps.map(|[uids, gids]| UserNamespace { uids: keep::list(uids), gids: keep::list(gids) }))
 }
-
-/// The name of user `uid`, or nothing.
-fn name(passwd: &str, uid: u32) -> &str {
-    let named = |line: &&str| line.split(':').nth(2).is_some_and(|id| id.parse() == Ok(uid));
-    passwd.lines().find(named).and_then(|line| line.split(':').next()).unwrap_or_default()
-}
-
-type Maps = [Vec<IdMap>; 2];
 
 fn choose(typed: &Sorted<'_>, id: &Id, caller: Caller<'_>, texts: [&str; 2]) -> Checked<Option<Maps>> {
     let given = [maps(typed, "--uidmap")?, maps(typed, "--gidmap")?];
@@ -107,46 +70,21 @@ fn asked(typed: &Sorted<'_>, given: Maps, caller: Caller<'_>, texts: [&str; 2]) 
         ("--gidmap", "/etc/subgid allots other ids to you"),
     ];
     for (((maps, text), own), (name, why)) in maps.iter().zip(texts).zip(caller.ids).zip(kinds) {
-        let ranges = allotted(text, &[caller.name, &own_number(caller)]);
+        let ranges = caller.ranges(text);
         let is_ours = |map: &IdMap| {
             let wanted = Range { first: map.outside, count: map.count };
             wanted == Range { first: own, count: 1 } || ranges.iter().any(|range| range.holds(wanted))
         };
-        if !maps.iter().all(is_ours) {
-            let typed = typed.last(name).or_else(|| typed.last("--uidmap"));
-            return Err(refuse(name, typed.unwrap_or_default(), why));
-        }
+        let has_own = maps.iter().any(|map| own.checked_sub(map.outside).is_some_and(|at| at < map.count));
+        let why = match maps.iter().all(is_ours) {
+            true if has_own => continue,
+            true => "it must map your own id too: the image and the store are yours",
+            false => why,
+        };
+        let typed = typed.last(name).or_else(|| typed.last("--uidmap"));
+        return Err(refuse(name, typed.unwrap_or_default(), why));
     }
     Ok(maps)
-}
-
-fn own_number(caller: Caller<'_>) -> String {
-    caller.ids[0].to_string()
-}
-
-/// The caller's own id, as root inside or as itself, and around it what was allotted, if newuidmap can map it.
-fn own(caller: Caller<'_>, texts: [&str; 2], keep: bool) -> Maps {
-    let number = own_number(caller);
-    let first = |text: &str| allotted(text, &[caller.name, &number]).first().copied();
-    let (uids, gids) = (first(texts[0]), first(texts[1]));
-    let ranges = [uids, gids]
-        .map(|range| range.filter(|_| uids.is_some() && gids.is_some() && pipkin::host::maps_ranges()));
-    let mut own =
-        caller.ids.into_iter().zip(ranges).map(|(id, range)| around(id, if keep { id } else { 0 }, range));
-    [own.next().unwrap_or_default(), own.next().unwrap_or_default()]
-}
-
-/// `outside` as `inside`, and the ids of `range` below and above it.
-fn around(outside: u32, inside: u32, range: Option<Range>) -> Vec<IdMap> {
-    let Range { first, count } = range.unwrap_or(Range { first: 0, count: 0 });
-    let below = inside.min(count);
-    let above = (count - below).min(u32::MAX - 1 - inside);
-    let maps = [
-        IdMap { inside: 0, outside: first, count: below },
-        IdMap { inside, outside, count: 1 },
-        IdMap { inside: inside + 1, outside: first.saturating_add(below), count: above },
-    ];
-    maps.into_iter().filter(|map| map.count > 0).collect()
 }
 
 /// Ids that belong to nobody but this container, as far as its random id keeps it apart from the others.
@@ -179,22 +117,6 @@ fn free(random: u64, others: &[Range]) -> Range {
     tried.clone().find(is_free).unwrap_or(slot(FREE, random))
 }
 
-/// The lines of /etc/subuid or /etc/subgid (subuid(5)).
-fn ranges(text: &str) -> impl Iterator<Item = (&str, Range)> {
-    text.lines().filter_map(|line| {
-        let mut parts = line.split(':');
-        let (owner, first, count) = (parts.next()?, parts.next()?, parts.next()?);
-        let range = Range { first: first.parse().ok()?, count: count.trim_end().parse().ok()? };
-        (range.count > 0 && range.first.checked_add(range.count).is_some()).then_some((owner, range))
-    })
-}
-
-/// What `text` allots to any of `owners`, names or numbers.
-fn allotted(text: &str, owners: &[&str]) -> Vec<Range> {
-    let owned = |(owner, _): &(&str, Range)| !owner.is_empty() && owners.contains(owner);
-    ranges(text).filter(owned).map(|(_, range)| range).collect()
-}
-
 fn maps(typed: &Sorted<'_>, name: &'static str) -> Checked<Vec<IdMap>> {
     let maps = each(typed, name, id_map)?;
     if disjoint(&maps) {
@@ -207,6 +129,7 @@ fn maps(typed: &Sorted<'_>, name: &'static str) -> Checked<Vec<IdMap>> {
 mod tests {
     use super::super::tests::{sorted, words};
     use super::*;
+    use crate::store::allotment::around;
 
     const ROOT: Caller<'static> = Caller { ids: [0, 0], name: "root", root: true };
     const ANN: Caller<'static> = Caller { ids: [1000, 100], name: "ann", root: false };
@@ -270,15 +193,5 @@ mod tests {
         ] {
             assert_eq!(of(bad, ROOT, NOTHING), None, "{bad}");
         }
-    }
-
-    #[test]
-    fn names_come_from_passwd() {
-        let passwd = "root:x:0:0::/root:/bin/sh\nann:x:1000:100::/:/bin/sh\n";
-        assert_eq!((name(passwd, 1000), name(passwd, 5)), ("ann", ""));
-        let lines = "ann:1:2\n\n#x\nbob:1\nann:4294967295:9\nann:7:0\n1000:8:1\n";
-        let range = |first, count| Range { first, count };
-        assert_eq!(allotted(lines, &["ann", "1000"]), [range(1, 2), range(8, 1)]);
-        assert_eq!(allotted(":1:2", &[""]), []);
     }
 }

@@ -10,7 +10,7 @@ mod running;
 mod terminal;
 
 pub(crate) use case::{Case, Needs, cases};
-pub(crate) use enclosure::{Enclosure, alpine};
+pub(crate) use enclosure::{Enclosure, alpine, cgroup_root};
 pub(crate) use folder::Folder;
 pub(crate) use footprint::{Footprint, reap_orphans};
 pub(crate) use outcome::Outcome;

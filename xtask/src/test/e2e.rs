@@ -4,6 +4,7 @@ use super::tally::{self, Tally};
 use crate::build::{self, Arch};
 use crate::command::{self, cargo};
 use crate::rootfs::{self, Rootfs};
+use crate::setup::{self, Program};
 use crate::vm::{self, GuestFile, Job};
 use anyhow::{Context, Result};
 use std::path::{Path, PathBuf};
@@ -36,6 +37,11 @@ impl EndToEnd {
 
 /// Runs the cases whose name contains `case` here.
 pub(super) fn on_host(case: Option<&str>) -> Result<Tally> {
+    // For cases that are somebody else than root.
+    setup::programs(&[
+        Program { name: "newuidmap", package: "uidmap" },
+        Program { name: "setpriv", package: "util-linux" },
+    ])?;
     let built = EndToEnd::build(Arch::HOST)?;
     let mut test = Command::new(&built.test);
     test.args(case).current_dir(command::repository());

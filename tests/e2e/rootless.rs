@@ -1,0 +1,295 @@
+//! The program as somebody who is not root runs it.
+
+use crate::harness::{Case, Folder, Outcome, Running, alpine, cases, cgroup_root};
+use crate::program;
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
+use std::fs;
+use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases!(
+        Nothing,
+        [
+            it_runs_and_leaves_nothing,
+            root_inside_is_the_caller,
+            it_has_every_wall,
+            what_is_kept_can_be_removed,
+            the_caller_keeps_its_id_on_request,
+            volumes_belong_to_the_caller,
+            scratch_memory_and_terminals_work,
+            the_network_is_its_own_or_the_hosts,
+            a_limit_is_refused_where_none_can_be_had,
+            ids_of_others_are_refused,
+            ranges_come_from_what_was_allotted,
+            a_group_that_was_delegated_is_used,
+        ]
+    )
+}
+
+/// Somebody, with a small image and directories of his own.
+struct User {
+    folder: Folder,
+}
+
+const UID: u32 = 4711;
+
+impl User {
+    fn new() -> Self {
+        let folder = Folder::new();
+        let alpine = alpine().unwrap();
+        for name in ["image/bin", "image/lib", "image/etc", "image/usr/bin", "run", "data", "own"] {
+            folder.folder(name);
+        }
+        fs::copy(alpine.join("bin/busybox"), folder.join("image/bin/busybox")).unwrap();
+        for entry in fs::read_dir(alpine.join("lib")).unwrap().flatten() {
+            let name = entry.file_name();
+            if name.to_string_lossy().starts_with("ld-musl") {
+                fs::copy(entry.path(), folder.join("image/lib").join(name)).unwrap();
+            }
+        }
+        for name in [
+            "sh", "cat", "id", "ls", "stat", "touch", "mkdir", "chown", "rm", "grep", "tty", "unshare",
+            "mount",
+        ] {
+            symlink("busybox", folder.join("image/bin").join(name)).unwrap();
+        }
+        folder.file("image/etc/passwd", "root:x:0:0:root:/root:/bin/sh\nann:x:5:6::/:/bin/sh\n");
+        folder.file("image/etc/group", "root:x:0:root\nstaff:x:7:ann\n");
+        fs::copy(program::path(), folder.join("pipkin")).unwrap();
+        give(folder.path());
+        Self { folder }
+    }
+
+    fn image(&self) -> PathBuf {
+        self.folder.join("image")
+    }
+
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(self.folder.join("pipkin"));
+        command.env_clear().env("XDG_RUNTIME_DIR", self.folder.join("run"));
+        command.env("XDG_DATA_HOME", self.folder.join("data")).args(words);
+        command.uid(UID).gid(UID).current_dir("/");
+        command
+    }
+
+    #[track_caller]
+    fn pipkin(&self, words: &[&str]) -> Outcome {
+        Running::start(self.command(words), None).wait()
+    }
+
+    /// Runs a script in a container with these options.
+    #[track_caller]
+    fn sh(&self, options: &str, script: &str) -> Outcome {
+        self.kept(&["--rm ", options].concat(), script)
+    }
+
+    #[track_caller]
+    fn kept(&self, options: &str, script: &str) -> Outcome {
+        let image = self.image();
+        let mut words = vec!["run"];
+        words.extend(options.split_whitespace());
+        words.extend([image.to_str().unwrap(), "/bin/sh", "-c", script]);
+        self.pipkin(&words)
+    }
+
+    /// Everything below a directory of the user's.
+    fn below(&self, name: &str) -> Vec<PathBuf> {
+        let mut found = Vec::new();
+        let mut left = vec![self.folder.join(name)];
+        while let Some(folder) = left.pop() {
+            for entry in fs::read_dir(&folder).unwrap().flatten() {
+                found.push(entry.path());
+                if entry.file_type().unwrap().is_dir() {
+                    left.push(entry.path());
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Gives a tree to the user.
+fn give(path: &Path) {
+    if path.is_dir() && !path.is_symlink() {
+        fs::read_dir(path).unwrap().flatten().for_each(|entry| give(&entry.path()));
+    }
+    std::os::unix::fs::lchown(path, Some(UID), Some(UID)).unwrap();
+}
+
+fn it_runs_and_leaves_nothing() {
+    let user = User::new();
+    user.sh("", "mkdir -p /a/b/c; touch /a/b/d; rm -r /etc; exit 7").exits(7);
+    user.sh("--init", "exit 3").exits(3);
+    let containers = user.folder.join("data/pipkin/containers");
+    assert_eq!(fs::read_dir(containers).unwrap().count(), 0);
+    assert_eq!(fs::read_dir(user.folder.join("run/pipkin/containers")).unwrap().count(), 0);
+}
+
+fn root_inside_is_the_caller() {
+    let user = User::new();
+    let told = user.sh("", "id -u; cat /proc/self/uid_map /proc/self/setgroups; stat -c %u /bin/busybox");
+    let words = told.succeeds().words().join(" ");
+    assert_eq!(words, format!("0 0 {UID} 1 deny 0"));
+}
+
+fn it_has_every_wall() {
+    let user = User::new();
+    let script = "grep -E '^(NoNewPrivs|Seccomp|CapInh|CapAmb):' /proc/self/status; unshare -U true 2>&1; \
+                  mount -t tmpfs x /etc 2>&1; cat /proc/kcore /proc/keys; touch /proc/sys/kernel/core_pattern 2>&1; \
+                  ls /sys/firmware";
+    let told = user.sh("", script).text();
+    let told: Vec<&str> = told.lines().collect();
+    assert_eq!(
+        told,
+        [
+            "CapInh:\t0000000000000000",
+            "CapAmb:\t0000000000000000",
+            "NoNewPrivs:\t1",
+            "Seccomp:\t2",
+            "unshare: unshare(0x10000000): Operation not permitted",
+            "mount: permission denied (are you root?)",
+            "touch: /proc/sys/kernel/core_pattern: Read-only file system",
+        ]
+    );
+    let points = user.sh("", "cat /proc/self/mountinfo").succeeds().text();
+    let foreign = user.folder.path().to_str().unwrap();
+    assert!(!points.contains(foreign), "{points}");
+}
+
+fn what_is_kept_can_be_removed() {
+    let user = User::new();
+    user.kept("--name pot", "mkdir -p /x/y; touch /x/y/z; rm -r /usr").succeeds();
+    assert!(user.below("data").iter().any(|path| path.ends_with("upper/x/y/z")));
+    user.pipkin(&["rm", "pot"]).succeeds();
+    assert!(!user.below("data").iter().any(|path| path.ends_with("upper")));
+}
+
+fn the_caller_keeps_its_id_on_request() {
+    let user = User::new();
+    let told = user.sh("--userns keep-id", "id -u; id -g; cat /proc/self/uid_map; stat -c %u /bin/busybox");
+    assert_eq!(told.succeeds().words().join(" "), format!("{UID} {UID} {UID} {UID} 1 {UID}"));
+    user.sh("--userns host", "id").expect_refusal(&["a user namespace is needed"]);
+}
+
+fn volumes_belong_to_the_caller() {
+    let user = User::new();
+    let own = user.folder.join("own");
+    let option = format!("-v {}:/v", own.display());
+    user.sh(&option, "touch /v/made; stat -c %u /v/made").prints("0\n");
+    assert_eq!(fs::metadata(own.join("made")).unwrap().uid(), UID);
+    user.sh(&format!("{option}:ro"), "touch /v/other 2>/dev/null || echo refused").prints("refused\n");
+    user.sh(&format!("{option}:idmap"), "true").expect_refusal(&["only root may"]);
+    // What the caller may not read on the host, root inside may not either.
+    let secret = user.folder.file("secret/file", "x");
+    chown(secret.parent().unwrap(), Some(0), Some(0)).unwrap();
+    rustix::fs::chmod(secret.parent().unwrap(), 0o700.into()).unwrap();
+    let option = format!("-v {}:/v", secret.parent().unwrap().display());
+    user.sh(&option, "cat /v/file 2>/dev/null || echo refused").prints("refused\n");
+}
+
+fn scratch_memory_and_terminals_work() {
+    let user = User::new();
+    let told = user.pipkin(&["run", "--rm", "scratch"]).succeeds().text();
+    assert!(
+        told.contains("uid                 0\n") && told.contains("seccomp             filter\n"),
+        "{told}"
+    );
+    user.sh("--ephemeral", "mkdir /x; ls -d /x").prints("/x\n");
+    user.sh("--read-only --tmpfs /tmp", "touch /tmp/x; touch /x 2>/dev/null || echo refused")
+        .prints("refused\n");
+    user.sh("-t", "tty").assert_says("/dev/pts/0");
+}
+
+fn the_network_is_its_own_or_the_hosts() {
+    let user = User::new();
+    let ours = fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
+    let look = "ls -l /proc/self/ns/net; ls /sys/class/net";
+    let own = user.sh("", look).succeeds().text();
+    assert!(!own.contains(&ours) && own.ends_with("\nlo\n"), "{own}");
+    let shared = user.sh("--net host", look).succeeds().text();
+    assert!(shared.contains(&ours), "{shared}");
+}
+
+fn a_limit_is_refused_where_none_can_be_had() {
+    let user = User::new();
+    user.sh("--memory 64m", "true").expect_refusal(&["memory"]);
+}
+
+fn ids_of_others_are_refused() {
+    let user = User::new();
+    for (options, words) in [
+        ("--uidmap 0:0:1", "/etc/subuid allots other ids"),
+        ("--uidmap 0:100000:65536", "/etc/subuid allots other ids"),
+        ("--uidmap 0:4711:2", "/etc/subuid allots other ids"),
+        ("--uidmap 0:4711:1 --gidmap 0:0:1", "/etc/subgid allots other ids"),
+    ] {
+        user.sh(options, "true").expect_refusal(&[words]);
+    }
+    user.sh("--uidmap 0:4711:1", "id -u").prints("0\n");
+}
+
+/// A file of the machine with another one over it, until dropped.
+struct Over(&'static str);
+
+impl Over {
+    fn lay(file: &Path, over: &'static str) -> Self {
+        mount_bind(file, over).unwrap();
+        Self(over)
+    }
+}
+
+impl Drop for Over {
+    fn drop(&mut self) {
+        unmount(self.0, UnmountFlags::DETACH).unwrap();
+    }
+}
+
+fn ranges_come_from_what_was_allotted() {
+    let user = User::new();
+    let allotted = user.folder.file("allotted", "ann:900000:100\n");
+    let passwd = user.folder.file("passwd", "root:x:0:0::/:/bin/sh\nann:x:4711:4711::/:/bin/sh\n");
+    let _over = [
+        Over::lay(&allotted, "/etc/subuid"),
+        Over::lay(&allotted, "/etc/subgid"),
+        Over::lay(&passwd, "/etc/passwd"),
+    ];
+    let told = user.sh("", "cat /proc/self/uid_map; id -G").succeeds().words().join(" ");
+    assert_eq!(told, format!("0 {UID} 1 1 900000 100 0"));
+    user.sh("-u ann", "id -u; id -G").prints("5\n6 7\n");
+    user.kept("--name pot", "mkdir /x; touch /x/y; chown -R 5:6 /x").succeeds();
+    let made = user.below("data").into_iter().find(|path| path.ends_with("upper/x/y")).unwrap();
+    assert_eq!(fs::metadata(made).unwrap().uid(), 900_004);
+    user.pipkin(&["rm", "pot"]).succeeds();
+    assert!(!user.below("data").iter().any(|path| path.ends_with("upper")));
+    let kept = user.sh("--userns keep-id", "id -u; cat /proc/self/uid_map").succeeds().words().join(" ");
+    assert_eq!(kept, format!("{UID} 0 900000 100 {UID} {UID} 1"));
+    user.sh("--uidmap 0:4711:1 --uidmap 1:900050:10 --gidmap 0:4711:1", "id -u").prints("0\n");
+    user.sh("--uidmap 0:900000:10", "true").expect_refusal(&["your own id"]);
+    user.sh("--uidmap 0:4711:1 --uidmap 1:900050:51", "true").expect_refusal(&["allots other ids"]);
+}
+
+fn a_group_that_was_delegated_is_used() {
+    let user = User::new();
+    let Some(root) = cgroup_root() else { return };
+    let group = root.join("delegated");
+    fs::create_dir(&group).unwrap();
+    for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
+        chown(group.join(file), Some(UID), Some(UID)).unwrap();
+    }
+    let image = user.image();
+    let line = user.command(&["run", "--rm", image.to_str().unwrap(), "/bin/cat", "/proc/self/cgroup"]);
+    let mut command = Command::new("/bin/sh");
+    let script =
+        "echo $$ > $0/cgroup.procs; id=$1; shift; exec setpriv --reuid $id --regid $id --clear-groups $@";
+    command.args(["-c", script]).arg(&group).arg(UID.to_string());
+    command.arg(line.get_program()).args(line.get_args()).env_clear().env("PATH", "/usr/bin:/bin");
+    command.envs(line.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let outcome = Running::start(command, None).wait();
+    fs::remove_dir(group.join("pipkin")).unwrap();
+    fs::remove_dir(&group).unwrap();
+    let told = outcome.succeeds().text();
+    assert!(told.contains("0::/\n"), "{told}");
+}
