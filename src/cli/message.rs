@@ -100,7 +100,7 @@ impl From<Conflict> for Failure {
 
 impl From<Error> for Failure {
     fn from(error: Error) -> Self {
-        let failure = Self::of(&error);
+        let failure = Self::plain(&error);
         let remedies = [
             (
                 "map the ids of",
@@ -120,7 +120,7 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    fn of(error: &Error) -> Self {
+    fn plain(error: &Error) -> Self {
         match error.subject {
             Subject::Nothing | Subject::Step(_) => Self::errno(error.stage, b"", error.errno),
             Subject::Name(name) => Self::errno(error.stage, name.as_bytes(), error.errno),
