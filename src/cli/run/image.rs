@@ -1,6 +1,7 @@
 //! What IMAGE means: directories of the host that are laid over each other.
 
 use super::keep;
+use super::metadata::{self, Metadata};
 use crate::cli::message::Failure;
 use rustix::fs::{FlockOperation, Mode, OFlags};
 use rustix::io::Errno;
@@ -13,6 +14,8 @@ use std::path::Path;
 pub(super) struct Image {
     /// Its directories, lowest first; none is the embedded image.
     pub(super) layers: Vec<&'static CStr>,
+    /// How it is to be run, as far as it says.
+    pub(super) metadata: Metadata,
     /// While this is open, nobody removes or replaces the stored image.
     _lock: Option<rustix::fd::OwnedFd>,
 }
@@ -26,18 +29,18 @@ const FIND: &str = "use the image";
 pub(super) fn find(typed: &OsStr, store: &Path) -> Result<Image, Failure> {
     let bytes = typed.as_bytes();
     if bytes == b"scratch" {
-        return Ok(Image { layers: Vec::new(), _lock: None });
+        return Ok(Image { layers: Vec::new(), metadata: Metadata::default(), _lock: None });
     }
     let path = [&b"/"[..], b"./", b"../"].iter().any(|start| bytes.starts_with(start));
     if path || bytes == b"." || bytes == b".." {
-        return Ok(Image { layers: vec![root(typed)?], _lock: None });
+        return Ok(Image { layers: vec![root(typed)?], metadata: Metadata::default(), _lock: None });
     }
     let stored = directory_name(bytes).map(|name| store.join(name));
     if let Some(image) = stored.as_deref().map(stored_image).transpose()?.flatten() {
         return Ok(image);
     }
     if bytes.contains(&b'/') {
-        return Ok(Image { layers: vec![root(typed)?], _lock: None });
+        return Ok(Image { layers: vec![root(typed)?], metadata: Metadata::default(), _lock: None });
     }
     let failure = Failure::new(
         FIND,
@@ -79,7 +82,7 @@ fn stored_image(path: &Path) -> Result<Option<Image>, Failure> {
     if (held.st_dev, held.st_ino) != (named.st_dev, named.st_ino) {
         return Err(Failure::new(FIND, name, b"it was replaced just now").remedy("try again"));
     }
-    Ok(Some(Image { layers: layers(path)?, _lock: Some(lock) }))
+    Ok(Some(Image { layers: layers(path)?, metadata: metadata::read(path)?, _lock: Some(lock) }))
 }
 
 /// The directories of a stored image, lowest first: `rootfs`, or those in `layers` by name.

@@ -6,6 +6,7 @@
 //! | `quantity`, `volume`, `environment`, `privilege` | values, read without a look at the machine |
 //! | `device`, `image`, `namespace`, `user`, `resource` | values that need one |
 //! | `request` | all of it together: the [`Spec`](pipkin::spec::Spec) |
+//! | `metadata` | what the image says where the command line does not |
 //! | `explain` | the plan in words or as JSON |
 //! | `exec` | one more command in a container that runs |
 //!
@@ -18,6 +19,7 @@ mod explain;
 pub(super) mod help;
 mod image;
 mod keep;
+mod metadata;
 mod namespace;
 mod privilege;
 mod quantity;
@@ -37,7 +39,7 @@ use crate::store::Record;
 use pipkin::plan::{Plan, resolve};
 use pipkin::spec::Id;
 use quantity::Why;
-use request::{Directories, Request};
+use request::{Directories, Request, user, workdir};
 
 /// A checked value, or the failure to show.
 type Checked<T> = Result<T, Failure>;
@@ -81,6 +83,7 @@ fn record(request: &Request<'_>) -> Record {
         hostname: request.spec.hostname.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
         created_ns: crate::store::now_ns(),
         remove: request.remove,
+        stop_signal: request.stop_signal.map_or(0, i32::from),
         ..Record::default()
     }
 }

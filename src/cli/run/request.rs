@@ -2,6 +2,7 @@
 
 use super::environment::{DEFAULT_PATH, Environment};
 use super::image::{self, Image};
+use super::metadata::Metadata;
 use super::volume::{self, Content, Volume};
 use super::{
     Checked, Parse, Why, device, each, given, keep, namespace, privilege, quantity, refuse, resource,
@@ -28,6 +29,8 @@ pub(super) struct Request<'a> {
     pub(super) image: &'a OsStr,
     /// Whether it goes away when it ends.
     pub(super) remove: bool,
+    /// What asks it to end, where the image says it.
+    pub(super) stop_signal: Option<u8>,
     /// Sources of binds that do not exist and are to be made.
     missing: Vec<&'static CStr>,
     /// Keeps a stored image from being removed.
@@ -63,7 +66,7 @@ impl<'a> Request<'a> {
         let spec = Spec {
             id,
             root,
-            process: process(typed, command, &root, hostname)?,
+            process: process(typed, command, &root, hostname, &found.metadata)?,
             init: typed.has("--init"),
             namespaces,
             hostname,
@@ -78,7 +81,8 @@ impl<'a> Request<'a> {
             start: Start::AtOnce,
         };
         let name = given(typed, "--name", name)?.unwrap_or_default();
-        Ok(Self { spec, name, image, remove: typed.has("--rm"), missing, _image: found })
+        let stop_signal = found.metadata.stop_signal;
+        Ok(Self { spec, name, image, remove: typed.has("--rm"), stop_signal, missing, _image: found })
     }
 
     /// Makes the directories that `-v` names and that are not there, as docker does.
@@ -140,8 +144,9 @@ fn process<'a>(
     command: &[&'a OsStr],
     root: &Root<'_>,
     hostname: Option<&CStr>,
+    image: &Metadata,
 ) -> Checked<Process<'a>> {
-    let environment = environment(typed, hostname)?;
+    let environment = environment(typed, hostname, image)?;
     let home = environment.get(b"HOME").is_none().then(keep::slot);
     let path = keep::list(environment.get(b"PATH").unwrap_or(DEFAULT_PATH).to_vec());
     // Nothing in it holds a NUL: what came from arguments cannot, what came from files was looked through.
@@ -154,12 +159,12 @@ fn process<'a>(
         security = security.with(text).map_err(|why| refuse("--security-opt", text, why))?;
     }
     Ok(Process {
-        args: keep::strings(arguments(typed, command, root), None),
+        args: keep::strings(arguments(typed, command, root, image), None),
         env: keep::strings(variables, home),
         path,
         home,
-        cwd: given(typed, "--workdir", workdir)?.unwrap_or(c"/"),
-        user: given(typed, "--user", user)?.unwrap_or_else(|| usual_user(typed)),
+        cwd: given(typed, "--workdir", workdir)?.or(image.directory).unwrap_or(c"/"),
+        user: given(typed, "--user", user)?.or(image.user).unwrap_or_else(|| usual_user(typed)),
         umask: 0o022,
         capabilities: Capabilities::plain(capabilities),
         no_new_privileges: security.no_new_privileges,
@@ -190,12 +195,25 @@ pub(super) fn workdir(text: &str) -> Result<&'static CStr, Why> {
     kept.ok_or("give an absolute path")
 }
 
-/// The entry point and the command; without both a shell, or in the embedded image the probe.
-fn arguments(typed: &Sorted<'_>, command: &[&OsStr], root: &Root<'_>) -> Vec<&'static CStr> {
-    let entrypoint = typed.last("--entrypoint").filter(|program| !program.is_empty()).map(OsStr::new);
-    let words = entrypoint.iter().chain(command);
+/// The entry point and the command; without both a shell, or in the embedded image the probe. What is typed replaces
+/// what the image says, and an entry point that is typed its command as well.
+fn arguments(
+    typed: &Sorted<'_>,
+    command: &[&OsStr],
+    root: &Root<'_>,
+    image: &Metadata,
+) -> Vec<&'static CStr> {
     // Arguments of a program hold no NUL.
-    let words: Vec<_> = words.filter_map(|word| keep::text(word.as_bytes())).collect();
+    let kept = |word: &OsStr| keep::text(word.as_bytes());
+    let entrypoint = typed.last("--entrypoint").map(OsStr::new);
+    let mut words = match entrypoint {
+        Some(program) => kept(program).filter(|program| !program.is_empty()).into_iter().collect(),
+        None => image.entrypoint.clone(),
+    };
+    if command.is_empty() && entrypoint.is_none() {
+        words.extend(&image.command);
+    }
+    words.extend(command.iter().filter_map(|word| kept(word)));
     match (words.is_empty(), root.source) {
         (false, _) => words,
         (true, RootSource::Scratch) => vec![c"/pipkin", c"probe"],
@@ -203,7 +221,7 @@ fn arguments(typed: &Sorted<'_>, command: &[&OsStr], root: &Root<'_>) -> Vec<&'s
     }
 }
 
-fn environment(typed: &Sorted<'_>, hostname: Option<&CStr>) -> Checked<Environment> {
+fn environment(typed: &Sorted<'_>, hostname: Option<&CStr>, image: &Metadata) -> Checked<Environment> {
     let mut environment = Environment::default();
     environment.set(b"PATH", DEFAULT_PATH);
     if let Some(name) = hostname {
@@ -211,6 +229,11 @@ fn environment(typed: &Sorted<'_>, hostname: Option<&CStr>) -> Checked<Environme
     }
     if typed.has("--tty") {
         environment.set(b"TERM", b"xterm");
+    }
+    for variable in &image.environment {
+        // One without a value would pass on the caller's: an image has no say in that.
+        let set = environment.option(variable.to_bytes(), &|_| None);
+        set.map_err(|why| Failure::new("set the image's variable", variable.to_bytes(), why.as_bytes()))?;
     }
     variables(typed, &mut environment)?;
     Ok(environment)

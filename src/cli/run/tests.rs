@@ -187,3 +187,33 @@ fn whatever_help_promises_is_looked_at() {
         assert!(sources.iter().any(|source| source.contains(&quoted)), "{name}");
     }
 }
+
+#[test]
+fn what_an_image_says_gives_way_to_what_is_typed() {
+    let folder = std::env::temp_dir().join(format!("pipkin-says-{}", std::process::id()));
+    std::fs::create_dir_all(folder.join("app/rootfs/bin")).unwrap();
+    let config = r#"{"config":{"Entrypoint":["/e"],"Cmd":["c"],"Env":["PATH=/x","A=1","HOME"],"User":"7","WorkingDir":"/w","StopSignal":"QUIT"}}"#;
+    std::fs::write(folder.join("app/config.json"), config).unwrap();
+    let see = |text: &str, see: fn(&Request<'_>)| {
+        let args = words(text);
+        let directories = Directories { images: &folder, own: Path::new("/nowhere/c") };
+        see(&Request::new(&sorted(&args), Id::from_random(7), directories).unwrap());
+    };
+    see("app", |request| {
+        let process = &request.spec.process;
+        assert_eq!(texts(&process.args), ["/e", "c"]);
+        assert_eq!(texts(&process.env), ["PATH=/x", "HOSTNAME=0000000000000007", "A=1"]);
+        assert_eq!((process.path, process.cwd), (&b"/x"[..], c"/w"));
+        assert_eq!(Some(process.user), User::parse(b"7"));
+        assert_eq!(request.stop_signal, Some(3));
+    });
+    see("-u 8 -w / -e A=2 app d", |request| {
+        let process = &request.spec.process;
+        assert_eq!(texts(&process.args), ["/e", "d"]);
+        assert!(texts(&process.env).contains(&"A=2"));
+        assert_eq!((process.cwd, Some(process.user)), (c"/", User::parse(b"8")));
+    });
+    see("--entrypoint /f app", |request| assert_eq!(texts(&request.spec.process.args), ["/f"]));
+    see("--entrypoint= app d", |request| assert_eq!(texts(&request.spec.process.args), ["d"]));
+    std::fs::remove_dir_all(&folder).unwrap();
+}
