@@ -4,7 +4,7 @@
 //! that is born inside its pid namespace has the container's root and no descriptor of the host's but the socket, and
 //! cannot be dumped; the reaper has no rights at all.
 
-use super::{FAILED, State, channel, device, path};
+use super::{FAILED, State, channel, device, path, program};
 use crate::init::supervise::code_of;
 use crate::plan::{Report, Step};
 use crate::sys::process::{self, Side, join_new_session_keyring};
@@ -16,10 +16,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, Result};
-use rustix::process::{
-    DumpableBehavior, Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper,
-    set_dumpable_behavior, wait,
-};
+use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};
 use rustix::thread::{
     CapabilitySet, CapabilitySets, ThreadNameSpaceType, move_into_thread_name_spaces, set_capabilities,
 };
@@ -30,6 +27,7 @@ impl State<'_> {
     /// The steps of a process that enters.
     pub(super) fn act_on_entry(&mut self, step: &Step<'_>) -> Result<()> {
         match *step {
+            Step::ShieldProgramApart => program::shield_apart(),
             Step::EnterNamespaces(flags) => self.enter_namespaces(flags),
             Step::OpenFurtherTerminal(size) => {
                 let slave = super::terminal::open_further(self.root()?, size, self.context.channel.as_fd())?;
@@ -46,7 +44,7 @@ impl State<'_> {
     }
 
     fn enter_namespaces(&mut self, flags: u64) -> Result<()> {
-        set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+        program::hide()?;
         let target = self.context.namespaces.first().ok_or(Errno::BADF)?;
         let flags = u32::try_from(flags).map_err(|_| Errno::INVAL)?;
         move_into_thread_name_spaces(target.as_fd(), ThreadNameSpaceType::from_bits_retain(flags))?;
@@ -76,7 +74,7 @@ impl State<'_> {
 /// Goes on in a sibling, which has entered the pid namespace by its birth.
 fn appear_inside(host: BorrowedFd<'_>) -> Result<()> {
     // Becoming another user can make a process dumpable again (prctl(2), fs.suid_dumpable).
-    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    program::hide()?;
     match process::clone(CLONE_PARENT.into(), None)? {
         Side::Child => Ok(()),
         Side::Parent(_, reaper) => {

@@ -5,9 +5,10 @@ use super::path::Piece;
 use crate::sys::defence::Defence;
 use crate::sys::exe;
 use crate::sys::mount::{Change, set_attributes};
+use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use linux_raw_sys::general::MOUNT_ATTR_RDONLY;
-use rustix::fd::{AsFd, OwnedFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat, readlinkat_raw};
 use rustix::io::{Errno, Result};
 use rustix::mount::{MoveMountFlags, move_mount};
@@ -37,6 +38,21 @@ pub(super) fn shield() -> Result<()> {
     }
 }
 
+/// The same for a process that leaves this mount namespace as it is: the mount is seen nowhere.
+///
+/// # Errors
+/// As [`shield`].
+pub(super) fn shield_apart() -> Result<()> {
+    hide()?;
+    if !Defence::OwnFile.stands() {
+        return Ok(());
+    }
+    match open_apart().and_then(|file| exe::run_from(file.as_fd())) {
+        Err(_) => exe::run_from_copy(),
+        done => done,
+    }
+}
+
 /// Takes from others the right to trace this process and to follow its links in `/proc`, until it executes something.
 ///
 /// # Errors
@@ -51,12 +67,29 @@ pub(super) fn hide() -> Result<()> {
 /// Mounts our own file read-only over itself, in this mount namespace, and opens it there. The mount goes with the
 /// host's root.
 fn mount_own() -> Result<OwnedFd> {
-    let mut buffer = [MaybeUninit::uninit(); PATH_CAPACITY];
-    let (path, _) = readlinkat_raw(CWD, c"/proc/self/exe", &mut buffer)?;
-    let path = Piece::<PATH_CAPACITY>::new(path)?;
+    let path = own_path()?;
     let path = path.as_c_str();
-    let mount = filesystem::clone_tree(path, false)?;
-    set_attributes(&mount, Change { set: MOUNT_ATTR_RDONLY.into(), ..Change::default() }, false)?;
+    let mount = clone_read_only(path)?;
     move_mount(&mount, c"", CWD, path, MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
     openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+/// Opens our own file on a read-only mount that is nowhere.
+fn open_apart() -> Result<OwnedFd> {
+    let mount = clone_read_only(own_path()?.as_c_str())?;
+    let mut link = heapless::String::<32>::new();
+    ufmt::uwrite!(&mut link, "/proc/self/fd/{}\0", mount.as_raw_fd()).map_err(|_| Errno::NAMETOOLONG)?;
+    let link = CStr::from_bytes_until_nul(link.as_bytes()).map_err(|_| Errno::INVAL)?;
+    openat(CWD, link, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+fn own_path() -> Result<Piece<PATH_CAPACITY>> {
+    let mut buffer = [MaybeUninit::uninit(); PATH_CAPACITY];
+    Piece::new(readlinkat_raw(CWD, c"/proc/self/exe", &mut buffer)?.0)
+}
+
+fn clone_read_only(path: &CStr) -> Result<OwnedFd> {
+    let mount = filesystem::clone_tree(path, false)?;
+    set_attributes(&mount, Change { set: MOUNT_ATTR_RDONLY.into(), ..Change::default() }, false)?;
+    Ok(mount)
 }

@@ -10,6 +10,7 @@
 
 use super::{Child, Conflict, Description, Groups, HostStep, Plan, Step, Value};
 use crate::spec::{Filter, Process};
+use linux_raw_sys::general::CLONE_NEWUSER;
 
 /// A process to be made in a running container.
 #[derive(Clone, Copy)]
@@ -43,6 +44,10 @@ pub fn enter<'a>(spec: &EnterSpec<'a>, plan: &mut Plan<'a>) -> Result<(), Confli
     let mut child = Child { steps: &mut plan.child, slots: 0, early: 0, full: None };
     if let Some(score) = process.oom_score_adj {
         child.push(Step::OomScoreAdj(score));
+    }
+    // In a user namespace of its own nobody inside has rights over what began outside.
+    if spec.namespaces & u64::from(CLONE_NEWUSER) == 0 {
+        child.push(Step::ShieldProgramApart);
     }
     child.push(Step::EnterNamespaces(spec.namespaces));
     if let Some(size) = process.terminal {
@@ -110,6 +115,7 @@ impl<'a> Step<'a> {
                 [("namespaces", Value::Namespaces(namespaces))],
             ),
             Self::OpenFurtherTerminal(size) => Self::OpenTerminal(size).describe(),
+            Self::ShieldProgramApart => Self::ShieldProgram.describe(),
             Self::GoTo(path) => Self::ChangeDirectory(path).describe(),
             Self::CloseOutput => {
                 Description::new("close-output", "write nothing: standard output and error are /dev/null", [])

@@ -304,6 +304,8 @@ pub enum Step<'a> {
     FindCommand(&'a CStr),
     /// Tell the host that all is done, and wait until somebody asks for the start.
     AwaitStart,
+    /// As [`Step::ShieldProgram`], in a mount namespace that is not ours alone.
+    ShieldProgramApart,
     /// Enter these namespaces (`CLONE_NEW*` bits) of the process whose pidfd the host opened, all at once; the pid
     /// namespace for children only.
     EnterNamespaces(u64),

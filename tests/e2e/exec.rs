@@ -282,6 +282,8 @@ fn watch(name: &'static str, options: &str, count: usize) {
     place.exec("", &["touch", "/tmp/stop"]).prints("");
     let outcome = place.container.take().expect("it").wait().succeeds();
     let seen = outcome.text();
+    // One that may not trace cannot even open it.
+    assert_eq!(seen.contains("held\n"), !options.is_empty(), "{outcome}");
     let seen = seen.lines().find_map(|line| line.strip_prefix("processes ")).expect("a count");
     assert!(seen.parse::<usize>().expect("a number") > count / 4, "{outcome}");
 }

@@ -6,6 +6,7 @@ use rustix::process::{ioctl_tiocsctty, setsid};
 use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, ExitCode};
@@ -82,12 +83,14 @@ fn watch(stop: &str) -> ExitCode {
     println!("ready");
     let top = fs::metadata("/").expect("the root");
     let mut seen = std::collections::BTreeSet::new();
+    let mut program = None;
     while fs::metadata(stop).is_err() {
         for process in fs::read_dir("/proc").expect("the processes").flatten() {
             let number = process.file_name().to_str().and_then(|name| name.parse::<u32>().ok());
             let Some(number) = number.filter(|number| *number != 1) else { continue };
             seen.insert(number);
             let open = fs::read_dir(process.path().join("fd")).into_iter().flatten().flatten();
+            refuse_writing(&process.path().join("exe"), &mut program);
             let links = ["cwd", "root"].map(|link| process.path().join(link));
             for link in open.map(|entry| entry.path()).chain(links) {
                 if let Some(found) = fs::metadata(&link).ok().filter(fs::Metadata::is_dir) {
@@ -97,8 +100,28 @@ fn watch(stop: &str) -> ExitCode {
             }
         }
     }
+    // Those who ran it are gone: it can no longer be busy.
+    if let Some(program) = program {
+        println!("held");
+        let held = format!("/proc/self/fd/{}", program.as_raw_fd());
+        let target = fs::read_link(&held);
+        let opened = fs::OpenOptions::new().append(true).open(held);
+        assert!(opened.is_err(), "their program, {target:?}, can be written to");
+    }
     println!("processes {}", seen.len());
     ExitCode::SUCCESS
+}
+
+/// Makes sure that a process's program cannot be written to, and holds on to it when it is not one of the container's:
+/// then the path of the link leads to something else here, or nowhere.
+fn refuse_writing(link: &std::path::Path, held: &mut Option<fs::File>) {
+    assert!(fs::OpenOptions::new().append(true).open(link).is_err(), "{} can be written to", link.display());
+    let (Ok(opened), Ok(target)) = (fs::File::open(link), fs::read_link(link)) else { return };
+    let inode = |data: fs::Metadata| (data.dev(), data.ino());
+    let ours = fs::metadata(target).map(inode).ok() == opened.metadata().map(inode).ok();
+    if !ours && held.is_none() {
+        *held = Some(opened);
+    }
 }
 
 /// Climbs out of a chroot, and says where it came out.
