@@ -17,6 +17,9 @@ pub(crate) fn cases() -> Vec<Case> {
             directories_are_resolved_inside,
             a_link_is_no_way_out,
             it_has_the_rights_of_a_container,
+            it_has_what_its_container_was_given,
+            a_filter_of_ones_own_holds_for_it,
+            it_enters_a_user_namespace,
             it_talks_on_a_terminal,
             signals_are_passed_on,
             its_end_comes_with_pipkins,
@@ -194,6 +197,50 @@ fn it_has_the_rights_of_a_container() {
     place.end();
 }
 
+fn it_has_what_its_container_was_given() {
+    let status = "grep -E '^(Uid|Gid|Groups|Cap|NoNewPrivs|Seccomp|Umask)' /proc/self/status; pwd; ulimit -c -n; \
+                  cat /proc/self/oom_score_adj; env | grep -E '^(A|PATH|HOME|HOSTNAME)=' | sort";
+    for (name, options) in [
+        ("exec-given-1", "--cap-drop ALL -u 7:8 -w /srv -e A=1 --hostname oven"),
+        ("exec-given-2", "--cap-add NET_ADMIN --security-opt no-new-privileges=false --ulimit nofile=77:99"),
+        (
+            "exec-given-3",
+            "--security-opt seccomp=unconfined --oom-score-adj 500 -e PATH=/bin:/usr/bin -u mail",
+        ),
+        (
+            "exec-given-4",
+            "--security-opt no-new-privileges=false --cap-drop SETUID --ulimit core=0 -e HOME=/x",
+        ),
+    ] {
+        let given = run(options).option("--hostname=pan").sh(status).succeeds().text();
+        let place = Place::new(name, &format!("{options} --hostname=pan"));
+        assert_eq!(place.sh("", status).succeeds().text(), given, "{options}");
+        place.end();
+    }
+}
+
+fn a_filter_of_ones_own_holds_for_it() {
+    let folder = Folder::new();
+    let profile = r#"{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["mkdir","mkdirat","clone3"],
+                      "action":"SCMP_ACT_ERRNO","errnoRet":95}]}"#;
+    let path = folder.file("profile.json", profile);
+    for extra in ["", " --security-opt no-new-privileges=false"] {
+        let options = format!("--security-opt seccomp={}{extra}", path.display());
+        let place = Place::new("exec-filter", &options);
+        let outcome = place.exec("", &["mkdir", "/tmp/x"]).exits(1);
+        assert!(outcome.told().contains("Not supported"), "{outcome}");
+        place.exec("", &["rmdir", "/tmp/x"]).exits(1);
+        place.end();
+    }
+}
+
+fn it_enters_a_user_namespace() {
+    let place = Place::new("exec-userns", "--uidmap 0:100000:65536");
+    place.sh("", "id -u; cat /proc/self/uid_map").assert_says("0\n         0     100000      65536");
+    place.sh("-u nobody", "id -u; id -G").prints("65534\n65534\n");
+    place.end();
+}
+
 fn it_talks_on_a_terminal() {
     let place = Place::new("exec-terminal", "");
     let mut terminal = Terminal::open();
@@ -299,8 +346,10 @@ fn options_are_checked() {
     refused(&["-dt"]).expect_refusal(&["--detach"]);
     refused(&["-di"]).expect_refusal(&["--detach"]);
     refused(&["--memory", "1g"]).expect_refusal(&["--memory"]);
-    refused(&["-e", "=x"]).expect_refusal(&["pipkin exec: --env"]);
-    refused(&["--user="]).expect_refusal(&["pipkin exec: --user"]);
+    let place = Place::new("exec-options", "");
+    place.exec("-e =x", &["true"]).expect_refusal(&["pipkin exec: --env", "see 'pipkin exec --help'"]);
+    place.exec("--user=", &["true"]).expect_refusal(&["pipkin exec: --user"]);
+    place.end();
 }
 
 /// Waits until `done` holds.

@@ -1,8 +1,8 @@
 //! `pipkin exec`: one more command in a container that runs.
 
 use super::environment::{DEFAULT_PATH, Environment};
+use super::origin::{self, Origin};
 use super::request::{user, variables, window_size, workdir};
-use super::seccomp::Choice;
 use super::{Checked, given, keep};
 use crate::cli::argv::Sorted;
 use crate::cli::launch::tell;
@@ -11,7 +11,7 @@ use crate::cli::{Outcome, open_store, running};
 use pipkin::child::{Context, run as become_command};
 use pipkin::host::Host;
 use pipkin::plan::{EnterSpec, Groups, Plan, enter};
-use pipkin::spec::{Capabilities, DEFAULT_CAPABILITIES, IdMap, Process, Tuning, User};
+use pipkin::spec::{IdMap, Process, Tuning};
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -52,10 +52,10 @@ fn exec(typed: &Sorted<'_>) -> Outcome {
     if detached && (typed.has("--tty") || typed.has("--interactive")) {
         return Err(usage("--detach leaves nobody to type: leave out --tty and --interactive"));
     }
-    let process = process(typed, command)?;
     let store = open_store()?;
     let (_, record) = running::find(&store, WHAT, container)?;
     let target = running::target(&record, WHAT, container)?;
+    let process = process(typed, command, &origin::read(&record)?)?;
     let (namespaces, cgroup) = (target.namespaces(), target.has_group());
     let mut plan = Plan::default();
     let groups = groups(record.pid, namespaces)?;
@@ -99,9 +99,13 @@ fn groups(pid: i32, namespaces: u64) -> Checked<Groups<'static>> {
 }
 
 /// The command as it was asked for, with what the container gives it.
-fn process<'a>(typed: &Sorted<'a>, command: &[&OsStr]) -> Checked<Process<'a>> {
+fn process<'a>(typed: &Sorted<'a>, command: &[&OsStr], origin: &Origin<'a>) -> Checked<Process<'a>> {
     let mut environment = Environment::default();
     environment.set(b"PATH", DEFAULT_PATH);
+    for variable in &origin.env {
+        // It was looked through when it was set, and is there: nobody is asked for its value.
+        environment.option(variable, &|_| None).unwrap_or(());
+    }
     if typed.has("--tty") {
         environment.set(b"TERM", b"xterm");
     }
@@ -116,14 +120,14 @@ fn process<'a>(typed: &Sorted<'a>, command: &[&OsStr]) -> Checked<Process<'a>> {
         env: keep::strings(variables, home),
         path,
         home,
-        cwd: given(typed, "--workdir", workdir)?.unwrap_or(c"/"),
-        user: given(typed, "--user", user)?.unwrap_or(User::ROOT),
+        cwd: given(typed, "--workdir", workdir)?.unwrap_or(origin.cwd),
+        user: given(typed, "--user", user)?.unwrap_or(origin.user),
         umask: 0o022,
-        capabilities: Capabilities::plain(DEFAULT_CAPABILITIES),
-        no_new_privileges: true,
-        filter: Choice::Default.filter(DEFAULT_CAPABILITIES)?,
-        rlimits: &[],
-        oom_score_adj: None,
+        capabilities: origin.capabilities,
+        no_new_privileges: origin.no_new_privileges,
+        filter: origin.filter,
+        rlimits: keep::list(origin.rlimits.clone()),
+        oom_score_adj: origin.oom_score_adj,
         tuning: Tuning::PLAIN,
         terminal: typed.has("--tty").then(window_size),
         stdin: typed.has("--interactive"),

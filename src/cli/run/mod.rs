@@ -9,6 +9,7 @@
 //! | `metadata` | what the image says where the command line does not |
 //! | `explain` | the plan in words or as JSON |
 //! | `exec` | one more command in a container that runs |
+//! | `origin` | what that is made of, in the record |
 //!
 //! Dangers: everything typed is checked here or in the plan; what neither we nor the kernel can enforce is refused.
 
@@ -21,6 +22,7 @@ mod image;
 mod keep;
 mod metadata;
 mod namespace;
+mod origin;
 mod privilege;
 mod quantity;
 mod request;
@@ -76,7 +78,7 @@ fn random_id() -> Checked<Id> {
 }
 
 fn record(request: &Request<'_>) -> Record {
-    Record {
+    let mut record = Record {
         name: request.name.to_owned(),
         image: request.image.to_owned(),
         command: request.command(),
@@ -85,7 +87,9 @@ fn record(request: &Request<'_>) -> Record {
         remove: request.remove,
         stop_signal: request.stop_signal.map_or(0, i32::from),
         ..Record::default()
-    }
+    };
+    origin::write(&request.spec.process, &mut record);
+    record
 }
 
 /// The last value of option `name`, read by `parse`.

@@ -10,6 +10,9 @@ use std::path::Path;
 /// Profiles are some ten KiB; nothing a hundred times that is one.
 const LARGEST_BYTES: u64 = 1 << 20;
 
+/// What the default filter says of where it comes from.
+pub(super) const DEFAULT_ORIGIN: &str = "the default policy";
+
 /// Which filter was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Choice<'a> {
@@ -39,12 +42,7 @@ impl<'a> Choice<'a> {
                 let too_long =
                     |_| Failure::new("compile the seccomp filter", b"", b"the program is too long");
                 let program = filter(capabilities.0, buffer).map_err(too_long)?;
-                Ok(Some(Filter {
-                    program,
-                    origin: "the default policy",
-                    log: false,
-                    allow_speculation: true,
-                }))
+                Ok(Some(Filter { program, origin: DEFAULT_ORIGIN, log: false, allow_speculation: true }))
             }
             Self::Unconfined => Ok(None),
             Self::Profile(path) => profile(path, capabilities).map(Some),
