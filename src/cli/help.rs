@@ -20,6 +20,10 @@ Verbs:
   run        run a command in a new container
   exec       run one more command in a running container
   ps         list containers
+  logs       show what a detached container wrote
+  stop       ask containers to end, and see to it that they do
+  kill       send containers a signal
+  wait       wait for the end of containers, print their exit codes
   rm         remove containers
   doctor     tell what this machine and user can and cannot do, and what to do
              about it
@@ -91,6 +95,55 @@ Options:
   -a, --all    also those that have ended
   -q, --quiet  only the ids
       --help   show this help";
+
+/// Help of `logs`.
+pub(super) const LOGS: &str = "\
+Usage: pipkin logs [OPTIONS] CONTAINER
+
+Shows what a detached container wrote: its standard output on ours, its standard
+error on ours.
+
+Options:
+  -f, --follow       go on as it writes, until it ends
+  -n, --tail NUMBER  only so many lines from the end, or all
+  -t, --timestamps   with the time at which each line was read
+      --since TIME   only what is not older than 2026-01-02T03:04:05Z, or than
+                     90s, 10m, 2h, 1d ago
+      --stdout       only standard output
+      --stderr       only standard error
+      --help         show this help";
+
+/// Help of `stop`.
+pub(super) const STOP: &str = "\
+Usage: pipkin stop [OPTIONS] CONTAINER ...
+
+Sends the stop signal of each container (TERM unless told otherwise), waits, and
+kills it when it has not ended by then. It is not started again.
+
+Options:
+  -t, --timeout, --time SECONDS  how long to wait [its --stop-timeout, or 10]
+  -f, --force                    kill at once
+      --help                     show this help";
+
+/// Help of `kill`.
+pub(super) const KILL: &str = "\
+Usage: pipkin kill [OPTIONS] CONTAINER ...
+
+Sends a signal to the first process of each container. After KILL or its stop
+signal it is not started again.
+
+Options:
+  -s, --signal SIGNAL  which: KILL, 9, RTMIN+3 [KILL]
+      --help           show this help";
+
+/// Help of `wait`.
+pub(super) const WAIT: &str = "\
+Usage: pipkin wait [OPTIONS] CONTAINER ...
+
+Waits until each container has ended for good, and prints its exit code.
+
+Options:
+      --help  show this help";
 
 /// Help of `rm`.
 pub(super) const RM: &str = "\

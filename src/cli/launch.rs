@@ -2,10 +2,11 @@
 
 use super::ExitCode;
 use super::message::{Failure, reason};
-use crate::store::{Record, Status, Store, now_ns, process};
+use crate::store::{Container, Record, Status, Store, now_ns, process};
 use pipkin::host::{Company, Ended, Host, remove_group};
 use pipkin::plan::{Plan, Step};
-use pipkin::spec::{Account, Id, Spec};
+use pipkin::spec::{Account, Id, Join, Spec};
+use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::io;
 
@@ -17,54 +18,81 @@ const NOT_FOUND: u8 = 127;
 /// does not pay for its thousands of live ones at every start.
 const SWEPT: usize = 32;
 
-/// Carries out `plan` as the container `record` describes, and gives its exit code.
+/// A container to be run.
+pub(crate) struct Job<'a> {
+    pub(crate) store: &'a Store,
+    pub(crate) spec: &'a Spec<'a>,
+    pub(crate) plan: &'a Plan<'a>,
+    /// Its record to be.
+    pub(crate) record: Record,
+}
+
+/// Runs `job` in the foreground, and gives its exit code.
 ///
 /// # Errors
 /// Whatever kept the command from running; nothing is then left of the container.
-pub(crate) fn launch(
-    store: &Store,
-    spec: &Spec<'_>,
-    plan: &Plan<'_>,
-    mut record: Record,
-) -> Result<ExitCode, Failure> {
-    // What is made for the container has the mode it is given, whatever the caller's own files get.
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    sweep(store);
-    let (remove, name) = (record.remove, record.name.clone());
-    record.supervisor = rustix::process::getpid().as_raw_nonzero().get();
-    record.supervisor_start = process::start_of(record.supervisor).unwrap_or(0);
-    let mut container = store.create(spec.id, record).map_err(|error| cannot_create(&error, spec, &name))?;
-    let ended = run(spec, plan, &mut |pid| {
+pub(crate) fn launch(job: &Job<'_>) -> Result<ExitCode, Failure> {
+    let mut container = create(job)?;
+    let company = Company::Foreground { stdin: job.spec.process.stdin };
+    let ended = run(job, None, company, &mut |pid| {
         let record = &mut container.record;
         (record.status, record.pid) = (Status::Running, pid);
         record.pid_start = process::start_of(pid).unwrap_or(0);
         record.started_ns = now_ns();
         container.save().map_err(|error| pipkin::error::Error::new("write the record", errno_of(&error)))
     });
-    let keep = ended.as_ref().ok().filter(|ended| ended.failure.is_none() && !remove);
-    let stored = match keep {
-        Some(ended) => {
-            let record = &mut container.record;
-            (record.status, record.exit) = (Status::Exited, Some(ended.status));
-            record.signal = ended.signal.unwrap_or(0);
-            record.oom_kills = ended.oom_kills;
-            record.finished_ns = now_ns();
-            container.save()
-        }
-        None => container.remove(),
+    let keep = ended.as_ref().is_ok_and(|ended| ended.failure.is_none()) && !job.record.remove;
+    let given_back = end(&job.spec.id, &container.record);
+    let stored = if keep {
+        record_end(&mut container.record, ended.as_ref().ok(), job.spec.namespaces.pid == Join::New);
+        container.save()
+    } else {
+        container.remove()
     };
-    let code = tell(&ended?, plan)?;
-    stored.map_err(|error| Failure::errno("take away the container", b"", errno_of(&error)))?;
+    let code = tell(&ended?, job.plan)?;
+    given_back.and(stored).map_err(|error| cannot_take_away(&error))?;
     Ok(code)
 }
 
-fn run(
-    spec: &Spec<'_>,
-    plan: &Plan<'_>,
+/// Makes the container of `job`, owned by this process.
+///
+/// # Errors
+/// Those of making it, with what to do about them; nothing is then left.
+pub(super) fn create(job: &Job<'_>) -> Result<Container, Failure> {
+    // What is made for the container has the mode it is given, whatever the caller's own files get.
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let mut record = job.record.clone();
+    record.supervisor = rustix::process::getpid().as_raw_nonzero().get();
+    record.supervisor_start = process::start_of(record.supervisor).unwrap_or(0);
+    let created = job.store.create(job.spec.id, record);
+    created.map_err(|error| cannot_create(&error, job.spec, &job.record.name))
+}
+
+/// Writes down how a container ended; `None` when it could not be run.
+pub(super) fn record_end(record: &mut Record, ended: Option<&Ended>, own_pids: bool) {
+    record.status = Status::Exited;
+    record.finished_ns = now_ns();
+    record.exit = ended.map(|ended| ended.status);
+    record.signal = ended.and_then(|ended| ended.signal).unwrap_or(0);
+    record.oom_kills = ended.map_or(0, |ended| ended.oom_kills);
+    if ended.is_some_and(|ended| ended.reboot && own_pids) {
+        record.set("reboot", if record.signal == 1 { b"restart" } else { b"halt" });
+    }
+}
+
+/// Carries out the plan of `job`. The child gets `streams` as its standard ones, or else ours.
+///
+/// # Errors
+/// Those of the host's steps.
+pub(super) fn run(
+    job: &Job<'_>,
+    streams: Option<[BorrowedFd<'_>; 3]>,
+    company: Company<'_>,
     started: &mut dyn FnMut(i32) -> pipkin::error::Result<()>,
 ) -> Result<Ended, Failure> {
     #[cfg(feature = "test-hooks")]
     go_without("PIPKIN_WITHOUT")?;
+    let Job { spec, plan, .. } = *job;
     let mut host = Host::new()?;
     #[cfg(feature = "test-hooks")]
     {
@@ -73,14 +101,14 @@ fn run(
     let ended = host.run(
         plan,
         &spec.id,
-        Company::Foreground { stdin: spec.process.stdin },
+        company,
         &mut |channel, namespaces, sources| {
             pipkin::child::run(pipkin::child::Context {
                 plan,
                 process: &spec.process,
                 channel,
                 namespaces,
-                streams: None,
+                streams,
                 start: None,
                 sources,
                 #[cfg(feature = "test-hooks")]
@@ -109,17 +137,23 @@ fn go_without(variable: &str) -> Result<(), Failure> {
 
 /// Takes away what dead supervisors left. Best effort: this run does not depend on it, and `rm` tells of trouble.
 pub(crate) fn sweep(store: &Store) {
-    store.reclaim(SWEPT, &mut end).unwrap_or(());
+    store.reclaim(SWEPT, end).unwrap_or(());
 }
 
-/// Ends what is left of a container whose supervisor is gone.
-pub(crate) fn end(id: &Id) -> io::Result<()> {
+/// Gives back what a container had beside its files: its processes and its cgroup. For one that has ended, and for one
+/// whose supervisor is found dead; what is gone already is no error.
+pub(crate) fn end(id: &Id, _record: &Record) -> io::Result<()> {
     remove_group(id, None).map_err(|error| io::Error::from_raw_os_error(error.errno.raw_os_error()))
 }
 
 /// The kernel's word inside an [`io::Error`].
 pub(crate) fn errno_of(error: &io::Error) -> Errno {
     error.raw_os_error().map_or(Errno::IO, Errno::from_raw_os_error)
+}
+
+/// The files of a container could not be taken away.
+pub(super) fn cannot_take_away(error: &io::Error) -> Failure {
+    Failure::errno("take away the container", b"", errno_of(error))
 }
 
 fn cannot_create(error: &io::Error, spec: &Spec<'_>, name: &str) -> Failure {

@@ -20,7 +20,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     let store = open_store()?;
     let unreadable = |error: &std::io::Error| Failure::errno("list the containers", b"", errno_of(error));
     // Best effort: what cannot be cleaned up is listed.
-    store.reclaim(usize::MAX, &mut end).unwrap_or(());
+    store.reclaim(usize::MAX, end).unwrap_or(());
     let mut found = Vec::new();
     for id in store.ids().map_err(|error| unreadable(&error))? {
         let record = store.read(&id).map_err(|error| unreadable(&error))?;

@@ -76,6 +76,12 @@ impl Failure {
         self
     }
 
+    /// What went wrong, on one line.
+    pub(crate) fn text(&self) -> String {
+        let line = String::from_utf8_lossy(&self.0.line);
+        line.trim_start_matches(": ").to_owned()
+    }
+
     /// Prints it to standard error and gives its exit code.
     pub(crate) fn tell(&self) -> ExitCode {
         let Parts { line, remedy, code } = &*self.0;

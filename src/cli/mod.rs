@@ -4,20 +4,25 @@
 //! codes. It makes no container itself.
 
 mod argv;
+mod detach;
 mod doctor;
+mod event;
 mod help;
 mod init;
 mod json;
 mod kernel;
 mod launch;
 mod list;
+mod logs;
 mod message;
+mod operand;
 mod probe;
 mod remove;
 mod report;
 mod run;
 mod running;
 mod signal;
+mod stop;
 mod text;
 
 use crate::store::Store;
@@ -56,9 +61,13 @@ const VERBS: &[Verb] = &[
     Verb { name: "doctor", help: help::DOCTOR, order: Order::Mixed, run: doctor::run },
     Verb { name: "exec", help: run::exec::HELP, order: Order::OptionsFirst, run: run::exec::run },
     Verb { name: "init", help: help::INIT, order: Order::OptionsFirst, run: init::run },
+    Verb { name: "kill", help: help::KILL, order: Order::Mixed, run: stop::kill },
+    Verb { name: "logs", help: help::LOGS, order: Order::Mixed, run: logs::run },
     Verb { name: "ps", help: help::PS, order: Order::Mixed, run: list::run },
     Verb { name: "rm", help: help::RM, order: Order::Mixed, run: remove::run },
     Verb { name: "probe", help: help::PROBE, order: Order::Mixed, run: probe::run },
+    Verb { name: "stop", help: help::STOP, order: Order::Mixed, run: stop::stop },
+    Verb { name: "wait", help: help::WAIT, order: Order::Mixed, run: stop::wait },
     Verb { name: "run", help: run::help::RUN, order: Order::OptionsFirst, run: run::run },
 ];
 

@@ -1,10 +1,11 @@
 //! `pipkin rm`: takes containers away, whatever state they are in.
 
 use super::argv::Sorted;
+use super::detach::control::{Request, ask};
 use super::launch::{end, errno_of};
 use super::message::Failure;
 use super::{ExitCode, Outcome, open_store};
-use crate::store::{Status, Store};
+use crate::store::{Record, Status, Store, process};
 use pipkin::spec::Id;
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -26,7 +27,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     let force = sorted.has("--force");
     let store = open_store()?;
     // What dead supervisors left is gone through first, so that it can be named, or is gone already.
-    store.reclaim(usize::MAX, &mut end).map_err(|error| Failure::errno("clean up", b"", errno_of(&error)))?;
+    store.reclaim(usize::MAX, end).map_err(|error| Failure::errno("clean up", b"", errno_of(&error)))?;
     let mut first = None;
     for name in &sorted.operands {
         if let Err(failure) = remove(&store, name, force) {
@@ -61,16 +62,17 @@ fn remove(store: &Store, name: &OsStr, force: bool) -> Result<(), Failure> {
     };
     let deadline = Instant::now() + PATIENCE;
     loop {
-        if let Some(container) = store.adopt(&id).map_err(|error| fail(&error))? {
-            end(&id).map_err(|error| fail(&error))?;
-            return container.remove().map_err(|error| fail(&error));
-        }
-        let Some(record) = store.read(&id).map_err(|error| fail(&error))? else { return Ok(()) };
-        if !force && record.status != Status::Exited {
+        let record = store.read(&id).map_err(|error| fail(&error))?;
+        if !force && record.as_ref().is_some_and(|record| record.status != Status::Exited) {
             let failure = Failure::new("remove the container", told, b"it is running");
             return Err(failure.remedy("give --force to kill it first"));
         }
-        kill(&id, record.pid)?;
+        if let Some(container) = store.adopt(&id).map_err(|error| fail(&error))? {
+            end(&id, &container.record).map_err(|error| fail(&error))?;
+            return container.remove().map_err(|error| fail(&error));
+        }
+        let Some(record) = record else { return Ok(()) };
+        kill(store, &id, &record)?;
         if Instant::now() > deadline {
             return Err(Failure::errno("remove the container", told, Errno::TIMEDOUT));
         }
@@ -78,12 +80,19 @@ fn remove(store: &Store, name: &OsStr, force: bool) -> Result<(), Failure> {
     }
 }
 
-/// Kills a running container's first process, and everything in its cgroup with it. The pid is that of a child which
-/// its supervisor, alive since it holds the lock, has not reaped while the record says that it runs.
-fn kill(id: &Id, pid: i32) -> Result<(), Failure> {
-    end(id).unwrap_or(());
-    match pipkin::sys::signal::kill(pid, 9) {
-        _ if pid <= 1 => Ok(()),
+/// Kills a container that runs, its first process and with that, or with its supervisor's help, the rest.
+fn kill(store: &Store, id: &Id, record: &Record) -> Result<(), Failure> {
+    if record.detached {
+        // Without a supervisor there is nobody who would start it again.
+        ask(store, id, Request::Stop).map(drop).unwrap_or(());
+    }
+    let (pid, start) = match record.pid {
+        // Half-made: with whoever makes it goes the rest.
+        0 => (record.supervisor, record.supervisor_start),
+        pid => (pid, record.pid_start),
+    };
+    let Some(pidfd) = process::open(pid, start) else { return Ok(()) };
+    match pipkin::sys::signal::send(&pidfd, 9) {
         Ok(()) | Err(Errno::SRCH) => Ok(()),
         Err(errno) => Err(Failure::errno("kill the container", id.as_str().as_bytes(), errno)),
     }

@@ -1,32 +1,19 @@
 //! The running container that a verb is about.
 
-use super::launch::errno_of;
 use super::message::Failure;
+use super::operand::Found;
 use crate::store::process::start_of;
 use crate::store::{Record, Status, Store};
 use pipkin::host::Target;
 use pipkin::spec::Id;
 use std::ffi::OsStr;
-use std::io::ErrorKind;
 
 /// The container that `name` means; `what` is to be done with it.
 ///
 /// # Errors
 /// There is none, or several ids begin so.
-pub(super) fn find(store: &Store, what: &str, name: &OsStr) -> Result<(Id, Record), Failure> {
-    let told = name.as_encoded_bytes();
-    let id = match store.find(name.to_str().unwrap_or_default()) {
-        Err(error) if error.kind() == ErrorKind::InvalidInput => {
-            return Err(Failure::new(what, told, b"several ids begin so").remedy("give more of it"));
-        }
-        Err(_) => {
-            let failure = Failure::new(what, told, b"there is no such container");
-            return Err(failure.remedy("see 'pipkin ps -a'"));
-        }
-        Ok(id) => id,
-    };
-    let record = store.read(&id).map_err(|error| Failure::errno(what, told, errno_of(&error)))?;
-    record.map(|record| (id, record)).ok_or_else(|| not_running(what, name))
+pub(super) fn find(store: &Store, what: &'static str, name: &OsStr) -> Result<(Id, Record), Failure> {
+    Found::find(store, what, name).map(|found| (found.id, found.record))
 }
 
 /// Takes hold of the container's first process, having made sure that it is the one recorded.

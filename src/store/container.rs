@@ -1,6 +1,7 @@
 //! Making, finding, listing and taking away containers.
 
 use super::layer;
+use super::process;
 use super::record::{Record, Status};
 use pipkin::spec::Id;
 use rustix::fd::OwnedFd;
@@ -12,10 +13,17 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
 
+/// Gives back what a container had beside its files.
+pub(crate) type Ending = fn(&Id, &Record) -> io::Result<()>;
+
+/// What may stand beside a record and goes with it: the record being written, the control socket of the supervisor,
+/// the seccomp program for further processes.
+const BESIDE: [&str; 3] = [".new", ".sock", ".seccomp"];
+
 /// The directories everything is in.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
-    run: PathBuf,
+    pub(super) run: PathBuf,
     data: PathBuf,
 }
 
@@ -70,6 +78,16 @@ impl Store {
 
     fn record_path(&self, id: &Id) -> PathBuf {
         self.run.join("containers").join(id.as_str())
+    }
+
+    /// The control socket of a container's supervisor.
+    pub(crate) fn socket_path(&self, id: &Id) -> PathBuf {
+        self.beside(id, ".sock")
+    }
+
+    /// The file beside a container's record whose name ends in `suffix`, one of [`BESIDE`].
+    pub(crate) fn beside(&self, id: &Id, suffix: &str) -> PathBuf {
+        self.run.join("containers").join([id.as_str(), suffix].concat())
     }
 
     fn name_path(&self, name: &str) -> PathBuf {
@@ -193,7 +211,7 @@ impl Store {
     ///
     /// # Errors
     /// The first that `end` or the file system gave; the others are still looked at.
-    pub(crate) fn reclaim(&self, most: usize, end: &mut dyn FnMut(&Id) -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn reclaim(&self, most: usize, end: Ending) -> io::Result<()> {
         let mut outcome = Ok(());
         for id in self.ids()?.iter().take(most) {
             let done = self.reclaim_one(id, end);
@@ -202,16 +220,28 @@ impl Store {
         outcome
     }
 
-    fn reclaim_one(&self, id: &Id, end: &mut dyn FnMut(&Id) -> io::Result<()>) -> io::Result<()> {
+    /// Looks at one container: if its supervisor died, ends what is left by `end`, and takes it away or marks it as
+    /// exited. One that was detached and still runs is left running.
+    ///
+    /// # Errors
+    /// The first that `end` or the file system gave.
+    pub(crate) fn reclaim_one(&self, id: &Id, end: Ending) -> io::Result<()> {
         let Some(mut container) = self.adopt(id)? else { return Ok(()) };
-        if container.record.status == Status::Exited {
+        let record = &mut container.record;
+        let kept = !record.remove && record.status != Status::Creating;
+        let runs = record.status.is_alive() && process::open(record.pid, record.pid_start).is_some();
+        if (kept && record.status == Status::Exited) || (record.detached && runs) {
             return Ok(());
         }
-        end(id)?;
-        if container.record.remove || container.record.status == Status::Creating {
+        end(id, record)?;
+        if !kept {
             return container.remove();
         }
-        container.record.status = Status::Exited;
+        if record.status.is_alive() {
+            record.exit = None;
+        }
+        record.status = Status::Exited;
+        "its supervisor was killed".clone_into(&mut record.error);
         container.save()
     }
 }
@@ -243,6 +273,11 @@ fn gone(done: io::Result<()>) -> io::Result<()> {
 }
 
 impl Container {
+    /// Where it is kept.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     fn fill(&mut self, name: String) -> io::Result<()> {
         // Without a name there is nothing yet that the lock does not say. With one, the record comes before the link,
         // so that whoever cleans up after us knows of it.
@@ -284,9 +319,10 @@ impl Container {
         {
             gone(fs::remove_file(name))?;
         }
-        let record = store.record_path(id);
-        gone(fs::remove_file(record.with_file_name([id.as_str(), ".new"].concat())))?;
-        gone(fs::remove_file(record))?;
+        for suffix in BESIDE {
+            gone(fs::remove_file(store.beside(id, suffix)))?;
+        }
+        gone(fs::remove_file(store.record_path(id)))?;
         gone(fs::remove_file(store.lock_path(id)))?;
         drop(self.lock);
         Ok(())
@@ -408,12 +444,13 @@ mod tests {
         leave(3, record("", Status::Running, false));
         leave(4, record("", Status::Exited, false));
         drop(t.0.create(Id::from_random(5), record("early", Status::Creating, false)).unwrap());
-        let mut ended = Vec::new();
-        t.0.reclaim(100, &mut |id| {
-            ended.push(id.as_str().to_owned());
+        static ENDED: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
+        t.0.reclaim(100, |id, _| {
+            ENDED.lock().unwrap().push(id.as_str().to_owned());
             Ok(())
         })
         .unwrap();
+        let mut ended = ENDED.lock().unwrap().clone();
         ended.sort();
         assert_eq!(ended, ["0000000000000002", "0000000000000003", "0000000000000005"]);
         assert!(t.0.find("early").is_err());

@@ -6,10 +6,12 @@
 //! |---|---|
 //! | `containers/ID.lock` | exists as long as the container does; locked by its supervisor as long as that lives |
 //! | `containers/ID` | the record, replaced whole by rename |
+//! | `containers/ID.sock` | the control socket of a detached container's supervisor |
+//! | `events`, `events.1` | what happened to containers, in JSON lines |
 //! | `names/NAME` | a link whose target is the ID |
 //!
 //! and under the data directory (`/var/lib/pipkin`, or `$XDG_DATA_HOME/pipkin`): `containers/ID/{upper,work}`, the
-//! writable layer, and `images/NAME`.
+//! writable layer, `containers/ID/log…`, and `images/NAME`.
 //!
 //! Duty: make, find, list and take away containers so that a crash at any point leaves nothing that the next
 //! command cannot recognise. The lock comes first and goes last: whatever belongs to an id whose lock is free or
@@ -25,17 +27,15 @@
 
 pub(crate) mod allotment;
 mod container;
+mod event;
 mod layer;
-#[allow(dead_code, reason = "verbs that come next use the rest")]
+pub(crate) mod log;
 pub(crate) mod process;
 #[allow(dead_code, reason = "verbs that come next use the rest")]
 mod record;
+#[allow(dead_code, reason = "verbs that come next use the rest")]
+pub(crate) mod time;
 
-pub(crate) use container::Store;
+pub(crate) use container::{Container, Store};
 pub(crate) use record::{Record, Status};
-
-/// Nanoseconds since 1970.
-pub(crate) fn now_ns() -> u64 {
-    let since = std::time::SystemTime::now().duration_since(std::time::SystemTime::UNIX_EPOCH);
-    since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
-}
+pub(crate) use time::now_ns;

@@ -6,22 +6,29 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 /// When process `pid` was made, in clock ticks since boot (field 22 of `/proc/PID/stat`, proc_pid_stat(5)); `None` when
 /// there is none.
 pub(crate) fn start_of(pid: i32) -> Option<u64> {
-    let text = std::fs::read(["/proc/", &pid.to_string(), "/stat"].concat()).ok()?;
-    field_22(&text)
+    fields(&stat(pid)?).map(|(_, start)| start)
 }
 
-/// The name in parentheses may hold anything, so the fields are counted from its end: field 3 comes next.
-fn field_22(text: &[u8]) -> Option<u64> {
+fn stat(pid: i32) -> Option<Vec<u8>> {
+    std::fs::read(["/proc/", &pid.to_string(), "/stat"].concat()).ok()
+}
+
+/// The state and the start time. The name in parentheses may hold anything, so the fields are counted from its end:
+/// field 3 comes next.
+fn fields(text: &[u8]) -> Option<(u8, u64)> {
     let end = text.iter().rposition(|byte| *byte == b')')?;
-    let field = text.get(end + 2..)?.split(|byte| *byte == b' ').nth(22 - 3)?;
-    std::str::from_utf8(field).ok()?.parse().ok()
+    let mut fields = text.get(end + 2..)?.split(|byte| *byte == b' ');
+    let state = *fields.next()?.first()?;
+    let start = fields.nth(22 - 4)?;
+    Some((state, std::str::from_utf8(start).ok()?.parse().ok()?))
 }
 
-/// Takes hold of process `pid` made at `start`; `None` when that one has ended and been reaped.
+/// Takes hold of process `pid` made at `start`; `None` when that one has ended, reaped or not.
 pub(crate) fn open(pid: i32, start: u64) -> Option<OwnedFd> {
     let pidfd = pidfd_open(Pid::from_raw(pid)?, PidfdFlags::empty()).ok()?;
     // Whoever has this pid now, the descriptor stands for it: it is the right one if it began then.
-    (start_of(pid)? == start).then_some(pidfd)
+    let (state, found) = fields(&stat(pid)?)?;
+    (found == start && !b"ZX".contains(&state)).then_some(pidfd)
 }
 
 #[cfg(test)]
@@ -31,9 +38,9 @@ mod tests {
     #[test]
     fn a_name_cannot_shift_the_fields() {
         let text = b"7 (a) 1 (b) S 1 7 7 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 12345 6 7\n";
-        assert_eq!(field_22(text), Some(12345));
-        assert_eq!(field_22(b"7 (a) S 1"), None);
-        assert_eq!(field_22(b""), None);
+        assert_eq!(fields(text), Some((b'S', 12345)));
+        assert_eq!(fields(b"7 (a) S 1"), None);
+        assert_eq!(fields(b""), None);
     }
 
     #[test]

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | `label` | one label, `NAME=VALUE`; any number of them |
 //! | `mount` | one mount asked for, `SOURCE:TARGET:OPTIONS` |
+//! | `reboot` | its first process called reboot(2) |
 //! | `limit.FILE` | the value written to that file of its cgroup |
 //! | `log.size`, `log.files` | when its log is rotated, in bytes, and how many files are kept |
 //! | `network.NAME` | what it has on the network; `inspect` shows it by that name |
@@ -245,6 +246,12 @@ impl Record {
             }
         }
         None
+    }
+
+    /// The signal that asks it to end.
+    pub(crate) fn stop_signal(&self) -> i32 {
+        const SIGTERM: i32 = 15;
+        if self.stop_signal == 0 { SIGTERM } else { self.stop_signal }
     }
 
     /// The values of `key` in the open section, in order.

@@ -16,6 +16,7 @@
 
 mod argument;
 mod crash;
+mod detached;
 mod device;
 mod dry_run;
 mod environment;
@@ -27,6 +28,7 @@ mod identity;
 mod init;
 mod input;
 mod limit;
+mod logs;
 mod machine;
 mod mask;
 mod namespace;
@@ -75,6 +77,8 @@ fn cases() -> Vec<Case> {
         limit::cases(),
         parallel::cases(),
         crash::cases(),
+        detached::cases(),
+        logs::cases(),
         escape::cases(),
     ]
     .concat()

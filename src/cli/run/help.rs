@@ -13,6 +13,15 @@ could not be executed, 127 when it was not found, 125 when Pipkin failed.
 Container:
       --name NAME                  its name
       --rm                         remove it when it has ended
+  -d, --detach                     run it in the background, print its id
+  -l, --label NAME[=VALUE]         note this with it
+      --restart POLICY             start it again: no, on-failure[:N], always or
+                                   unless-stopped; with growing pauses
+      --stop-signal SIGNAL         what asks it to end [TERM]
+      --stop-timeout SECONDS       how long it may take after that [10]
+      --timeout TIME               how long it may run: 90s, 10m, 2h
+      --log-max-size SIZE          when a new log file is begun [10m]
+      --log-max-files NUMBER       how many log files are kept [3]
   -h, --hostname NAME              host name; the container's id if not given
       --domainname NAME            NIS domain name
       --dry-run                    tell what would be done, and do nothing

@@ -20,6 +20,7 @@ mod explain;
 pub(super) mod help;
 mod image;
 mod keep;
+mod life;
 mod metadata;
 mod namespace;
 mod origin;
@@ -34,10 +35,10 @@ mod user;
 mod volume;
 
 use super::argv::Sorted;
-use super::launch::launch;
+use super::detach::detach;
+use super::launch::{self, Job};
 use super::message::Failure;
 use super::{Outcome, open_store};
-use crate::store::Record;
 use pipkin::plan::{Plan, resolve};
 use pipkin::spec::Id;
 use quantity::Why;
@@ -51,6 +52,10 @@ type Parse<'a, T> = fn(&'a str) -> Result<T, Why>;
 
 /// The verb.
 pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
+    if typed.has("--detach") {
+        // Nothing is open yet but what the caller left open; a supervisor would keep it so.
+        pipkin::sys::spawn::close_inherited(0, &[]);
+    }
     let store = open_store()?;
     let id = random_id()?;
     let directories = Directories { images: &store.images(), own: &store.layer(&id) };
@@ -58,6 +63,7 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let facts = pipkin::host::probe()?;
     let mut plan = Plan::default();
     resolve(&request.spec, &facts, &mut plan)?;
+    let (orders, record) = (life::orders(typed)?, life::record(typed, &request, &plan)?);
     if typed.has("--json") {
         return explain::as_json(&plan, &request);
     }
@@ -65,7 +71,12 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
         return explain::in_words(&plan);
     }
     request.make_sources()?;
-    launch(&store, &request.spec, &plan, record(&request))
+    launch::sweep(&store);
+    let job = Job { store: &store, spec: &request.spec, plan: &plan, record };
+    match orders {
+        Some(orders) => detach(&job, &orders),
+        None => launch::launch(&job),
+    }
 }
 
 fn random_id() -> Checked<Id> {
@@ -75,21 +86,6 @@ fn random_id() -> Checked<Id> {
         8 => Ok(Id::from_random(u64::from_ne_bytes(random))),
         _ => Err(fail(rustix::io::Errno::IO)),
     }
-}
-
-fn record(request: &Request<'_>) -> Record {
-    let mut record = Record {
-        name: request.name.to_owned(),
-        image: request.image.to_owned(),
-        command: request.command(),
-        hostname: request.spec.hostname.map(|name| name.to_string_lossy().into_owned()).unwrap_or_default(),
-        created_ns: crate::store::now_ns(),
-        remove: request.remove,
-        stop_signal: request.stop_signal.map_or(0, i32::from),
-        ..Record::default()
-    };
-    origin::write(&request.spec.process, &mut record);
-    record
 }
 
 /// The last value of option `name`, read by `parse`.

@@ -7,8 +7,9 @@ use std::fs;
 use std::path::Path;
 
 /// Directories that stay once they were made, as places for others.
-const PLACES: [&str; 5] = [
+const PLACES: [&str; 6] = [
     "/run/pipkin",
+    "/run/pipkin/events",
     "/run/pipkin/containers",
     "/run/pipkin/names",
     "/var/lib/pipkin/containers",
@@ -79,6 +80,11 @@ fn children() -> Vec<(u32, String)> {
         (parent == own).then_some((pid, name))
     })
     .collect()
+}
+
+/// Whether there are any.
+pub(crate) fn has_children() -> bool {
+    !children().is_empty()
 }
 
 /// Reaps what a killed Pipkin left to us. No process that a case has started itself may be unwaited-for.

@@ -1,6 +1,7 @@
 //! What every case stands on: where it runs, how it starts programs, and what it may not leave behind.
 
 mod case;
+mod detached;
 mod enclosure;
 mod folder;
 mod footprint;
@@ -10,6 +11,7 @@ mod running;
 mod terminal;
 
 pub(crate) use case::{Case, Needs, cases};
+pub(crate) use detached::{detached, detached_sh, eventually, try_detached};
 pub(crate) use enclosure::{Enclosure, alpine, cgroup_root};
 pub(crate) use folder::Folder;
 pub(crate) use footprint::{Footprint, reap_orphans};

@@ -1,0 +1,105 @@
+//! The control socket of a detached container: `containers/ID.sock` in the run directory.
+//!
+//! A request is one packet whose first byte is its kind; the answer is one packet of four bytes, an errno or 0. Only
+//! root and the user who runs the container are heard (`SO_PEERCRED`), whatever the modes of the directory say.
+
+use crate::store::Store;
+use pipkin::error::{Error, Result, Stage};
+use pipkin::spec::Id;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
+use rustix::net::sockopt::socket_peercred;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
+    listen, recv, send, socket_with,
+};
+use std::path::Path;
+
+/// What can be asked of a supervisor.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[repr(u8)]
+pub(crate) enum Request {
+    /// The container is about to be stopped: do not start it again.
+    Stop = b's',
+    /// Answer when the container has ended for good, with its exit status.
+    Wait = b'w',
+    /// Make it stand still.
+    Pause = b'p',
+    /// Let it go on.
+    Resume = b'r',
+}
+
+impl Request {
+    pub(super) const ALL: [Self; 4] = [Self::Stop, Self::Wait, Self::Pause, Self::Resume];
+}
+
+/// How many may wait to be heard.
+const BACKLOG: i32 = 16;
+
+fn seqpacket(flags: SocketFlags) -> rustix::io::Result<OwnedFd> {
+    socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC | flags, None)
+}
+
+/// Opens the socket at `path`, in place of one that a dead supervisor left.
+///
+/// # Errors
+/// Those of making it.
+pub(super) fn open(path: &Path) -> Result<OwnedFd> {
+    let stage = "open the control socket";
+    match rustix::fs::unlink(path.as_os_str().as_encoded_bytes()) {
+        Ok(()) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(Error::new(stage, errno)),
+    }
+    let socket = seqpacket(SocketFlags::NONBLOCK).stage(stage)?;
+    let address = SocketAddrUnix::new(path.as_os_str().as_encoded_bytes()).stage(stage)?;
+    // Its mode is 0600 from the beginning: nobody else runs in this process.
+    let former = rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o177));
+    let bound = bind(&socket, &address);
+    rustix::process::umask(former);
+    bound.stage(stage)?;
+    listen(&socket, BACKLOG).stage(stage)?;
+    Ok(socket)
+}
+
+/// Accepts whoever is there; `None` for nobody, and for somebody who may not ask.
+pub(super) fn accept(listener: &OwnedFd) -> Option<OwnedFd> {
+    let client = accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK).ok()?;
+    let peer = socket_peercred(&client).ok()?;
+    (peer.uid.is_root() || peer.uid == rustix::process::geteuid()).then_some(client)
+}
+
+/// Reads a request. `Ok(None)` when there is none yet.
+///
+/// # Errors
+/// The client is gone, or asks for something unknown.
+pub(super) fn receive(client: &OwnedFd) -> rustix::io::Result<Option<Request>> {
+    let mut kind = [0];
+    match recv(client, &mut kind, RecvFlags::DONTWAIT) {
+        Err(Errno::AGAIN | Errno::INTR) => Ok(None),
+        Err(errno) => Err(errno),
+        Ok((0, _)) => Err(Errno::PIPE),
+        Ok(_) => {
+            Request::ALL.into_iter().find(|known| [*known as u8] == kind).map(Some).ok_or(Errno::OPNOTSUPP)
+        }
+    }
+}
+
+/// Answers. Best effort: a client that does not wait for it has its reasons.
+pub(super) fn answer(client: &OwnedFd, number: i32) {
+    send(client, &number.to_ne_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT).unwrap_or(0);
+}
+
+/// Asks the supervisor of container `id`, and waits for the answer.
+///
+/// # Errors
+/// `ENOENT`, `ECONNREFUSED` or `ECONNRESET` when there is no supervisor, and what it answers.
+pub(crate) fn ask(store: &Store, id: &Id, request: Request) -> rustix::io::Result<i32> {
+    let socket = seqpacket(SocketFlags::empty())?;
+    connect(&socket, &SocketAddrUnix::new(store.socket_path(id).as_os_str().as_encoded_bytes())?)?;
+    send(&socket, &[request as u8], SendFlags::NOSIGNAL)?;
+    let mut number = [0; 4];
+    match rustix::io::retry_on_intr(|| recv(socket.as_fd(), &mut number, RecvFlags::empty()))?.0 {
+        4 => Ok(i32::from_ne_bytes(number)),
+        _ => Err(Errno::CONNRESET),
+    }
+}

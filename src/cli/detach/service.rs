@@ -1,0 +1,308 @@
+//! What a supervisor does while its container runs: log, requests, clocks.
+
+use super::control::{self, Request};
+use super::{Orders, STOP_TIMEOUT_MS, close_streams};
+use crate::cli::event;
+use crate::cli::launch::errno_of;
+use crate::cli::message::Failure;
+use crate::store::log::Writer;
+use crate::store::{Container, Status, now_ns, process};
+use pipkin::error::{Error, Result, Stage};
+use pipkin::host::{ATTENDED, Attendant, Reach, Sources};
+use pipkin::sys::clock::monotonic_ms;
+use pipkin::sys::stdio::Stream;
+use rustix::event::PollFlags;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
+use rustix::io::Errno;
+use std::cell::Cell;
+
+/// How much is read at a time.
+const CHUNK: usize = 64 << 10;
+/// How often one stream is read before the other sources are looked at again.
+const TURNS: usize = 16;
+/// Most clients at a time.
+const CLIENTS: usize = ATTENDED - 3;
+
+/// Why the container was made to end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Verdict {
+    /// It was not.
+    None,
+    /// Somebody stopped it.
+    Stopped,
+    /// It ran longer than it may.
+    Timeout,
+}
+
+/// A client of the control socket.
+struct Client {
+    socket: OwnedFd,
+    /// Whether it waits for the end.
+    waits: bool,
+}
+
+/// The supervisor's side of a running container.
+pub(super) struct Service<'s> {
+    pub(super) container: Container,
+    orders: &'s Orders,
+    /// Pid of the container's first process, once it has one.
+    pid: &'s Cell<i32>,
+    /// Where its standard input comes from, which stays open as long as it may be attached to.
+    _input: OwnedFd,
+    /// Where its output comes from: standard output or its terminal, and standard error.
+    outputs: [Option<OwnedFd>; 2],
+    log: Writer,
+    buffer: Vec<u8>,
+    listener: OwnedFd,
+    clients: Vec<Client>,
+    /// Whoever waits for the container to run.
+    ready: Option<OwnedFd>,
+    pub(super) verdict: Verdict,
+    /// When it has run long enough.
+    ends_at_ms: Option<u64>,
+    /// When it is killed, having been asked to end.
+    killed_at_ms: Option<u64>,
+}
+
+fn nonblocking(fd: OwnedFd) -> rustix::io::Result<OwnedFd> {
+    fcntl_setfl(&fd, fcntl_getfl(&fd)? | OFlags::NONBLOCK)?;
+    Ok(fd)
+}
+
+impl<'s> Service<'s> {
+    /// Opens the log and the control socket of `container`.
+    pub(super) fn new(
+        container: &mut Option<Container>,
+        orders: &'s Orders,
+        pid: &'s Cell<i32>,
+        streams: [OwnedFd; 3],
+        ready: OwnedFd,
+    ) -> std::result::Result<Self, Failure> {
+        let fail = |errno| Failure::errno("read the container's output", b"", errno);
+        let [input, output, error] = streams;
+        let outputs = [Some(nonblocking(output).map_err(fail)?), Some(nonblocking(error).map_err(fail)?)];
+        let gone = || Failure::errno("serve the container", b"", Errno::NOENT);
+        let held = container.as_ref().ok_or_else(gone)?;
+        let directory = held.store().layer(&held.id);
+        let log = Writer::open(&directory, orders.limits).map_err(|error| {
+            Failure::io("open the log in", directory.as_os_str().as_encoded_bytes(), &error)
+        })?;
+        let listener = control::open(&held.store().socket_path(&held.id))?;
+        Ok(Self {
+            container: container.take().ok_or_else(gone)?,
+            orders,
+            pid,
+            _input: input,
+            outputs,
+            log,
+            buffer: Vec::new(),
+            listener,
+            clients: Vec::new(),
+            ready: Some(ready),
+            verdict: Verdict::None,
+            ends_at_ms: None,
+            killed_at_ms: None,
+        })
+    }
+
+    /// Whether it has run at all.
+    pub(super) fn has_started(&self) -> bool {
+        self.ready.is_none()
+    }
+
+    /// Writes the record. Best effort: the container goes on without, and the next change is written again.
+    pub(super) fn save(&mut self) {
+        self.container.record.lost_bytes = self.log.lost;
+        self.container.save().unwrap_or(());
+    }
+
+    /// Reads what a stream has now, and logs it.
+    fn pump(&mut self, index: usize) -> Result<()> {
+        self.buffer.resize(CHUNK, 0);
+        let name = if index == 0 { "stdout" } else { "stderr" };
+        for _ in 0..TURNS {
+            let Some(output) = self.outputs.get(index).and_then(Option::as_ref) else { return Ok(()) };
+            match rustix::io::read(output, self.buffer.as_mut_slice()) {
+                // A terminal whose last user is gone answers EIO.
+                Ok(0) | Err(Errno::IO) => {
+                    if let Some(output) = self.outputs.get_mut(index) {
+                        *output = None;
+                    }
+                }
+                Ok(length) => self.log.append(name, self.buffer.get(..length).unwrap_or_default()),
+                Err(Errno::AGAIN | Errno::INTR) => return Ok(()),
+                Err(errno) => return Err(Error::new("read the container's output", errno)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes in whoever has come, when there is room.
+    fn welcome(&mut self) {
+        while self.clients.len() < CLIENTS
+            && let Some(socket) = control::accept(&self.listener)
+        {
+            self.clients.push(Client { socket, waits: false });
+        }
+    }
+
+    /// Does what a client asks. False when it is to be let go.
+    fn attend(&mut self, index: usize, reach: Option<&Reach<'_>>) -> bool {
+        let Some(client) = self.clients.get(index) else { return false };
+        let request = match control::receive(&client.socket) {
+            Ok(None) => return true,
+            Ok(Some(request)) => request,
+            Err(errno) => {
+                control::answer(&client.socket, errno.raw_os_error());
+                return false;
+            }
+        };
+        let answer = match request {
+            Request::Stop => {
+                self.verdict = Verdict::Stopped;
+                Ok(())
+            }
+            Request::Pause => self.freeze(true, reach),
+            Request::Resume => self.freeze(false, reach),
+            Request::Wait => {
+                if let Some(client) = self.clients.get_mut(index) {
+                    client.waits = true;
+                }
+                return true;
+            }
+        };
+        if let Some(client) = self.clients.get(index) {
+            control::answer(&client.socket, answer.err().map_or(0, |error| error.errno.raw_os_error()));
+        }
+        false
+    }
+
+    fn freeze(&mut self, on: bool, reach: Option<&Reach<'_>>) -> Result<()> {
+        reach.ok_or(Error::new("pause a container that does not run", Errno::SRCH))?.freeze(on)?;
+        self.container.record.status = if on { Status::Paused } else { Status::Running };
+        self.save();
+        Ok(())
+    }
+
+    /// Answers those who wait for the end.
+    pub(super) fn say_goodbye(&mut self) {
+        let status = self.container.record.exit.map_or(i32::from(u8::MAX), i32::from);
+        for client in self.clients.iter().filter(|client| client.waits) {
+            control::answer(&client.socket, status);
+        }
+    }
+
+    /// Deals with what came, with the container or between two runs of it.
+    pub(super) fn turn(&mut self, ready: &[PollFlags], reach: Option<&Reach<'_>>) -> Result<()> {
+        let is_ready = |index: usize| ready.get(index).is_some_and(|flags| !flags.is_empty());
+        for index in 0..2 {
+            if is_ready(index) {
+                self.pump(index)?;
+            }
+        }
+        // From the last to the first: letting one go moves only those behind it.
+        for index in (0..self.clients.len()).rev() {
+            if is_ready(index + 3) && !self.attend(index, reach) {
+                self.clients.swap_remove(index);
+            }
+        }
+        if is_ready(2) {
+            self.welcome();
+        }
+        Ok(())
+    }
+
+    fn watch_clocks(&mut self, reach: &Reach<'_>) -> Result<()> {
+        let now_ms = monotonic_ms();
+        let over = |at_ms: Option<u64>| at_ms.is_some_and(|at_ms| at_ms <= now_ms);
+        if over(self.ends_at_ms) {
+            self.ends_at_ms = None;
+            self.verdict = Verdict::Timeout;
+            let record = &self.container.record;
+            self.killed_at_ms = Some(now_ms + record.stop_timeout_ms.unwrap_or(STOP_TIMEOUT_MS));
+            reach.send(record.stop_signal())?;
+        }
+        if over(self.killed_at_ms) {
+            self.killed_at_ms = None;
+            reach.kill()?;
+        }
+        Ok(())
+    }
+}
+
+impl Attendant for Service<'_> {
+    fn executed(&mut self) -> Result<()> {
+        let record = &mut self.container.record;
+        record.status = Status::Running;
+        record.pid = self.pid.get();
+        record.pid_start = process::start_of(record.pid).unwrap_or(0);
+        record.started_ns = now_ns();
+        self.container.save().map_err(|error| Error::new("write the record", errno_of(&error)))?;
+        self.ends_at_ms = self.orders.timeout_ms.map(|ms| monotonic_ms().saturating_add(ms));
+        let mut told = event::begin("start", &self.container);
+        told.key(b"pid").number(i64::from(self.pid.get()));
+        event::publish(&self.container, told);
+        if let Some(ready) = self.ready.take() {
+            close_streams().stage("let go of the caller's streams")?;
+            // Best effort: a caller that is gone does not want to know.
+            rustix::io::write(&ready, b"1").unwrap_or(0);
+        }
+        Ok(())
+    }
+
+    fn take_terminal(&mut self, master: OwnedFd) -> Result<()> {
+        let master = nonblocking(master).stage("take over the container's terminal")?;
+        self.outputs = [Some(master), None];
+        Ok(())
+    }
+
+    fn sources<'f>(&'f self, sources: &mut Sources<'f>) {
+        let mut add = |fd: BorrowedFd<'f>, wanted: bool| {
+            let flags = if wanted { PollFlags::IN } else { PollFlags::empty() };
+            sources.push((fd, flags)).unwrap_or(());
+        };
+        for output in &self.outputs {
+            add(output.as_ref().map_or(Stream::Input.fd(), AsFd::as_fd), output.is_some());
+        }
+        add(self.listener.as_fd(), self.clients.len() < CLIENTS);
+        for client in &self.clients {
+            add(client.socket.as_fd(), true);
+        }
+    }
+
+    fn patience_ms(&self) -> Option<u64> {
+        let next = [self.ends_at_ms, self.killed_at_ms].into_iter().flatten().min();
+        next.map(|at_ms| at_ms.saturating_sub(monotonic_ms()))
+    }
+
+    fn serve(&mut self, ready: &[PollFlags], reach: &Reach<'_>) -> Result<()> {
+        self.turn(ready, Some(reach))?;
+        self.watch_clocks(reach)
+    }
+
+    fn out_of_memory(&mut self, kills: u64) {
+        if kills > self.container.record.oom_kills {
+            self.container.record.oom_kills = kills;
+            let mut told = event::begin("oom", &self.container);
+            told.key(b"kills").literal(&kills.to_string());
+            event::publish(&self.container, told);
+            self.save();
+        }
+    }
+
+    fn rest(&mut self) {
+        self.buffer = Vec::new();
+        self.log.rest();
+        if self.container.record.lost_bytes != self.log.lost {
+            self.save();
+        }
+    }
+
+    fn finish(&mut self) -> Result<()> {
+        self.pump(0)?;
+        self.pump(1)?;
+        self.rest();
+        Ok(())
+    }
+}

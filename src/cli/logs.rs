@@ -1,0 +1,205 @@
+//! `pipkin logs`: what a container wrote.
+
+use super::argv::Sorted;
+use super::launch::errno_of;
+use super::message::Failure;
+use super::operand::Found;
+use super::{ExitCode, Outcome, open_store};
+use crate::store::log::{Entry, Reader};
+use crate::store::{Status, now_ns, process, time};
+use pipkin::sys::stdio::Stream;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
+use std::io;
+
+/// How much is collected before it is written.
+const FLUSH: usize = 64 << 10;
+
+/// What is shown.
+struct Wanted {
+    /// Standard output and standard error.
+    streams: [bool; 2],
+    /// Only what is not older, as its time is written.
+    since: Vec<u8>,
+    timestamps: bool,
+    /// Only so many lines from the end.
+    tail: Option<u64>,
+    follow: bool,
+}
+
+/// The verb.
+pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
+    let wanted = wanted(sorted)?;
+    let [name] = sorted.operands.as_slice() else {
+        return Err(Failure::usage("logs", "the name or id of one container is needed"));
+    };
+    let store = open_store()?;
+    let found = Found::find(&store, "show the log of", name)?;
+    if !found.record.detached {
+        return Err(found.fail("it runs in the foreground and keeps none"));
+    }
+    let fail = |error: io::Error| found.errno(errno_of(&error));
+    match show(&found, &wanted) {
+        // Nobody reads any more: that is no failure of ours.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
+        shown => shown.map_err(fail)?,
+    }
+    let record = store.read(&found.id).map_err(fail)?.unwrap_or(found.record.clone());
+    if record.lost_bytes > 0 {
+        let lost = record.lost_bytes.to_string();
+        eprintln!(
+            "pipkin: {lost} bytes of output are not in this log: they could not be written (see inspect)"
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn wanted(sorted: &Sorted<'_>) -> Result<Wanted, Failure> {
+    let refuse = |name: &str, text: &str, why: &str| {
+        Err(Failure::usage("logs", &[name, " ", text, ": ", why].concat()))
+    };
+    let tail = match sorted.last("--tail") {
+        None | Some("all" | "-1") => None,
+        Some(text) => match text.parse() {
+            Ok(lines) => Some(lines),
+            Err(_) => return refuse("--tail", text, "give a number of lines, or all"),
+        },
+    };
+    let since = match sorted.last("--since") {
+        None => Vec::new(),
+        Some(text) => match time::read(text, now_ns()) {
+            Some(ns) => time::stamp(ns).to_vec(),
+            None => {
+                return refuse(
+                    "--since",
+                    text,
+                    "give a time as 2026-01-02T03:04:05Z, or how long ago as 10m",
+                );
+            }
+        },
+    };
+    let streams = [sorted.has("--stdout"), sorted.has("--stderr")];
+    Ok(Wanted {
+        streams: if streams == [false; 2] { [true; 2] } else { streams },
+        since,
+        timestamps: sorted.has("--timestamps"),
+        tail,
+        follow: sorted.has("--follow"),
+    })
+}
+
+fn show(found: &Found<'_>, wanted: &Wanted) -> io::Result<()> {
+    let directory = found.store.layer(&found.id);
+    // Watched before it is read, so that nothing comes in between.
+    let changes = wanted.follow.then(|| {
+        let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
+        let events = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE_SELF;
+        inotify::add_watch(&changes, directory.as_os_str().as_encoded_bytes(), events)?;
+        Ok(changes)
+    });
+    let changes = changes.transpose().map_err(from_errno)?;
+    let supervisor = process::open(found.record.supervisor, found.record.supervisor_start);
+    let mut reader = Reader::open(&directory)?;
+    let mut printer = Printer::new(wanted);
+    if let Some(tail) = wanted.tail {
+        printer.skip = lines(&mut reader, wanted)?.saturating_sub(tail);
+        reader.rewind()?;
+    }
+    reader.follow = wanted.follow;
+    let mut alive = supervisor.is_some() && found.record.status != Status::Exited;
+    loop {
+        while let Some(entry) = reader.next()? {
+            printer.print(&entry)?;
+        }
+        printer.flush()?;
+        let (true, Some(changes), Some(supervisor)) = (alive, &changes, &supervisor) else { return Ok(()) };
+        let mut polled = [PollFd::new(changes, PollFlags::IN), PollFd::new(supervisor, PollFlags::IN)];
+        rustix::io::retry_on_intr(|| poll(&mut polled, None)).map_err(from_errno)?;
+        // After its end everything is read once more.
+        alive = polled[1].revents().is_empty();
+        let mut events = [0; 4096];
+        while matches!(rustix::io::read(changes, &mut events), Ok(length) if length > 0) {}
+    }
+}
+
+fn from_errno(errno: Errno) -> io::Error {
+    io::Error::from_raw_os_error(errno.raw_os_error())
+}
+
+/// How many lines there are.
+fn lines(reader: &mut Reader, wanted: &Wanted) -> io::Result<u64> {
+    let (mut lines, mut open) = (0, [false; 2]);
+    while let Some(entry) = reader.next()? {
+        if wanted.takes(&entry) {
+            let open = if entry.error { &mut open[1] } else { &mut open[0] };
+            lines += u64::from(!*open);
+            *open = !entry.whole;
+        }
+    }
+    Ok(lines)
+}
+
+impl Wanted {
+    fn takes(&self, entry: &Entry<'_>) -> bool {
+        let [output, error] = self.streams;
+        (if entry.error { error } else { output }) && entry.time >= self.since.as_slice()
+    }
+}
+
+/// Writes entries to where they came from.
+struct Printer<'w> {
+    wanted: &'w Wanted,
+    /// How many lines are left out first.
+    skip: u64,
+    /// Of each stream, whether a line is open, and whether that is shown.
+    open: [Option<bool>; 2],
+    /// Collected for one of our streams.
+    pending: Vec<u8>,
+    error: bool,
+}
+
+impl<'w> Printer<'w> {
+    fn new(wanted: &'w Wanted) -> Self {
+        Self { wanted, skip: 0, open: [None; 2], pending: Vec::new(), error: false }
+    }
+
+    fn print(&mut self, entry: &Entry<'_>) -> io::Result<()> {
+        if !self.wanted.takes(entry) {
+            return Ok(());
+        }
+        let open = if entry.error { &mut self.open[1] } else { &mut self.open[0] };
+        let begins = open.is_none();
+        let shown = open.unwrap_or(self.skip == 0);
+        *open = (!entry.whole).then_some(shown);
+        if !shown {
+            self.skip -= u64::from(begins);
+            return Ok(());
+        }
+        if self.error != entry.error || self.pending.len() > FLUSH {
+            self.flush()?;
+        }
+        self.error = entry.error;
+        if begins && self.wanted.timestamps {
+            self.pending.extend_from_slice(entry.time);
+            self.pending.push(b' ');
+        }
+        self.pending.extend_from_slice(entry.text);
+        if entry.whole {
+            self.pending.push(b'\n');
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let stream = if self.error { Stream::Error } else { Stream::Output };
+        let mut rest = self.pending.as_slice();
+        while !rest.is_empty() {
+            let written =
+                rustix::io::retry_on_intr(|| rustix::io::write(stream.fd(), rest)).map_err(from_errno)?;
+            rest = rest.get(written..).unwrap_or_default();
+        }
+        self.pending.clear();
+        Ok(())
+    }
+}
