@@ -73,10 +73,10 @@ pub(super) fn each(
     let store = open_store()?;
     let mut last: Option<Failure> = None;
     for name in &sorted.operands {
-        if let Err(failure) = Found::find(&store, what, name).and_then(&mut *act) {
-            if let Some(former) = last.replace(failure) {
-                former.tell();
-            }
+        if let Err(failure) = Found::find(&store, what, name).and_then(&mut *act)
+            && let Some(former) = last.replace(failure)
+        {
+            former.tell();
         }
     }
     last.map_or(Ok(ExitCode::SUCCESS), Err)

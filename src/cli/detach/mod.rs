@@ -111,10 +111,9 @@ fn supervise(job: &Job<'_>, orders: &Orders, ready: OwnedFd) -> Outcome {
     let (theirs, ours) = pipes().map_err(fail)?;
     let pid = Cell::new(0);
     let mut container = Some(launch::create(job)?);
-    let mut service = Service::new(&mut container, orders, &pid, ours, ready).map_err(|failure| {
+    let mut service = Service::new(&mut container, orders, &pid, ours, ready).inspect_err(|_| {
         // What kept it from being served is the news, not what is left of it.
         container.take().map_or(Ok(()), |container| container.remove()).unwrap_or(());
-        failure
     })?;
     let mut failures = 0;
     loop {
