@@ -177,6 +177,7 @@ fn what_makes_no_sense_is_refused() {
 fn whatever_help_promises_is_looked_at() {
     let sources = [
         include_str!("mod.rs"),
+        include_str!("life.rs"),
         include_str!("namespace.rs"),
         include_str!("request.rs"),
         include_str!("resource.rs"),
