@@ -208,7 +208,7 @@ fn set_sets(capabilities: &Capabilities) -> Result<()> {
         inheritable: kernel(if Defence::NoInheritable.stands() {
             capabilities.inheritable
         } else {
-            capabilities.permitted
+            capabilities.bounding
         }),
     };
     set_capabilities(None, sets)?;

@@ -198,6 +198,7 @@ impl<'a> State<'a> {
             }
             Step::MakeDevice(device) => device::make(self.root()?, &device),
             Step::Link { target, path } => device::link(self.root()?, target, path),
+            Step::Mask(_) | Step::MakeReadOnly(_) if !Defence::Masks.stands() => Ok(()),
             Step::Mask(path) => self.mask(path),
             Step::MakeReadOnly(path) => filesystem::make_read_only(self.root()?, path),
             Step::MakeRootReadOnly => filesystem::make_root_read_only(self.root()?),

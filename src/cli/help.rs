@@ -166,8 +166,11 @@ filter, mounts, hidden and read-only paths, limits, addresses. Meant to be run
 inside a container; changes nothing.
 
 Options:
-      --json  print one object
-      --help  show this help";
+      --attempt  try what a container must not be able to do instead: calls, files,
+                 devices, in ways that do no harm where they succeed. Ends with 0
+                 when all was refused, and with 1 when something got through.
+      --json     print one object
+      --help     show this help";
 
 /// Prints a help text.
 pub(super) fn show(text: &str) -> Outcome {

@@ -34,6 +34,8 @@ pub enum Defence {
     OwnSession,
     /// The filter is installed.
     Filter,
+    /// Paths are masked and made read-only.
+    Masks,
 }
 
 #[cfg(not(feature = "test-hooks"))]
@@ -52,7 +54,7 @@ mod absent {
 
     static ABSENT: AtomicU32 = AtomicU32::new(0);
 
-    const NAMES: [(&str, Defence); 14] = [
+    const NAMES: [(&str, Defence); 15] = [
         ("pivot-first", Defence::PivotFirst),
         ("in-root", Defence::InRoot),
         ("by-handle", Defence::ByHandle),
@@ -67,6 +69,7 @@ mod absent {
         ("groups", Defence::Groups),
         ("own-session", Defence::OwnSession),
         ("filter", Defence::Filter),
+        ("masks", Defence::Masks),
     ];
 
     impl Defence {

@@ -8,6 +8,7 @@
 #![allow(unsafe_code)]
 
 mod arch;
+pub mod attempt;
 pub mod auxv;
 pub mod clock;
 pub mod defence;

@@ -31,6 +31,9 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         ["overwrite", file] => overwrite(file),
         ["deface", pid] => deface(pid),
         ["spy", pid] => spy(pid),
+        ["show", file] => show(file),
+        ["type", text, width] => type_ahead(text, *width == "wide"),
+        ["unbounded"] => unbounded(),
         _ => panic!("no payload {words:?}"),
     }
 }
@@ -167,6 +170,28 @@ fn spy(pid: &str) -> ExitCode {
         }
     }
     println!();
+    ExitCode::SUCCESS
+}
+
+/// Says what is in a file.
+fn show(file: &str) -> ExitCode {
+    print!("{}", fs::read_to_string(file).expect("a file"));
+    ExitCode::SUCCESS
+}
+
+/// Types `text` into the terminal it reads from, as if the user had, and says `tried`.
+fn type_ahead(text: &str, wide: bool) -> ExitCode {
+    let typed = text.bytes().map(|byte| pipkin::sys::attempt::type_ahead(std::io::stdin(), byte, wide));
+    let refused = typed.filter(rustix::io::Result::is_err).count();
+    println!("tried, refused {refused} times");
+    ExitCode::SUCCESS
+}
+
+/// Says which writable file systems in memory have no size.
+fn unbounded() -> ExitCode {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").expect("the mounts");
+    let in_memory = mounts.lines().filter(|line| line.contains(" - tmpfs ") && !line.contains(" ro,"));
+    in_memory.filter(|line| !line.contains("size=")).for_each(|line| println!("{line}"));
     ExitCode::SUCCESS
 }
 

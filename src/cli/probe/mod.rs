@@ -3,6 +3,7 @@
 //! Works from system calls where those tell it, so that it says something even where `/proc` is missing; what is
 //! known from files only is then left out. Changes nothing.
 
+mod attempt;
 mod limit;
 mod mount;
 mod network;
@@ -23,6 +24,9 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
         return Err(Failure::usage("probe", &line));
     }
     let mut report = Report::new(typed.has("--json"));
+    if typed.has("--attempt") {
+        return attempt::run(report);
+    }
     tell(&mut report);
     report.print()
 }

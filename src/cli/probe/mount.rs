@@ -40,7 +40,7 @@ fn mount(line: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
 }
 
 /// Whether anything can be read of a path that should read as empty.
-fn masked(path: &CStr) -> &'static [u8] {
+pub(super) fn masked(path: &CStr) -> &'static [u8] {
     match open(path, OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC | OFlags::DIRECTORY, Mode::empty()) {
         Ok(_) => match std::fs::read_dir(OsStr::from_bytes(path.to_bytes())) {
             Ok(mut entries) => entries.next().map_or(b"empty", |_| b"READABLE"),

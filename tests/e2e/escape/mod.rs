@@ -3,14 +3,27 @@
 //! Where a defence can be taken away ([`Run::without`](crate::harness::Run::without)) a case first shows that its attack
 //! gets through then, so that it is known to be one. Each case names the rows of advisories it stands for.
 
+mod attempt;
+mod descriptor;
+mod identity;
 mod path;
+mod proc;
 mod program;
 mod race;
 
 use crate::harness::{Case, Folder};
 
 pub(crate) fn cases() -> Vec<Case> {
-    [path::cases(), race::cases(), program::cases()].concat()
+    [
+        path::cases(),
+        race::cases(),
+        program::cases(),
+        descriptor::cases(),
+        proc::cases(),
+        identity::cases(),
+        attempt::cases(),
+    ]
+    .concat()
 }
 
 /// Whether nothing was made in a folder.
