@@ -166,9 +166,9 @@ filter, mounts, hidden and read-only paths, limits, addresses. Meant to be run
 inside a container; changes nothing.
 
 Options:
-      --attempt  try what a container must not be able to do instead: calls, files,
-                 devices, in ways that do no harm where they succeed. Ends with 0
-                 when all was refused, and with 1 when something got through.
+      --attempt  try instead what a container must not be able to do: calls,
+                 files, devices, in ways that do no harm where they succeed;
+                 ends with 0 when all is refused, with 1 otherwise
       --json     print one object
       --help     show this help";
 
