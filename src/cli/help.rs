@@ -8,7 +8,7 @@ use super::{Outcome, report};
 use std::ffi::OsString;
 
 /// The program's name and version.
-pub(super) const VERSION: &str = concat!("pipkin ", env!("CARGO_PKG_VERSION"));
+pub(super) const VERSION: &str = concat!("pipkin version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
 
 /// The program's help.
 pub(super) const PROGRAM: &str = "\

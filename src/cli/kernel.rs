@@ -17,6 +17,15 @@ pub(crate) fn read_text(path: &str) -> Option<String> {
     read(path).map(|text| String::from_utf8_lossy(&text).into_owned())
 }
 
+/// The running kernel's major and minor version; 0.0 where it does not say, which opens nothing that asks for more.
+pub(crate) fn version() -> (u32, u32) {
+    let release = rustix::system::uname();
+    let release = release.release().to_string_lossy();
+    let mut numbers =
+        release.split(|letter: char| !letter.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
+    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
+}
+
 /// The thermal counters of every CPU that has them, by which one container can tell what another computes.
 pub(crate) fn thermal_directories() -> Vec<&'static CStr> {
     // A list of ranges that ends with the highest number: 0-7.

@@ -122,7 +122,7 @@ pub(super) fn run(
 
 /// The index of the step before which a test wants us to stop.
 #[cfg(feature = "test-hooks")]
-pub(super) fn pause(variable: &str) -> Option<usize> {
+pub(crate) fn pause(variable: &str) -> Option<usize> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
@@ -187,7 +187,19 @@ pub(super) fn tell(ended: &Ended, plan: &Plan<'_>) -> Result<ExitCode, Failure> 
 }
 
 /// The sentence for a step of the child that failed, with a remedy where one is known.
-fn explain(step: &Step<'_>, errno: Errno) -> Failure {
+pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
+    if let Step::FindCommand(command) = step {
+        // Engines look for these words to tell what is missing from what is broken.
+        let why: &[u8] = match errno {
+            Errno::NOENT | Errno::NOTDIR if command.to_bytes().contains(&b'/') => {
+                b"no such file or directory"
+            }
+            Errno::NOENT => b"executable file not found in $PATH",
+            Errno::ACCESS => b"permission denied",
+            _ => return Failure::errno("run", command.to_bytes(), errno),
+        };
+        return Failure::new("run", command.to_bytes(), why);
+    }
     if let Step::Execute { command, .. } = step {
         let (code, why) = match errno {
             Errno::NOENT | Errno::NOTDIR => (NOT_FOUND, "not found in the container".to_owned()),

@@ -15,6 +15,7 @@ mod launch;
 mod list;
 mod logs;
 mod message;
+mod oci;
 mod operand;
 mod probe;
 mod remove;
@@ -83,7 +84,8 @@ pub(crate) fn main(called_as: &OsStr, args: &[OsString]) -> ExitCode {
     }
     let answered = match init::face(called_as) {
         Some(face) => init::main(face, args),
-        None => prepare(args).and_then(|()| dispatch(args)),
+        None => prepare(args)
+            .and_then(|()| if oci::is_called(args) { Ok(oci::main(args)) } else { dispatch(args) }),
     };
     answered.unwrap_or_else(|failure| failure.tell())
 }
@@ -120,6 +122,11 @@ fn dispatch(args: &[OsString]) -> Outcome {
 
 fn find(name: &str) -> Option<&'static Verb> {
     VERBS.iter().find(|verb| verb.name == name)
+}
+
+/// A time as engines and people read it (RFC 3339).
+fn time_stamp(ns: u64) -> [u8; 30] {
+    crate::store::time::stamp(ns)
 }
 
 /// The store of whoever calls.

@@ -82,6 +82,65 @@ impl<'a> Value<'a> {
         Ok(found.filter(|value| value.kind != Kind::Null))
     }
 
+    /// What the members named between the dots of `path` lead to; `None` where one is absent, null or no object.
+    pub(crate) fn at(&self, path: &str) -> Option<&Value<'a>> {
+        path.split('.').try_fold(self, |value, name| value.get(name).ok().flatten())
+    }
+
+    /// The members of this object, in order; none of what is no object.
+    pub(crate) fn members(&self) -> &[(Cow<'a, str>, Value<'a>)] {
+        if let Kind::Object(members) = &self.kind { members } else { &[] }
+    }
+
+    /// The string at `path`.
+    pub(crate) fn text_at(&self, path: &str) -> Option<&str> {
+        self.at(path).and_then(|value| value.text().ok())
+    }
+
+    /// The whole number at `path`.
+    pub(crate) fn number_at(&self, path: &str) -> Option<u64> {
+        self.at(path).and_then(|value| value.whole(u64::MAX).ok())
+    }
+
+    /// The number at `path` that may be below zero.
+    pub(crate) fn signed_at(&self, path: &str) -> Option<i64> {
+        self.at(path).and_then(|value| value.signed().ok())
+    }
+
+    /// Whether `true` stands at `path`.
+    pub(crate) fn is_true(&self, path: &str) -> bool {
+        self.at(path).is_some_and(|value| value.kind == Kind::Bool(true))
+    }
+
+    /// The elements of the array at `path`.
+    pub(crate) fn elements(&self, path: &str) -> &[Value<'a>] {
+        self.at(path).and_then(|value| value.array().ok()).unwrap_or_default()
+    }
+
+    /// The name of the property in which byte `at` of the document lies, as `process.args[1]`.
+    pub(crate) fn name_of(&self, at: usize) -> String {
+        let mut name = String::new();
+        let mut here = self;
+        while here.at < at {
+            let before = |value: &Value<'_>| value.at <= at;
+            match &here.kind {
+                Kind::Object(members) => {
+                    let Some((key, value)) = members.iter().rfind(|(_, value)| before(value)) else { break };
+                    name.push_str(if name.is_empty() { "" } else { "." });
+                    name.push_str(key);
+                    here = value;
+                }
+                Kind::Array(elements) => {
+                    let Some(place) = elements.iter().rposition(before) else { break };
+                    name.extend(["[", &place.to_string(), "]"]);
+                    here = &elements[place];
+                }
+                _ => break,
+            }
+        }
+        name
+    }
+
     /// The elements of this array.
     pub(crate) fn array(&self) -> Result<&[Value<'a>], Fault> {
         if let Kind::Array(elements) = &self.kind {
@@ -99,6 +158,17 @@ impl<'a> Value<'a> {
     /// This string.
     pub(crate) fn text(&self) -> Result<&str, Fault> {
         if let Kind::Text(text) = &self.kind { Ok(text) } else { Err(self.fault("this must be a string")) }
+    }
+
+    /// Whether this is `true` or `false`.
+    pub(crate) fn is_boolean(&self) -> bool {
+        matches!(self.kind, Kind::Bool(_))
+    }
+
+    /// This whole number, which may be below zero.
+    pub(crate) fn signed(&self) -> Result<i64, Fault> {
+        let number = if let Kind::Number(digits) = self.kind { digits.parse().ok() } else { None };
+        number.ok_or_else(|| self.fault("this must be a whole number of 64 bits"))
     }
 
     /// This whole number, 0 to `most`.

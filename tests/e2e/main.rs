@@ -33,6 +33,7 @@ mod machine;
 mod mask;
 mod namespace;
 mod network;
+mod oci;
 mod parallel;
 mod payload;
 mod process;
@@ -79,6 +80,7 @@ fn cases() -> Vec<Case> {
         crash::cases(),
         detached::cases(),
         logs::cases(),
+        oci::cases(),
         escape::cases(),
     ]
     .concat()

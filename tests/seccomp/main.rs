@@ -4,9 +4,13 @@
 //! Called as `seccomp --under-filter PROGRAM [ARGUMENT…]` this program installs the default filter and becomes PROGRAM;
 //! the cases call it so. A program that is not installed counts as skipped.
 
-#[path = "../../src/oci/mod.rs"]
+/// The program's reader of profiles.
+#[path = "../../src/oci"]
 #[allow(dead_code)]
-mod oci;
+mod oci {
+    pub(crate) mod json;
+    pub(crate) mod seccomp;
+}
 mod oracle;
 mod program;
 

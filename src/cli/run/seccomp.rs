@@ -1,6 +1,7 @@
 //! `--security-opt seccomp=…`: the default filter, a profile file, or none.
 
 use super::{Checked, refuse};
+use crate::cli::kernel;
 use crate::cli::message::Failure;
 use crate::oci::seccomp::{Context, Unknown, compile};
 use pipkin::bpf::default::{FILTER_CAPACITY, filter};
@@ -59,22 +60,14 @@ fn profile(path: &str, capabilities: CapabilitySet) -> Checked<Filter<'_>> {
         return Err(refused("a profile has at most 1 MiB"));
     }
     let text = std::fs::read(path).map_err(fail)?;
-    let context = Context { capabilities: capabilities.0, kernel: kernel(), unknown: Unknown::Refuse };
+    let context =
+        Context { capabilities: capabilities.0, kernel: kernel::version(), unknown: Unknown::Refuse };
     let compiled = compile(&text, context).map_err(|fault| refused(&fault.in_document(&text)))?;
     if compiled.listener.is_some() {
         return Err(refused("nobody listens for SCMP_ACT_NOTIFY here"));
     }
     let (log, allow_speculation) = (compiled.flags.log, compiled.flags.allow_speculation);
     Ok(Filter { program: compiled.program.leak(), origin: path, log, allow_speculation })
-}
-
-/// The running kernel's major and minor version; 0.0 where it does not say, which opens nothing that asks for more.
-fn kernel() -> (u32, u32) {
-    let release = rustix::system::uname();
-    let release = release.release().to_string_lossy();
-    let mut numbers =
-        release.split(|letter: char| !letter.is_ascii_digit()).map(|part| part.parse().unwrap_or(0));
-    (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -90,7 +83,7 @@ mod tests {
 
     #[test]
     fn the_kernel_has_a_version() {
-        assert!(kernel() > (4, 0));
+        assert!(kernel::version() > (4, 0));
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::fs;
 use std::path::Path;
 
 /// Directories that stay once they were made, as places for others.
-const PLACES: [&str; 6] = [
+const PLACES: [&str; 7] = [
     "/run/pipkin",
     "/run/pipkin/events",
+    "/run/pipkin/oci",
     "/run/pipkin/containers",
     "/run/pipkin/names",
     "/var/lib/pipkin/containers",

@@ -8,12 +8,12 @@ use std::ffi::{CStr, CString};
 use std::os::unix::ffi::OsStrExt;
 
 /// Keeps `bytes` as a C string; `None` when they hold a NUL, which only contents of files can.
-pub(super) fn text(bytes: impl Into<Vec<u8>>) -> Option<&'static CStr> {
+pub(crate) fn text(bytes: impl Into<Vec<u8>>) -> Option<&'static CStr> {
     CString::new(bytes).ok().map(|text| &*Box::leak(text.into_boxed_c_str()))
 }
 
 /// Keeps a path of the host, from the root on; `None` when the present directory is gone or in the case of a NUL.
-pub(super) fn path(typed: &[u8]) -> Option<&'static CStr> {
+pub(crate) fn path(typed: &[u8]) -> Option<&'static CStr> {
     if typed.starts_with(b"/") {
         return text(typed);
     }
@@ -22,12 +22,12 @@ pub(super) fn path(typed: &[u8]) -> Option<&'static CStr> {
 }
 
 /// Keeps a list.
-pub(super) fn list<T>(items: Vec<T>) -> &'static [T] {
+pub(crate) fn list<T>(items: Vec<T>) -> &'static [T] {
     items.leak()
 }
 
 /// Keeps a list of strings in both forms; with `slot`, the array for the kernel has it as one string more.
-pub(super) fn strings(items: Vec<&'static CStr>, slot: Option<&'static StrSlot<256>>) -> Strings<'static> {
+pub(crate) fn strings(items: Vec<&'static CStr>, slot: Option<&'static StrSlot<256>>) -> Strings<'static> {
     let slot = slot.map(StrPtr::slot);
     let pointers = items.iter().map(|item| StrPtr::new(item)).chain(slot).chain([StrPtr::END]);
     let array = StrArray::new(list(pointers.collect())).unwrap_or(StrArray::EMPTY);
@@ -35,6 +35,6 @@ pub(super) fn strings(items: Vec<&'static CStr>, slot: Option<&'static StrSlot<2
 }
 
 /// An empty slot for `HOME`.
-pub(super) fn slot() -> &'static StrSlot<256> {
+pub(crate) fn slot() -> &'static StrSlot<256> {
     Box::leak(Box::default())
 }

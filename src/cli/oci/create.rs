@@ -1,0 +1,298 @@
+//! `create` and `run`: from a bundle to a process that waits, or runs.
+
+use super::super::launch::explain;
+use super::super::message::Failure;
+use super::super::{ExitCode, Outcome, kernel};
+use super::state::{View, cgroup_path};
+use super::{Global, Sorted, cannot_open, delete, hook, id, start};
+use crate::oci::config;
+use crate::oci::json::Value;
+use crate::oci::state::{Container, Record};
+use crate::store::{now_ns, process};
+use pipkin::host::{Host, Moment};
+use pipkin::plan::{Plan, resolve};
+use pipkin::spec::{Id, Spec};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::Errno;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// Largest configuration that is read, in bytes. Environments of engines are a hundredth of it.
+const LARGEST: u64 = 16 << 20;
+
+/// A bundle that was read: its directory and the text of its configuration.
+struct Bundle {
+    path: Vec<u8>,
+    text: Vec<u8>,
+}
+
+fn bundle(typed: &Sorted<'_>) -> Result<Bundle, Failure> {
+    let given = typed.last("--bundle").unwrap_or(".");
+    let fail = |what: &str, error: &io::Error| Failure::io(what, given.as_bytes(), error);
+    let path = std::fs::canonicalize(given).map_err(|error| fail("find the bundle", &error))?;
+    let text = read_config(&path.join("config.json"))?;
+    Ok(Bundle { path: path.as_os_str().as_bytes().to_vec(), text })
+}
+
+fn read_config(path: &Path) -> Result<Vec<u8>, Failure> {
+    const WHAT: &str = "read the configuration";
+    let subject = path.as_os_str().as_bytes();
+    let fail = |error: io::Error| Failure::io(WHAT, subject, &error);
+    let about = std::fs::metadata(path).map_err(fail)?;
+    if !about.is_file() || about.len() > LARGEST {
+        return Err(Failure::new(WHAT, subject, b"it must be a file of up to 16 MiB"));
+    }
+    std::fs::read(path).map_err(fail)
+}
+
+/// The configuration of `bundle` cannot be used.
+fn faulty(bundle: &Bundle, why: &str) -> Failure {
+    let path = [&bundle.path, &b"/config.json"[..]].concat();
+    Failure::new("use the configuration", &path, why.as_bytes())
+}
+
+/// `create ID`.
+pub(super) fn create(global: &Global, typed: &Sorted<'_>) -> Outcome {
+    make(global, typed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `run ID`.
+pub(super) fn run(global: &Global, typed: &Sorted<'_>) -> Outcome {
+    let (container, record) = make(global, typed)?;
+    let process = record.process();
+    if let Err(failure) = start::begin(&container, &record) {
+        delete::destroy(container, &record)?;
+        return Err(failure);
+    }
+    if typed.has("--detach") {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let gone = || Failure::errno("wait for the container", container.id.as_str().as_bytes(), Errno::CHILD);
+    let code = start::wait(&process.ok_or_else(gone)?)?;
+    if !typed.has("--keep") {
+        delete::destroy(container, &record)?;
+    }
+    Ok(code)
+}
+
+/// Makes the container up to the process that waits; on any failure nothing is left of it.
+fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Failure> {
+    let id = id(typed)?;
+    if typed.has("--no-pivot") {
+        return Err(Failure::new("do without", b"pivot_root(2)", b"the host's root would stay within reach"));
+    }
+    let bundle = bundle(typed)?;
+    let config = config::read(&bundle.text).map_err(|why| faulty(&bundle, &why))?;
+    let context = config::Context {
+        id,
+        bundle: &bundle.path,
+        kernel: kernel::version(),
+        preserved: preserved(typed)?,
+        keeps_keyring: typed.has("--no-new-keyring"),
+    };
+    let spec = config::spec(&config, &context)
+        .map_err(|fault| faulty(&bundle, &config::sentence(&fault, &config, &bundle.text)))?;
+    if spec.process.terminal.is_some() != typed.last("--console-socket").is_some() {
+        let why: &[u8] = if spec.process.terminal.is_some() {
+            b"process.terminal needs --console-socket"
+        } else {
+            b"it needs process.terminal"
+        };
+        return Err(Failure::new("use the console socket", b"", why));
+    }
+    let mut facts = pipkin::host::probe()?;
+    facts.cgroup &= !global.no_cgroup;
+    let mut plan = Plan::default();
+    resolve(&spec, &facts, &mut plan)?;
+    let container = global.root.create(id).map_err(|error| cannot_open(&id, &error))?;
+    let mut record = Record { created_ns: now_ns(), bundle: bundle.path.clone(), ..Record::default() };
+    let maker = Maker { container: &container, config: &config, spec: &spec, plan: &plan, typed };
+    match maker.make(&mut record, &bundle.text) {
+        Ok(()) => Ok((container, record)),
+        Err(failure) => {
+            // The reason comes first; what cannot be taken away is taken away by the engine's own delete.
+            if let Err(second) = delete::destroy(container, &record) {
+                second.tell();
+            }
+            Err(failure)
+        }
+    }
+}
+
+/// How many descriptors are passed on; each must be there, or ours would be among them.
+fn preserved(typed: &Sorted<'_>) -> Result<u32, Failure> {
+    const FIRST: i32 = 3;
+    let Some(text) = typed.last("--preserve-fds") else { return Ok(0) };
+    let wrong = |why: &[u8]| Failure::new("pass on descriptors", text.as_bytes(), why);
+    let count = text.parse::<u16>().ok().filter(|count| *count <= 1024);
+    let count = count.ok_or_else(|| wrong(b"give a number, 0 to 1024"))?;
+    for number in FIRST..FIRST + i32::from(count) {
+        if !Path::new(&["/proc/self/fd/", &number.to_string()].concat()).exists() {
+            return Err(wrong(["descriptor ", &number.to_string(), " is not open"].concat().as_bytes()));
+        }
+    }
+    Ok(count.into())
+}
+
+/// Everything that the making of one container needs.
+struct Maker<'m> {
+    container: &'m Container,
+    config: &'m Value<'m>,
+    spec: &'m Spec<'m>,
+    plan: &'m Plan<'m>,
+    typed: &'m Sorted<'m>,
+}
+
+impl Maker<'_> {
+    fn make(&self, record: &mut Record, text: &[u8]) -> Result<(), Failure> {
+        let keep = |error: io::Error| Failure::io("write the state of the container", b"", &error);
+        self.container.keep_config(text).map_err(keep)?;
+        self.container.save(record).map_err(keep)?;
+        let listener = listen(&self.container.short_path("start"))
+            .map_err(|errno| Failure::errno("listen for the start", b"", errno))?;
+        // What is made for the container has the mode it is given, whatever the caller's own files get.
+        rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        let mut host = Host::new()?;
+        #[cfg(feature = "test-hooks")]
+        {
+            host.pause_at = super::super::launch::pause("PIPKIN_PAUSE_HOST");
+        }
+        let mut refused = None;
+        let made = host.create(
+            self.plan,
+            &self.container.id,
+            &mut |channel, namespaces, sources| {
+                pipkin::child::run(pipkin::child::Context {
+                    plan: self.plan,
+                    process: &self.spec.process,
+                    channel,
+                    namespaces,
+                    sources,
+                    streams: None,
+                    start: Some(listener.as_fd()),
+                    #[cfg(feature = "test-hooks")]
+                    pause_at: super::super::launch::pause("PIPKIN_PAUSE_CHILD"),
+                })
+            },
+            &mut |moment, pid, pidfd| {
+                self.see(moment, pid.as_raw_nonzero().get(), pidfd, record).map_err(|failure| {
+                    refused = Some(failure);
+                    pipkin::error::Error::new("make the container", Errno::CANCELED)
+                })
+            },
+        );
+        if let Some(failure) = refused {
+            return Err(failure);
+        }
+        match made? {
+            None => Ok(()),
+            Some(failure) => Err(told(self.plan, failure)),
+        }
+    }
+
+    /// What is ours to do at each moment.
+    fn see(
+        &self,
+        moment: Moment<'_>,
+        pid: i32,
+        pidfd: BorrowedFd<'_>,
+        record: &mut Record,
+    ) -> Result<(), Failure> {
+        let keep = |error: io::Error| Failure::io("write the state of the container", b"", &error);
+        match moment {
+            Moment::Born => {
+                (record.pid, record.pid_start) = (pid, process::start_of(pid).unwrap_or(0));
+                self.container.save(record).map_err(keep)
+            }
+            Moment::Built => {
+                let view =
+                    View { id: &self.container.id, status: b"creating", record, config: Some(self.config) };
+                hook::run(self.config, "prestart", &view, None)?;
+                hook::run(self.config, "createRuntime", &view, None)?;
+                hook::run(self.config, "createContainer", &view, Some(pidfd))
+            }
+            Moment::Waiting(terminal) => {
+                if let (Some(path), Some(master)) = (self.typed.last("--console-socket"), terminal) {
+                    send(path, master.as_fd(), b"/dev/pts/0")?;
+                }
+                if let Some(path) = self.typed.last("--pidfd-socket") {
+                    send(path, pidfd, b"pidfd")?;
+                }
+                if let Some(path) = self.typed.last("--pid-file") {
+                    let fail = |error: io::Error| Failure::io("write the pid to", path.as_bytes(), &error);
+                    write_pid(path, pid).map_err(fail)?;
+                }
+                record.created = true;
+                self.container.save(record).map_err(keep)
+            }
+        }
+    }
+}
+
+/// The failure of a step of the child.
+pub(super) fn told(plan: &Plan<'_>, failure: pipkin::host::Failure) -> Failure {
+    match plan.child.get(usize::from(failure.step)) {
+        Some(step) => explain(step, failure.errno),
+        None => Failure::errno("prepare the container", b"", failure.errno),
+    }
+}
+
+/// The whole file appears at once: engines watch for it.
+fn write_pid(path: &str, pid: i32) -> io::Result<()> {
+    let temporary = [path, ".new"].concat();
+    std::fs::write(&temporary, pid.to_string())?;
+    std::fs::rename(temporary, path)
+}
+
+fn listen(path: &str) -> Result<OwnedFd, Errno> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, bind, listen, socket_with};
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    bind(&socket, &SocketAddrUnix::new(path)?)?;
+    listen(&socket, 1)?;
+    Ok(socket)
+}
+
+/// Sends a descriptor to the socket at `path`, with a word beside it.
+fn send(path: &str, descriptor: BorrowedFd<'_>, word: &[u8]) -> Result<(), Failure> {
+    use rustix::net::{
+        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
+        SocketType, connect, sendmsg, socket_with,
+    };
+    let sent = || {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        connect(&socket, &SocketAddrUnix::new(path)?)?;
+        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [descriptor];
+        control.push(SendAncillaryMessage::ScmRights(&descriptors));
+        sendmsg(&socket, &[rustix::io::IoSlice::new(word)], &mut control, SendFlags::NOSIGNAL)
+    };
+    match sent() {
+        Ok(_) => Ok(()),
+        Err(errno) => Err(Failure::errno("send a descriptor to", path.as_bytes(), errno)),
+    }
+}
+
+/// The plan by which a container was made, for telling what failed.
+pub(super) fn plan_again<'p>(
+    container: &Container,
+    config: &Value<'_>,
+    record: &Record,
+    plan: &mut Plan<'p>,
+) -> Result<(), Failure> {
+    let id: Id = container.id;
+    let context = config::Context {
+        id,
+        bundle: &record.bundle,
+        kernel: kernel::version(),
+        preserved: 0,
+        keeps_keyring: false,
+    };
+    let spec = config::spec(config, &context)
+        .map_err(|fault| Failure::new("use the configuration", b"", fault.what.as_bytes()))?;
+    let mut facts = pipkin::host::probe()?;
+    facts.cgroup = pipkin::host::open_group(&id, cgroup_path(config))?.is_some();
+    Ok(resolve(&spec, &facts, plan)?)
+}

@@ -1,0 +1,67 @@
+//! `delete`: takes a container away, in whatever state it is.
+
+use super::super::message::Failure;
+use super::super::{ExitCode, Outcome};
+use super::state::{View, cgroup_path};
+use super::{FAILED, Global, Sorted, cannot_open, hook, id};
+use crate::oci::config;
+use crate::oci::state::{Container, Record, Status};
+use pipkin::host::remove_group;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fd::OwnedFd;
+use rustix::io::{Errno, retry_on_intr};
+use std::io::ErrorKind;
+
+/// How long a killed process may take to die.
+const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+
+/// `delete [--force] ID`.
+pub(super) fn delete(global: &Global, typed: &Sorted<'_>) -> Outcome {
+    let (id, force) = (id(typed)?, typed.has("--force"));
+    let container = match global.root.lock(id) {
+        Err(error) if error.kind() == ErrorKind::NotFound && force => return Ok(ExitCode::SUCCESS),
+        container => container.map_err(|error| cannot_open(&id, &error))?,
+    };
+    let record = container.record();
+    if container.status(&record) == Status::Running && !force {
+        let why = b"it is not stopped: running";
+        return Err(Failure::new("delete the container", id.as_str().as_bytes(), why));
+    }
+    destroy(container, &record)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Ends what is left of it, runs the poststop hooks and takes the rest away.
+pub(super) fn destroy(container: Container, record: &Record) -> Result<(), Failure> {
+    let id = container.id;
+    let text = container.config().unwrap_or_default();
+    let config = config::read(&text).ok();
+    if let Some(process) = record.process() {
+        match pipkin::sys::signal::send(&process, 9) {
+            Ok(()) | Err(Errno::SRCH) => {}
+            Err(errno) => return Err(Failure::errno("kill the container", id.as_str().as_bytes(), errno)),
+        }
+        // A frozen process dies only when its group is killed or thawed.
+        remove_group(&id, config.as_ref().and_then(cgroup_path))?;
+        await_end(&process, &id)?;
+    } else {
+        remove_group(&id, config.as_ref().and_then(cgroup_path))?;
+    }
+    if let Some(config) = &config {
+        let view = View { id: &id, status: b"stopped", record, config: Some(config) };
+        if let Err(failure) = hook::run(config, "poststop", &view, None) {
+            // The container goes all the same (runtime.md, lifecycle): the engine hears of it and goes on.
+            failure.code(FAILED).tell();
+        }
+    }
+    container.remove().map_err(|error| Failure::io("take away the container", id.as_str().as_bytes(), &error))
+}
+
+fn await_end(process: &OwnedFd, id: &pipkin::spec::Id) -> Result<(), Failure> {
+    let mut ended = [PollFd::new(process, PollFlags::IN)];
+    match retry_on_intr(|| poll(&mut ended, Some(&PATIENCE))) {
+        Ok(0) => Err(Failure::errno("wait for the end of", id.as_str().as_bytes(), Errno::TIMEDOUT)),
+        Ok(_) => Ok(()),
+        Err(errno) => Err(Failure::errno("wait for the end of", id.as_str().as_bytes(), errno)),
+    }
+}

@@ -1,0 +1,89 @@
+//! Help of the OCI runtime's verbs. As in [`crate::cli::help`] these texts are the tables of options.
+
+/// The global options, which stand before the verb.
+pub(super) const GLOBAL: &str = "\
+Usage: pipkin [OPTIONS] VERB [OPTIONS] ...
+
+The OCI runtime interface, for engines. Verbs: create start state kill delete run
+exec list ps pause resume update events features spec.
+
+Options:
+      --root DIR              where containers are kept [/run/pipkin/oci]
+      --log FILE              append errors to FILE
+      --log-format FORMAT     as text or json [text]
+      --log-level LEVEL       taken, and ignored
+      --debug                 taken, and ignored
+      --systemd-cgroup        make cgroups by systemd
+      --cgroup-manager NAME   cgroupfs, systemd or disabled [cgroupfs]
+      --rootless WHEN         taken, and ignored
+      --criu PATH             taken, and ignored
+  -v, --version               show the version
+      --help                  show this help";
+
+/// Options of `create` and `run`.
+pub(super) const CREATE: &str = "\
+Usage: pipkin create|run [OPTIONS] ID
+
+Makes a container from a bundle; run also starts it and waits for its end.
+
+Options:
+  -b, --bundle DIR            the directory of config.json [.]
+      --pid-file FILE         write the process's pid there
+      --console-socket PATH   send the terminal's master to this socket
+      --pidfd-socket PATH     send the process's pidfd to this socket
+      --preserve-fds N        pass on N descriptors from 3 on
+      --no-pivot              refused: the root is always exchanged
+      --no-new-keyring        keep the caller's session keyring
+      --no-subreaper          taken, and ignored
+      --keep                  run: keep the container when it has ended
+  -d, --detach                run: do not wait
+      --help                  show this help";
+
+/// Options of `kill`.
+pub(super) const KILL: &str = "\
+Usage: pipkin kill [OPTIONS] ID [SIGNAL]
+
+Options:
+  -a, --all   every process of the container
+      --help  show this help";
+
+/// Options of `delete`.
+pub(super) const DELETE: &str = "\
+Usage: pipkin delete [OPTIONS] ID
+
+Options:
+  -f, --force  kill it first; one that does not exist is no error
+      --help   show this help";
+
+/// Options of `list`.
+pub(super) const LIST: &str = "\
+Usage: pipkin list [OPTIONS]
+
+Options:
+  -f, --format FORMAT  table or json [table]
+  -q, --quiet          only the ids
+      --help           show this help";
+
+/// Options of `ps`.
+pub(super) const PS: &str = "\
+Usage: pipkin ps [OPTIONS] ID
+
+Options:
+  -f, --format FORMAT  table or json [table]
+      --help           show this help";
+
+/// Options of verbs that have none.
+pub(super) const PLAIN: &str = "\
+Usage: pipkin start|state|pause|resume|features ID
+
+Options:
+      --help  show this help";
+
+/// Options of `spec`.
+pub(super) const SPEC: &str = "\
+Usage: pipkin spec [OPTIONS]
+
+Options:
+  -b, --bundle DIR  where to write config.json [.]
+      --rootless    for a user without root's rights
+      --help        show this help";

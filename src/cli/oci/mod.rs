@@ -1,0 +1,191 @@
+//! The OCI runtime interface, as engines call it (OCI runtime-spec, runtime.md; runc's command line).
+//!
+//! Some verbs have the names of Pipkin's own. A call is an engine's when global options stand before the verb, when the
+//! verb or one of its options is only an engine's, or when the id is one of an engine's container.
+//!
+//! | module | duty |
+//! |---|---|
+//! | `help` | the text that names the options |
+//! | `create`, `start`, `state`, `kill`, `delete` | the verbs, and those like them |
+//! | `hook` | runs the engine's programs |
+//! | `feature` | what `features` and `spec` print |
+
+mod create;
+mod delete;
+mod feature;
+mod help;
+mod hook;
+mod kill;
+mod start;
+mod state;
+
+use super::argv::{self, Order, Sorted};
+use super::json::Json;
+use super::message::Failure;
+use super::{ExitCode, Outcome};
+use crate::oci::state::{Container, Record, Root};
+use crate::store::now_ns;
+use pipkin::spec::Id;
+use std::ffi::{OsStr, OsString};
+use std::io::{ErrorKind, Write};
+
+/// Exit code of a failure, as with runc.
+const FAILED: u8 = 1;
+
+/// What stood before the verb.
+struct Global {
+    root: Root,
+    /// Whether cgroups are left alone.
+    no_cgroup: bool,
+}
+
+/// What carries out a verb.
+type Run = fn(&Global, &Sorted<'_>) -> Outcome;
+
+/// A verb: its name, its options, what does it, and whether the name is an engine's alone.
+struct Verb(&'static str, &'static str, Run, bool);
+
+const VERBS: &[Verb] = &[
+    Verb("create", help::CREATE, create::create, true),
+    Verb("run", help::CREATE, create::run, false),
+    Verb("start", help::PLAIN, start::start, true),
+    Verb("state", help::PLAIN, state::state, true),
+    Verb("kill", help::KILL, kill::kill, false),
+    Verb("delete", help::DELETE, delete::delete, true),
+    Verb("list", help::LIST, state::list, true),
+    Verb("ps", help::PS, state::processes, false),
+    Verb("pause", help::PLAIN, kill::pause, false),
+    Verb("resume", help::PLAIN, kill::resume, false),
+    Verb("features", help::PLAIN, feature::features, true),
+    Verb("spec", help::SPEC, feature::spec, true),
+    Verb("checkpoint", help::PLAIN, unsupported, true),
+    Verb("restore", help::PLAIN, unsupported, true),
+];
+
+/// Options of the shared verbs that only engines give.
+const ONLY_ENGINES: [&str; 7] = [
+    "--bundle",
+    "--pid-file",
+    "--console-socket",
+    "--pidfd-socket",
+    "--no-pivot",
+    "--no-new-keyring",
+    "--all",
+];
+
+/// Whether this call is an engine's.
+pub(super) fn is_called(args: &[OsString]) -> bool {
+    let Some((first, rest)) = args.split_first() else { return false };
+    if matches!(first.to_str(), Some("--help" | "-h" | "--version")) && rest.is_empty() {
+        return false;
+    }
+    if first.as_encoded_bytes().starts_with(b"-") {
+        return true;
+    }
+    let Some(Verb(_, help, _, only)) = find(first) else { return false };
+    if *only {
+        return true;
+    }
+    // A word that is no option of the engines' verb is one of ours.
+    let Ok(sorted) = argv::sort(help, Order::OptionsFirst, rest) else { return false };
+    let theirs = sorted.options.iter().any(|(name, _)| ONLY_ENGINES.contains(name));
+    theirs || sorted.operands.first().is_some_and(|id| Root::new(None).is_ok_and(|root| root.has(id)))
+}
+
+fn find(name: &OsStr) -> Option<&'static Verb> {
+    VERBS.iter().find(|Verb(known, ..)| name == *known)
+}
+
+/// Answers the call.
+pub(super) fn main(args: &[OsString]) -> ExitCode {
+    let global = match argv::sort(help::GLOBAL, Order::OptionsFirst, args) {
+        Ok(global) => global,
+        Err(why) => return Failure::usage("", &why).code(FAILED).tell(),
+    };
+    answer(&global).unwrap_or_else(|failure| {
+        if let Some(path) = global.last("--log")
+            && let Err(error) = log(path, global.last("--log-format") == Some("json"), &failure)
+        {
+            Failure::io("write to the log", path.as_bytes(), &error).tell();
+        }
+        failure.tell()
+    })
+}
+
+fn answer(typed: &Sorted<'_>) -> Outcome {
+    if typed.has("--version") {
+        return super::help::show(super::help::VERSION);
+    }
+    let (name, _) = match typed.operands.split_first() {
+        Some(split) if !typed.help_wanted => split,
+        _ => return super::help::show(help::GLOBAL),
+    };
+    let usage = |why: &str| Failure::usage(&name.to_string_lossy(), why).code(FAILED);
+    let Some(Verb(_, help, run, _)) = find(name) else {
+        return Err(usage("this is no verb of an OCI runtime"));
+    };
+    let rest: Vec<OsString> = typed.operands.iter().skip(1).map(|word| (*word).to_owned()).collect();
+    let sorted = argv::sort(help, Order::Mixed, &rest).map_err(|why| usage(&why))?;
+    if sorted.help_wanted {
+        return super::help::show(help);
+    }
+    let manager = typed.last("--cgroup-manager").unwrap_or("cgroupfs");
+    if typed.has("--systemd-cgroup") || manager == "systemd" {
+        let why = b"this version makes cgroups itself (--cgroup-manager cgroupfs)";
+        return Err(Failure::new("make cgroups by", b"systemd", why).code(FAILED));
+    }
+    let no_root = |error| Failure::io("find the directory of containers", b"", &error).code(FAILED);
+    let root = Root::new(typed.last("--root")).map_err(no_root)?;
+    run(&Global { root, no_cgroup: manager == "disabled" }, &sorted).map_err(|failure| failure.code(FAILED))
+}
+
+/// Appends a failure to the engine's log, in logrus' words, which engines look for.
+fn log(path: &str, json: bool, failure: &Failure) -> std::io::Result<()> {
+    let stamp = super::time_stamp(now_ns());
+    let message = failure.text();
+    let mut out = Json::default();
+    if json {
+        out.open(b'{').key(b"level").string(b"error").key(b"msg").string(message.as_bytes());
+        out.key(b"time").string(&stamp).close(b'}');
+    }
+    let text = if json {
+        out.into_text()
+    } else {
+        out.string(message.as_bytes());
+        [b"time=\"", &stamp[..], b"\" level=error msg=", &out.into_text()].concat()
+    };
+    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
+    file.write_all(&[&text[..], b"\n"].concat())
+}
+
+/// The id that is the verb's first operand.
+fn id(typed: &Sorted<'_>) -> Result<Id, Failure> {
+    let word = typed.operands.first().map_or(&b""[..], |word| word.as_encoded_bytes());
+    Id::new(word).ok_or_else(|| {
+        let why = b"an id is up to 128 letters, digits, '_', '+', '-' and '.', with no dot in front";
+        Failure::new("use the id", word, why)
+    })
+}
+
+/// Why a container cannot be had.
+fn cannot_open(id: &Id, error: &std::io::Error) -> Failure {
+    let why: &[u8] = match error.kind() {
+        ErrorKind::NotFound => b"container does not exist",
+        ErrorKind::AlreadyExists => b"this id is in use",
+        ErrorKind::ResourceBusy => b"another call has held it for half a minute",
+        _ => return Failure::io("open the container", id.as_str().as_bytes(), error),
+    };
+    Failure::new("open the container", id.as_str().as_bytes(), why)
+}
+
+/// The container of the first operand, locked, with its record.
+fn lock(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Failure> {
+    let id = id(typed)?;
+    let container = global.root.lock(id).map_err(|error| cannot_open(&id, &error))?;
+    let record = container.record();
+    Ok((container, record))
+}
+
+fn unsupported(_: &Global, _: &Sorted<'_>) -> Outcome {
+    Err(Failure::new("save or restore a running container", b"", b"this is not supported"))
+}

@@ -1,0 +1,74 @@
+//! `start`: lets the process that waits execute its command.
+
+use super::super::message::Failure;
+use super::super::{ExitCode, Outcome};
+use super::state::View;
+use super::{Global, Sorted, create, hook, lock};
+use crate::oci::config;
+use crate::oci::state::{Container, Record, Status};
+use pipkin::host::start_waiting;
+use pipkin::plan::Plan;
+use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{WaitId, WaitIdOptions, waitid};
+
+/// `start ID`.
+pub(super) fn start(global: &Global, typed: &Sorted<'_>) -> Outcome {
+    let (container, record) = lock(global, typed)?;
+    begin(&container, &record)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts it; a failure ends it.
+pub(super) fn begin(container: &Container, record: &Record) -> Result<(), Failure> {
+    let cannot = |why: &[u8]| Failure::new("start the container", container.id.as_str().as_bytes(), why);
+    match container.status(record) {
+        Status::Created => {}
+        Status::Creating => return Err(cannot(b"it is not made yet")),
+        Status::Running => return Err(cannot(b"it runs already")),
+        Status::Stopped => return Err(cannot(b"container not running: its process has ended")),
+    }
+    let process = record.process().ok_or_else(|| cannot(b"its process has ended"))?;
+    let begun = begin_process(container, record, &process);
+    if begun.is_err() {
+        // Best effort: it may be gone already.
+        pipkin::sys::signal::send(&process, 9).unwrap_or(());
+    }
+    begun
+}
+
+fn begin_process(container: &Container, record: &Record, process: &OwnedFd) -> Result<(), Failure> {
+    let fail =
+        |error: &std::io::Error| Failure::io("start the container", container.id.as_str().as_bytes(), error);
+    let text = container.config().map_err(|error| fail(&error))?;
+    let config =
+        config::read(&text).map_err(|why| Failure::new("use the configuration", b"", why.as_bytes()))?;
+    let view = |status| View { id: &container.id, status, record, config: Some(&config) };
+    hook::run(&config, "startContainer", &view(b"created"), Some(process.as_fd()))?;
+    let connection = connect(&container.short_path("start"))
+        .map_err(|errno| Failure::errno("start the container", container.id.as_str().as_bytes(), errno))?;
+    container.set_started().map_err(|error| fail(&error))?;
+    if let Some(failure) = start_waiting(connection.as_fd())? {
+        let mut plan = Plan::default();
+        create::plan_again(container, &config, record, &mut plan)?;
+        return Err(create::told(&plan, failure));
+    }
+    hook::run(&config, "poststart", &view(b"running"), None)
+}
+
+fn connect(path: &str) -> Result<OwnedFd, Errno> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+/// Waits for the end of our own child, and gives its code.
+pub(super) fn wait(process: &OwnedFd) -> Outcome {
+    let fail = |errno| Failure::errno("wait for the container", b"", errno);
+    let status =
+        retry_on_intr(|| waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED)).map_err(fail)?;
+    let status = status.ok_or_else(|| fail(Errno::CHILD))?;
+    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| signal + 128));
+    Ok(ExitCode(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)))
+}

@@ -1,0 +1,165 @@
+//! `state`, `list` and `ps`: what containers are up to.
+
+use super::super::json::Json;
+use super::super::message::Failure;
+use super::super::{Outcome, report};
+use super::{Global, Sorted, cannot_open, id};
+use crate::oci::config;
+use crate::oci::json::Value;
+use crate::oci::keep;
+use crate::oci::state::{Container, Record, Status};
+use pipkin::spec::Id;
+use std::ffi::CStr;
+
+/// The version of the specification whose state this is.
+const VERSION: &[u8] = b"1.3.0";
+
+/// A container as it is told of.
+pub(super) struct View<'v> {
+    pub(super) id: &'v Id,
+    pub(super) status: &'v [u8],
+    pub(super) record: &'v Record,
+    /// Its configuration; `None` when it cannot be read any more.
+    pub(super) config: Option<&'v Value<'v>>,
+}
+
+/// The word for what it is up to. Frozen is what the kernel says, not what we remember.
+pub(super) fn word(container: &Container, record: &Record, path: Option<&CStr>) -> &'static [u8] {
+    match container.status(record) {
+        Status::Creating => b"creating",
+        Status::Created => b"created",
+        Status::Stopped => b"stopped",
+        Status::Running => {
+            let group = pipkin::host::open_group(&container.id, path).ok().flatten();
+            let frozen = group.and_then(|group| group.occupancy().ok()).is_some_and(|now| now.frozen);
+            if frozen { b"paused" } else { b"running" }
+        }
+    }
+}
+
+/// Where the configuration puts the cgroup.
+pub(super) fn cgroup_path(config: &Value<'_>) -> Option<&'static CStr> {
+    config.text_at("linux.cgroupsPath").filter(|path| !path.is_empty()).and_then(keep::text)
+}
+
+/// The state as runtime.md has it, and what runc tells beside.
+fn write(view: &View<'_>, json: &mut Json) {
+    let stopped = view.status == b"stopped";
+    json.open(b'{').key(b"ociVersion").string(VERSION).key(b"id").string(view.id.as_str().as_bytes());
+    json.key(b"pid").number(if stopped { 0 } else { view.record.pid.into() });
+    json.key(b"status").string(view.status).key(b"bundle").string(&view.record.bundle);
+    if let Some(config) = view.config {
+        if let Some(root) = config.text_at("root.path") {
+            let above: &[&[u8]] = if root.starts_with('/') { &[] } else { &[&view.record.bundle, b"/"] };
+            json.key(b"rootfs").string(&[&above.concat(), root.as_bytes()].concat());
+        }
+        json.key(b"annotations").open(b'{');
+        for (name, value) in config.at("annotations").map(Value::members).unwrap_or_default() {
+            json.key(name.as_bytes()).string(value.text().unwrap_or_default().as_bytes());
+        }
+        json.close(b'}');
+    }
+    if view.record.created_ns != 0 {
+        json.key(b"created").string(&super::super::time_stamp(view.record.created_ns));
+    }
+    json.key(b"owner").string(b"").close(b'}');
+}
+
+/// The same as a text.
+pub(super) fn json(view: &View<'_>) -> Vec<u8> {
+    let mut json = Json::default();
+    write(view, &mut json);
+    json.into_text()
+}
+
+/// Looks at one container, and calls `tell` with what is seen.
+fn look(global: &Global, id: &Id, tell: &mut dyn FnMut(&View<'_>)) -> Result<(), Failure> {
+    let container = global.root.look(*id).map_err(|error| cannot_open(id, &error))?;
+    let record = container.record();
+    let text = container.config().unwrap_or_default();
+    let config = config::read(&text).ok();
+    let status = word(&container, &record, config.as_ref().and_then(cgroup_path));
+    tell(&View { id, status, record: &record, config: config.as_ref() });
+    Ok(())
+}
+
+/// `state ID`.
+pub(super) fn state(global: &Global, typed: &Sorted<'_>) -> Outcome {
+    let mut text = Vec::new();
+    look(global, &id(typed)?, &mut |view| text = json(view))?;
+    report::write(&text)
+}
+
+/// `list`.
+pub(super) fn list(global: &Global, typed: &Sorted<'_>) -> Outcome {
+    let ids = global.root.ids().map_err(|error| Failure::io("list", b"containers", &error))?;
+    let as_json = is_json(typed)?;
+    let mut json = Json::default();
+    json.open(b'[');
+    let mut lines = Vec::new();
+    if !typed.has("--quiet") {
+        lines.extend_from_slice(b"ID\tPID\tSTATUS\tBUNDLE\tCREATED\n");
+    }
+    for id in &ids {
+        let tell = &mut |view: &View<'_>| {
+            write(view, &mut json);
+            lines.extend_from_slice(id.as_str().as_bytes());
+            if !typed.has("--quiet") {
+                let pid = if view.status == b"stopped" { 0 } else { view.record.pid }.to_string();
+                let created = super::super::time_stamp(view.record.created_ns);
+                for field in [pid.as_bytes(), view.status, &view.record.bundle, &created] {
+                    lines.push(b'\t');
+                    super::super::message::escape(field, &mut lines);
+                }
+            }
+            lines.push(b'\n');
+        };
+        // One that was taken away meanwhile is not listed.
+        look(global, id, tell).unwrap_or(());
+    }
+    json.close(b']');
+    if as_json {
+        return report::write(&json.into_text());
+    }
+    if lines.is_empty() { Ok(super::super::ExitCode::SUCCESS) } else { report::write(&lines) }
+}
+
+fn is_json(typed: &Sorted<'_>) -> Result<bool, Failure> {
+    match typed.last("--format").unwrap_or("table") {
+        "json" => Ok(true),
+        "table" => Ok(false),
+        other => Err(Failure::new("print as", other.as_bytes(), b"give table or json")),
+    }
+}
+
+/// `ps ID`: the pids of all its processes.
+pub(super) fn processes(global: &Global, typed: &Sorted<'_>) -> Outcome {
+    let id = id(typed)?;
+    let container = global.root.look(id).map_err(|error| cannot_open(&id, &error))?;
+    let record = container.record();
+    let text = container.config().unwrap_or_default();
+    let path = config::read(&text).ok().as_ref().and_then(cgroup_path);
+    let mut pids = Vec::new();
+    if let Some(group) = pipkin::host::open_group(&id, path)? {
+        group.visit(&mut |group| {
+            group.processes(&mut |pid| {
+                pids.push(pid.as_raw_nonzero().get());
+                Ok(())
+            })?;
+            Ok(())
+        })?;
+    } else if record.process().is_some() {
+        pids.push(record.pid);
+    }
+    pids.sort_unstable();
+    let mut json = Json::default();
+    json.open(b'[');
+    let mut lines = b"PID\n".to_vec();
+    for pid in pids {
+        json.number(pid.into());
+        lines.extend_from_slice(pid.to_string().as_bytes());
+        lines.push(b'\n');
+    }
+    json.close(b']');
+    report::write(&if is_json(typed)? { json.into_text() } else { lines })
+}

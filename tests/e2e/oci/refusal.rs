@@ -1,0 +1,145 @@
+//! Bundles that are wrong: one line that names the property and the rule, and nothing left.
+
+use super::bundle::Bundle;
+use crate::harness::{Case, cases};
+use serde_json::{Value, json};
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases!(
+        Nothing,
+        [
+            wrong_values_are_named,
+            wrong_surroundings_are_named,
+            texts_that_are_no_configuration,
+            bad_ids,
+            bundles_that_are_not_there
+        ]
+    )
+}
+
+#[track_caller]
+fn refused(bundle: &Bundle, words: &[&str]) {
+    bundle.call("create c").fails(1, words);
+    bundle.is_clean();
+}
+
+fn wrong_values_are_named() {
+    for (pointer, value, words) in [
+        ("/ociVersion", json!("2.0.0"), &["ociVersion", "1.0 to 1.3"][..]),
+        ("/ociVersion", json!("1.9.0"), &["ociVersion", "1.0 to 1.3"]),
+        ("/ociVersion", json!("one"), &["ociVersion", "a version such as"]),
+        ("/ociVersion", Value::Null, &["ociVersion is missing"]),
+        ("/process", Value::Null, &["process is missing"]),
+        ("/process", json!([]), &["process", "must be an object"]),
+        ("/process/args", json!([]), &["process", "args is missing"]),
+        ("/process/args", json!("true"), &["process.args", "must be an array"]),
+        ("/process/args", json!(["true", 1]), &["process.args[1]", "must be a string"]),
+        ("/process/args", json!(["a\u{0}b"]), &["process.args[0]", "NUL"]),
+        ("/process/cwd", json!("etc"), &["process.cwd", "must be an absolute path"]),
+        ("/process/cwd", Value::Null, &["process", "cwd is missing"]),
+        ("/process/user/uid", json!(-1), &["process.user.uid", "0 to 4294967295"]),
+        ("/process/user/uid", json!(4_294_967_295_u32), &["process.user.uid", "0 to 4294967294"]),
+        ("/process/oomScoreAdj", json!(1001), &["process.oomScoreAdj", "-1000 to 1000"]),
+        ("/process/capabilities/bounding", json!(["CAP_NONSENSE"]), &["bounding[0]", "not a capability"]),
+        (
+            "/process/rlimits",
+            json!([{ "type": "RLIMIT_X", "soft": 1, "hard": 1 }]),
+            &["rlimits[0]", "RLIMIT_X"],
+        ),
+        (
+            "/process/rlimits",
+            json!([{ "type": "RLIMIT_CPU", "soft": 2, "hard": 1 }]),
+            &["rlimits[0]", "soft"],
+        ),
+        ("/process/scheduler", json!({ "policy": "SCHED_X" }), &["scheduler.policy", "SCHED_X"]),
+        (
+            "/process/ioPriority",
+            json!({ "class": "IOPRIO_CLASS_BE", "priority": 9 }),
+            &["ioPriority", "0 to 7"],
+        ),
+    ] {
+        refused(&Bundle::new(&["true"]).set(pointer, value).written(), words);
+    }
+}
+
+fn wrong_surroundings_are_named() {
+    let namespaces = |more: Value| json!([{ "type": "mount" }, more]);
+    for (pointer, value, words) in [
+        ("/root", Value::Null, &["root is missing"][..]),
+        ("/root/path", json!("nosuch"), &["root.path", "directory that exists"]),
+        ("/root/path", json!("/etc/passwd"), &["root.path", "directory that exists"]),
+        ("/root/readonly", json!("yes"), &["root.readonly", "true or false"]),
+        ("/hostname", json!("a".repeat(65)), &["hostname", "64 bytes"]),
+        ("/mounts/-", json!({ "type": "tmpfs" }), &["mounts[5]", "destination is missing"]),
+        ("/mounts/-", json!({ "destination": "/mnt", "type": "bind" }), &["mounts[5]", "source is missing"]),
+        (
+            "/mounts/-",
+            json!({ "destination": "/mnt", "source": "/x", "type": "bind" }),
+            &["/x", "does not exist"],
+        ),
+        ("/annotations", json!({ "": "x" }), &["annotations", "name must not be empty"]),
+        ("/annotations", json!({ "a": 1 }), &["annotations.a", "must be a string"]),
+        ("/linux/namespaces", json!([]), &["linux.namespaces", "mount namespace"]),
+        ("/linux/namespaces", namespaces(json!({ "type": "mount" })), &["namespaces[1]", "given before"]),
+        ("/linux/namespaces", namespaces(json!({ "type": "x" })), &["namespaces[1]", "x is not a namespace"]),
+        (
+            "/linux/namespaces",
+            namespaces(json!({ "type": "uts", "path": "x" })),
+            &["namespaces[1].path", "absolute"],
+        ),
+        ("/linux/namespaces", namespaces(json!({ "type": "user" })), &["uidMappings"]),
+        ("/linux/namespaces", json!([{ "type": "mount" }]), &["host name"]),
+        ("/linux/timeOffsets", json!({ "boottime": { "secs": 1 } }), &["timeOffsets", "time namespace"]),
+        ("/linux/rootfsPropagation", json!("sometimes"), &["rootfsPropagation"]),
+        ("/linux/sysctl", json!({ "kernel.core_pattern": "|/x" }), &["kernel.core_pattern"]),
+        ("/linux/maskedPaths", json!(["proc"]), &["maskedPaths[0]", "absolute"]),
+        ("/linux/devices", json!([{ "type": "c", "path": "/dev/x", "major": 1 }]), &["devices[0]", "minor"]),
+        (
+            "/linux/seccomp",
+            json!({ "defaultAction": "SCMP_ACT_X" }),
+            &["seccomp.defaultAction", "SCMP_ACT_X"],
+        ),
+        ("/linux/intelRdt", json!({ "closID": "x" }), &["intelRdt"]),
+        ("/linux/resources", json!({ "unified": { "../x": "1" } }), &["unified", "file of a cgroup"]),
+        ("/linux/resources", json!({ "memory": { "swap": 5 } }), &["memory.swap", "memory.limit"]),
+        ("/linux/resources", json!({ "memory": { "kernel": 5 } }), &["memory.kernel", "cgroup v1"]),
+        ("/hooks", json!({ "prestart": [{ "path": "x" }] }), &["hooks.prestart[0].path", "absolute"]),
+        ("/process/terminal", json!(true), &["--console-socket"]),
+    ] {
+        refused(&Bundle::new(&["true"]).set(pointer, value).written(), words);
+    }
+}
+
+fn texts_that_are_no_configuration() {
+    let nested = ["[".repeat(200), "]".repeat(200)].concat();
+    for (text, words) in [
+        ("", &["config.json: line 1, column 1"][..]),
+        ("{", &["line 1"]),
+        ("[]", &["must be an object"]),
+        ("{\"ociVersion\": \"1.0.0\",\n \"ociVersion\": \"1.0.0\"}", &["line 2, column 2", "given before"]),
+        (&nested, &["nested too deep"]),
+    ] {
+        refused(&Bundle::new(&["true"]).with_text(text.as_bytes()), words);
+    }
+    let long = "x".repeat(10 << 20);
+    let bundle = Bundle::new(&["true"]).set("/process/env", json!([long])).written();
+    refused(&bundle, &["process.env[0]", "128 KiB"]);
+    refused(&Bundle::new(&["true"]).with_text(&vec![b' '; 17 << 20]), &["up to 16 MiB"]);
+}
+
+fn bad_ids() {
+    let bundle = Bundle::new(&["true"]).written();
+    let long = "a".repeat(129);
+    for id in ["..", "a/b", "../x", ".hidden", "a\u{e9}", &long] {
+        bundle.call(&format!("create {id}")).fails(1, &["an id is up to 128"]);
+    }
+    bundle.call("create").fails(1, &["an id is"]);
+    bundle.is_clean();
+}
+
+fn bundles_that_are_not_there() {
+    let bundle = Bundle::new(&["true"]).written();
+    bundle.call("create --bundle /nosuch c").fails(1, &["/nosuch", "No such file"]);
+    std::fs::remove_file(bundle.path("bundle/config.json")).unwrap();
+    refused(&bundle, &["config.json", "No such file"]);
+}
