@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use argh::FromArgs;
+use rootfs_builder::account::User;
 use rootfs_builder::alpine::Arch;
 use rootfs_builder::compress::{Compression, Limits};
 use rootfs_builder::filesystem::Filesystem;
@@ -24,6 +25,7 @@ pub(crate) enum Verb {
     Unpack(Unpack),
     Import(Import),
     Pull(Pull),
+    Customise(Box<Customise>),
     Images(Images),
     Rmi(Rmi),
     Initramfs(Initramfs),
@@ -33,6 +35,7 @@ pub(crate) enum Verb {
 impl Verb {
     pub(crate) fn wants_json(&self) -> bool {
         match self {
+            Verb::Customise(verb) => verb.json,
             Verb::Alpine(Alpine { json, .. })
             | Verb::Unpack(Unpack { json, .. })
             | Verb::Import(Import { json, .. })
@@ -178,6 +181,102 @@ pub(crate) struct Pull {
     /// print JSON
     #[argh(switch)]
     pub(crate) json: bool,
+}
+
+/// Stores a root file system with something added: files, users, packages, and how it is to be run.
+#[derive(FromArgs, Debug)]
+#[argh(subcommand, name = "customise")]
+pub(crate) struct Customise {
+    /// directory, tarball, image layout or archive, or the name of a stored image
+    #[argh(positional)]
+    pub(crate) source: String,
+    /// image name, as web:1
+    #[argh(positional)]
+    pub(crate) name: ImageName,
+    /// file or directory to add, as HOST:PATH; can be given several times
+    #[argh(option)]
+    pub(crate) add: Vec<Addition>,
+    /// user to add, as NAME[:UID[:GID]]; can be given several times
+    #[argh(option)]
+    pub(crate) user: Vec<User>,
+    /// package to install, by name or as a file NAME.apk; can be given several times
+    #[argh(option)]
+    pub(crate) apk: Vec<String>,
+    /// the pipkin that runs apk, if not the one in PATH
+    #[argh(option)]
+    pub(crate) pipkin: Option<String>,
+    /// program to put in as /sbin/init
+    #[argh(option)]
+    pub(crate) init: Option<String>,
+    /// what the command is given to: a program, or a JSON array of it and its first arguments
+    #[argh(option)]
+    pub(crate) entrypoint: Option<Words>,
+    /// command when none is typed: a program, or a JSON array of it and its arguments
+    #[argh(option)]
+    pub(crate) cmd: Option<Words>,
+    /// variable, as NAME=VALUE; can be given several times
+    #[argh(option)]
+    pub(crate) env: Vec<String>,
+    /// user that runs it, as USER[:GROUP]
+    #[argh(option)]
+    pub(crate) run_as: Option<String>,
+    /// directory it starts in
+    #[argh(option)]
+    pub(crate) workdir: Option<String>,
+    /// signal that asks it to end, as SIGQUIT
+    #[argh(option)]
+    pub(crate) stop_signal: Option<String>,
+    /// of an image for several: x86_64 or aarch64; this machine's if not given
+    #[argh(option, default = "Arch::HOST")]
+    pub(crate) arch: Arch,
+    /// of several images: the one of this name or tag
+    #[argh(option, long = "ref")]
+    pub(crate) reference: Option<String>,
+    /// replace a stored image of that name
+    #[argh(switch)]
+    pub(crate) replace: bool,
+    /// directory of images, if not the usual one
+    #[argh(option)]
+    pub(crate) images: Option<String>,
+    /// print JSON
+    #[argh(switch)]
+    pub(crate) json: bool,
+}
+
+/// Something of this machine and where it goes.
+#[derive(Clone, Debug)]
+pub(crate) struct Addition {
+    pub(crate) host: String,
+    pub(crate) path: String,
+}
+
+impl FromStr for Addition {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Addition, String> {
+        match text.rsplit_once(':') {
+            Some((host, path)) if !host.is_empty() && path.starts_with('/') => {
+                Ok(Addition { host: host.to_owned(), path: path.to_owned() })
+            }
+            _ => Err(format!("{text:?} is not HOST:PATH with an absolute PATH")),
+        }
+    }
+}
+
+/// A program with arguments.
+#[derive(Clone, Debug)]
+pub(crate) struct Words(pub(crate) Vec<String>);
+
+impl FromStr for Words {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Words, String> {
+        if !text.trim_start().starts_with('[') {
+            return Ok(Words(vec![text.to_owned()]));
+        }
+        let words = serde_json::from_str(text).map(Words);
+        words.map_err(|_| format!("{text:?} is no JSON array of strings"))
+    }
 }
 
 /// Lists the stored images.

@@ -26,7 +26,7 @@ use crate::unpack::{Options, Summary, apply_decoded};
 pub use layout::Layout;
 pub(crate) use part::{Part, parts};
 pub use select::Wanted;
-pub use write::{Metadata, write_archive, write_layout};
+pub use write::{Metadata, config_of, write_archive, write_layout};
 
 const APPLY: &str = "apply";
 

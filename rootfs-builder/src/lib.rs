@@ -6,6 +6,7 @@
 //! | [`alpine`] | source: an Alpine minirootfs tarball, given, cached or downloaded |
 //! | [`image`] | source: an OCI image layout or a `docker save` archive; sink: the former |
 //! | [`registry`] | source: an image in a registry, as an image layout |
+//! | [`account`] | users, added to a tree |
 //! | [`archive`] | source: a tar archive, read entry by entry |
 //! | [`compress`] | gzip, zstd and xz, recognised by their first bytes and bounded |
 //! | [`unpack`] | archive to sink; an archive becomes a directory, all of it or nothing |
@@ -27,6 +28,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod account;
 pub mod alpine;
 pub mod archive;
 pub mod beneath;

@@ -1,5 +1,6 @@
 //! What each verb does, and how its result is told.
 
+mod customise;
 mod export;
 mod source;
 
@@ -39,6 +40,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<Outcome> {
         Verb::Unpack(verb) => unpack(verb),
         Verb::Import(verb) => import(verb),
         Verb::Pull(verb) => pull(verb),
+        Verb::Customise(verb) => customise::customise(verb),
         Verb::Images(verb) => images(verb),
         Verb::Rmi(verb) => rmi(verb),
         Verb::Initramfs(verb) => export::initramfs(verb),

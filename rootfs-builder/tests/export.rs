@@ -196,6 +196,37 @@ fn umoci_and_skopeo_read_our_image() {
 }
 
 #[test]
+fn skopeo_and_umoci_read_our_layout() {
+    if !installed("skopeo") || !installed("umoci") || !is_root() {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let mut tree = example();
+    tree.directory("/", 0o755).unwrap();
+    let layout = dir.path().join("layout");
+    std::fs::create_dir(&layout).unwrap();
+    let metadata = Metadata {
+        arch: Arch::HOST,
+        config: json!({ "Cmd": ["/bin/sh"], "StopSignal": "SIGQUIT" }),
+        reference: Some("pot:1".into()),
+        created: Some(1000),
+    };
+    let digest = write_layout(&tree, &metadata, &layout).unwrap().prefixed();
+    let mut skopeo = Command::new("skopeo");
+    skopeo.env("HOME", dir.path()).args(["--insecure-policy", "inspect"]);
+    let told = succeeds(skopeo.arg(format!("oci:{}:pot:1", layout.display())));
+    let told: serde_json::Value = serde_json::from_str(&told).unwrap();
+    assert_eq!((&told["Digest"], &told["Created"]), (&json!(digest), &json!("1970-01-01T00:16:40Z")));
+    let bundle = dir.path().join("bundle");
+    let mut umoci = Command::new("umoci");
+    umoci.args(["unpack", "--image"]).arg(format!("{}:pot:1", layout.display())).arg(&bundle);
+    succeeds(&mut umoci);
+    let mut unpacked = Tree::new();
+    unpacked.host_directory("/", &bundle.join("rootfs")).unwrap();
+    assert_eq!(listing(&unpacked, false), listing(&tree, false));
+}
+
+#[test]
 fn podman_loads_our_archive_and_we_what_it_saves() {
     if !installed("podman") || !is_root() {
         return;

@@ -25,6 +25,7 @@ mod exec;
 mod exit;
 mod harness;
 mod identity;
+mod image;
 mod init;
 mod input;
 mod limit;
@@ -61,6 +62,7 @@ fn cases() -> Vec<Case> {
         rootless::cases(),
         environment::cases(),
         user::cases(),
+        image::cases(),
         process::cases(),
         argument::cases(),
         stream::cases(),

@@ -31,6 +31,14 @@ pub struct Metadata {
     pub created: Option<u32>,
 }
 
+/// The config of an image that says nothing about itself but what it runs on.
+pub fn config_of(arch: Arch) -> Value {
+    json!({
+        "architecture": architecture(arch), "os": "linux", "config": {},
+        "rootfs": { "type": "layers", "diff_ids": [] },
+    })
+}
+
 /// Writes a layout into the empty directory `path` and returns the digest of the image's manifest.
 pub fn write_layout(tree: &Tree, metadata: &Metadata, path: &Path) -> Result<Digest> {
     let blobs = path.join("blobs/sha256");

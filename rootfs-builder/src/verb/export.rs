@@ -115,7 +115,7 @@ pub(super) fn export(verb: &Export) -> Result<Outcome> {
 }
 
 /// Puts the program in as `/sbin/init`, or where `/sbin` leads in distributions that merged it with another directory.
-fn put_init(tree: &mut Tree, init: &Path) -> Result<()> {
+pub(super) fn put_init(tree: &mut Tree, init: &Path) -> Result<()> {
     let directory = match tree.get("/sbin").map(|node| &node.kind) {
         Some(Kind::Symlink(target)) => String::from_utf8_lossy(target).into_owned(),
         _ => "/sbin".to_owned(),

@@ -2,8 +2,9 @@
 
 use super::tally::{self, Tally};
 use super::{boot, e2e};
-use crate::build::Arch;
+use crate::build::{self, Arch};
 use crate::command::{self, cargo};
+use crate::rootfs::{self, Rootfs};
 use crate::setup::{self, Program};
 use crate::tidy;
 use anyhow::{Context, Result};
@@ -115,10 +116,17 @@ fn rootfs_builder() -> Result<Tally> {
         Program { name: "skopeo", package: "skopeo" },
         Program { name: "umoci", package: "umoci" },
     ];
+    let mut test = cargo();
+    test.args(["test", "--quiet", "--package", "rootfs-builder"]);
     if setup::is_root()? {
         setup::programs(&OTHERS)?;
+        // It runs apk in a container.
+        test.env("PIPKIN", build::static_binary(Arch::HOST, "")?);
+        if let Rootfs::Alpine { path, .. } = rootfs::obtain()? {
+            test.env("PIPKIN_ROOTFS", path);
+        }
     }
-    tally::of(cargo().args(["test", "--quiet", "--package", "rootfs-builder"]))
+    tally::of(&mut test)
 }
 
 /// Every test target but the end-to-end cases, which need the shipped program: cargo can only be told what to take.
