@@ -7,7 +7,8 @@
 use crate::sys::defence::Defence;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, fstat, mkdirat, openat, openat2, readlinkat_raw,
+    AtFlags, CWD, FileType, Mode, OFlags, ResolveFlags, StatxFlags, fstat, mkdirat, openat, openat2,
+    readlinkat_raw, statx,
 };
 use rustix::io::{Errno, Result};
 
@@ -72,8 +73,7 @@ pub(super) fn open_beneath(directory: BorrowedFd<'_>, path: &CStr, flags: OFlags
     match openat2(directory, path, flags | OFlags::CLOEXEC, Mode::empty(), resolve) {
         Err(Errno::NOSYS | Errno::PERM) => {
             let file = walk(directory, path.to_bytes(), flags, Links::Refuse)?;
-            let crossed = fstat(&file)?.st_dev != fstat(directory)?.st_dev;
-            if crossed { Err(Errno::XDEV) } else { Ok(file) }
+            if mount_of(file.as_fd())? == mount_of(directory)? { Ok(file) } else { Err(Errno::XDEV) }
         }
         done => done,
     }
@@ -275,6 +275,14 @@ fn walk(root: BorrowedFd<'_>, path: &[u8], flags: OFlags, links: Links) -> Resul
     } else {
         openat(&current, c".", flags | OFlags::CLOEXEC, Mode::empty())
     }
+}
+
+/// The id of the mount that a file is seen on.
+fn mount_of(file: BorrowedFd<'_>) -> Result<u64> {
+    let asked = StatxFlags::MNT_ID;
+    let found = statx(file, c"", AtFlags::EMPTY_PATH, asked)?;
+    // A kernel that does not know it says so here (Linux 5.8 does).
+    if found.stx_mask & asked.bits() == 0 { Err(Errno::NOSYS) } else { Ok(found.stx_mnt_id) }
 }
 
 fn same(one: BorrowedFd<'_>, other: BorrowedFd<'_>) -> Result<bool> {

@@ -31,6 +31,7 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         ["overwrite", file] => overwrite(file),
         ["deface", pid] => deface(pid),
         ["spy", pid] => spy(pid),
+        ["under-filter", call, errno, command @ ..] => under_filter(call, errno, command),
         ["show", file] => show(file),
         ["type", text, width] => type_ahead(text, *width == "wide"),
         ["unbounded"] => unbounded(),
@@ -171,6 +172,18 @@ fn spy(pid: &str) -> ExitCode {
     }
     println!();
     ExitCode::SUCCESS
+}
+
+/// Becomes `command` under a filter that answers one system call with an errno.
+fn under_filter(call: &str, errno: &str, command: &[&str]) -> ExitCode {
+    let number = |text: &str| text.parse::<u64>().expect("a number");
+    let (call, errno) = (number(call), number(errno));
+    // BPF_LD the number; BPF_JEQ with it, or skip one; SECCOMP_RET_ERRNO; SECCOMP_RET_ALLOW (linux/filter.h).
+    let program =
+        [0x20, 0x0100_0015 | call << 32, 0x0005_0000_0000_0006 | errno << 32, 0x7fff_0000_0000_0006];
+    pipkin::sys::seccomp::install(&program, pipkin::sys::seccomp::Flags::default()).expect("a filter");
+    let error = Command::new(command[0]).args(&command[1..]).exec();
+    panic!("{command:?}: {error}");
 }
 
 /// Says what is in a file.

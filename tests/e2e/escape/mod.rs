@@ -5,6 +5,7 @@
 
 mod attempt;
 mod descriptor;
+mod fallback;
 mod identity;
 mod path;
 mod proc;
@@ -22,6 +23,7 @@ pub(crate) fn cases() -> Vec<Case> {
         proc::cases(),
         identity::cases(),
         attempt::cases(),
+        fallback::cases(),
     ]
     .concat()
 }

@@ -48,11 +48,11 @@ impl Drop for Swapper {
 
 /// Swaps needed before a defence counts as tried, and starts before an attack counts as failed.
 const ROUNDS: u64 = 5_000;
-const STARTS: usize = 60;
+pub(super) const STARTS: usize = 60;
 const MOST_STARTS: usize = 2_000;
 
 /// Starts containers by `attack`, which is given the shared folder, until something is made outside; whether it was.
-fn gets_out(attack: impl Fn(&Folder) -> Run, most: usize) -> bool {
+pub(super) fn gets_out(attack: impl Fn(&Folder) -> Run, most: usize) -> bool {
     let (shared, outside) = (Folder::new(), Folder::new());
     shared.folder("place");
     symlink(outside.path(), shared.join("link")).unwrap();
@@ -71,10 +71,12 @@ fn gets_out(attack: impl Fn(&Folder) -> Run, most: usize) -> bool {
     false
 }
 
+/// A container that mounts something in the folder it shares with the attacker.
+pub(super) fn attack(shared: &Folder) -> Run {
+    run("").volume(shared.path(), "/shared").option("--tmpfs").option("/shared/place/made")
+}
+
 fn cve_2021_30465_a_destination_swapped_for_a_link() {
-    let attack = |shared: &Folder| {
-        run("").volume(shared.path(), "/shared").option("--tmpfs").option("/shared/place/made")
-    };
     assert!(gets_out(|shared| attack(shared).without("pivot-first,by-handle"), MOST_STARTS));
     assert!(!gets_out(|shared| attack(shared).without("pivot-first"), STARTS));
     assert!(!gets_out(attack, STARTS));

@@ -17,6 +17,8 @@ pub(crate) struct Run {
     env: Vec<(OsString, OsString)>,
     folder: Option<OsString>,
     input: Option<Vec<u8>>,
+    /// Words in front of the whole line.
+    prefix: Vec<OsString>,
 }
 
 /// With these options, given as words between blanks.
@@ -28,6 +30,7 @@ pub(crate) fn run(options: &str) -> Run {
         env: Vec::new(),
         folder: None,
         input: None,
+        prefix: Vec::new(),
     }
 }
 
@@ -95,10 +98,20 @@ impl Run {
         self
     }
 
+    /// Under a filter that answers system call `number` with `errno`, to Pipkin and to all that it starts.
+    pub(crate) fn under_filter(mut self, number: u32, errno: u32) -> Self {
+        let own = std::env::current_exe().expect("our own path").into_os_string();
+        let words =
+            ["--payload", "under-filter", &number.to_string(), &errno.to_string()].map(OsString::from);
+        self.prefix = std::iter::once(own).chain(words).collect();
+        self
+    }
+
     /// The whole command line, with `words` as the container's command.
     pub(crate) fn line<W: AsRef<OsStr>>(&self, words: &[W]) -> Command {
-        let mut command = Command::new(&self.program);
-        command.env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
+        let line: Vec<&OsString> = self.prefix.iter().chain([&self.program]).collect();
+        let mut command = Command::new(line[0]);
+        command.args(&line[1..]).env_clear().envs(self.env.iter().map(|(name, value)| (name, value)));
         command.arg("run").args(&self.options).arg(&self.image).args(words);
         if let Some(folder) = &self.folder {
             command.current_dir(folder);
