@@ -2,13 +2,16 @@
 
 use super::ExitCode;
 use super::message::{Failure, reason};
+use super::run::network::{self, Facts, File};
 use crate::store::{Container, Record, Status, Store, now_ns, process};
 use pipkin::host::{Company, Ended, Host, remove_group};
-use pipkin::plan::{Plan, Step};
+use pipkin::plan::{HostStep, Plan, Step};
 use pipkin::spec::{Account, Id, Join, Spec};
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
+use std::ffi::{CString, OsStr};
 use std::io;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Exit code for a command that is there but cannot be executed.
 const NOT_EXECUTABLE: u8 = 126;
@@ -23,6 +26,8 @@ pub(crate) struct Job<'a> {
     pub(crate) store: &'a Store,
     pub(crate) spec: &'a Spec<'a>,
     pub(crate) plan: &'a Plan<'a>,
+    /// Files to write into its directory.
+    pub(crate) files: &'a [File],
     /// Its record to be.
     pub(crate) record: Record,
 }
@@ -34,8 +39,9 @@ pub(crate) struct Job<'a> {
 pub(crate) fn launch(job: &Job<'_>) -> Result<ExitCode, Failure> {
     let mut container = create(job)?;
     let company = Company::Foreground { stdin: job.spec.process.stdin };
-    let ended = run(job, None, company, &mut |pid| {
+    let ended = run(job, None, company, &mut |pid, facts| {
         let record = &mut container.record;
+        record.others.extend(facts);
         (record.status, record.pid) = (Status::Running, pid);
         record.pid_start = process::start_of(pid).unwrap_or(0);
         record.started_ns = now_ns();
@@ -64,8 +70,16 @@ pub(super) fn create(job: &Job<'_>) -> Result<Container, Failure> {
     let mut record = job.record.clone();
     record.supervisor = rustix::process::getpid().as_raw_nonzero().get();
     record.supervisor_start = process::start_of(record.supervisor).unwrap_or(0);
-    let created = job.store.create(job.spec.id, record);
-    created.map_err(|error| cannot_create(&error, job.spec, &job.record.name))
+    let fail = |error| cannot_create(&error, job.spec, &job.record.name);
+    let container = job.store.create(job.spec.id, record).map_err(fail)?;
+    for (path, contents) in job.files {
+        if let Err(error) = std::fs::write(OsStr::from_bytes(path.to_bytes()), contents) {
+            // What kept it from being made is the news, not what is left of it.
+            container.remove().unwrap_or(());
+            return Err(fail(error));
+        }
+    }
+    Ok(container)
 }
 
 /// Writes down how a container ended; `None` when it could not be run.
@@ -88,7 +102,7 @@ pub(super) fn run(
     job: &Job<'_>,
     streams: Option<[BorrowedFd<'_>; 3]>,
     company: Company<'_>,
-    started: &mut dyn FnMut(i32) -> pipkin::error::Result<()>,
+    started: &mut dyn FnMut(i32, Facts) -> pipkin::error::Result<()>,
 ) -> Result<Ended, Failure> {
     #[cfg(feature = "test-hooks")]
     go_without("PIPKIN_WITHOUT")?;
@@ -115,9 +129,17 @@ pub(super) fn run(
                 pause_at: pause("PIPKIN_PAUSE_CHILD"),
             })
         },
-        &mut |pid| started(pid.as_raw_nonzero().get()),
+        &mut |pid, lent| started(pid.as_raw_nonzero().get(), network::facts(&spec.id, &spec.network, lent)),
     );
-    Ok(ended?)
+    ended.map_err(|error| match plan.host.get(host.at) {
+        Some(
+            HostStep::LeaseAddresses { .. }
+            | HostStep::EnsureBridge { .. }
+            | HostStep::ConnectInterface { .. }
+            | HostStep::PublishPorts(_),
+        ) => network::explain(&error),
+        _ => error.into(),
+    })
 }
 
 /// The index of the step before which a test wants us to stop.
@@ -140,10 +162,18 @@ pub(crate) fn sweep(store: &Store) {
     store.reclaim(SWEPT, end).unwrap_or(());
 }
 
-/// Gives back what a container had beside its files: its processes and its cgroup. For one that has ended, and for one
+/// Gives back what a container had beside its files: its processes, its cgroup and its network. For one that has ended, and for one
 /// whose supervisor is found dead; what is gone already is no error.
-pub(crate) fn end(id: &Id, _record: &Record) -> io::Result<()> {
-    remove_group(id, None).map_err(|error| io::Error::from_raw_os_error(error.errno.raw_os_error()))
+pub(crate) fn end(id: &Id, record: &Record) -> io::Result<()> {
+    let mut ended = remove_group(id, None);
+    // Of one that was killed while it was made nothing may be written down yet.
+    let made = record.status != Status::Creating;
+    if !made || record.get("network.bridge").is_some() {
+        let networks = CString::new(Store::open()?.networks().into_os_string().into_vec())?;
+        let published = !made || record.get("network.port").is_some();
+        ended = ended.and(pipkin::host::network::release(&networks, id, published));
+    }
+    ended.map_err(|error| io::Error::from_raw_os_error(error.errno.raw_os_error()))
 }
 
 /// The kernel's word inside an [`io::Error`].
@@ -246,7 +276,10 @@ pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
             failure.remedy("the image has a symbolic link there; only real directories are mounted on")
         }
         (_, Errno::NOTDIR) => failure.remedy("the image has a file where a directory is needed"),
-        (_, Errno::NOSPC | Errno::DQUOT) => failure.remedy("make room on the disk of the data directory"),
+        // Without room for its own needs an overlay is read-only.
+        (Step::Attach { .. }, Errno::ROFS) | (_, Errno::NOSPC | Errno::DQUOT) => {
+            failure.remedy("make room on the disk of the data directory")
+        }
         _ => failure,
     }
 }

@@ -1,5 +1,6 @@
 //! The host's list of a plan, carried out and taken back.
 
+use super::network::{self, Lease, Lent};
 use super::supervise::{Company, Ended};
 use super::{id_map, signal, source};
 use crate::error::{Error, Result, Stage};
@@ -29,12 +30,19 @@ const DEATH_PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 /// list and does not return.
 pub type Entry<'e> = &'e mut dyn FnMut(OwnedFd, &[OwnedFd], &[OwnedFd]);
 
+/// Called with the child's pid and the container's addresses.
+pub type Started<'s> = &'s mut dyn FnMut(Pid, &[Lease]) -> Result<()>;
+
 /// The host's state while a container is made and runs.
 pub struct Host {
     pub(super) group: Option<super::group::Group>,
     namespaces: heapless::Vec<OwnedFd, MOST_JOINED>,
     sources: heapless::Vec<OwnedFd, SLOTS>,
     pub(super) child: Option<Child>,
+    /// The container's addresses.
+    lent: Lent,
+    /// Index of the step that is carried out, or that failed.
+    pub at: usize,
     pub(super) former_mask: SignalSet,
     /// Where to stop for ever, for tests that kill us there.
     #[cfg(feature = "test-hooks")]
@@ -65,31 +73,34 @@ impl Host {
             namespaces: heapless::Vec::new(),
             sources: heapless::Vec::new(),
             child: None,
+            lent: Lent::new(),
+            at: 0,
             former_mask,
             #[cfg(feature = "test-hooks")]
             pause_at: None,
         })
     }
 
-    /// Carries out the host's list. `id` names the cgroup; `started` is called once with the child's pid, when it
-    /// exists and before it may go on.
+    /// Carries out the host's list. `id` names the cgroup and owns the addresses; `started` is called once, when the
+    /// child exists and before it may go on.
     ///
     /// # Errors
-    /// The first step that failed; the child, if any, is then ended and the cgroup gone.
+    /// The first step that failed; the child, if any, is then ended, the cgroup gone and the network given back.
     pub fn run(
         &mut self,
         plan: &Plan<'_>,
         id: &Id,
         company: Company<'_>,
         entry: Entry<'_>,
-        started: &mut dyn FnMut(Pid) -> Result<()>,
+        started: Started<'_>,
     ) -> Result<Ended> {
         let done = self.carry_out(plan, id, company, entry, started);
         self.end_child();
         let removed = self.group.take().map_or(Ok(()), super::group::Group::remove);
+        let released = release_network(plan, id);
         sys::signal::set_mask(self.former_mask).stage("restore the signal mask")?;
         let ended = done?;
-        removed.map(|()| ended)
+        removed.and(released).map(|()| ended)
     }
 
     fn carry_out(
@@ -98,14 +109,15 @@ impl Host {
         id: &Id,
         company: Company<'_>,
         entry: Entry<'_>,
-        started: &mut dyn FnMut(Pid) -> Result<()>,
+        started: Started<'_>,
     ) -> Result<Ended> {
         for (index, step) in plan.host.iter().enumerate() {
             self.pause_before(index);
+            self.at = index;
             match step {
                 HostStep::Clone { namespaces, cgroup } => {
                     self.clone(*namespaces, *cgroup, entry)?;
-                    started(self.child()?.pid)?;
+                    started(self.child()?.pid, &self.lent)?;
                 }
                 HostStep::Supervise => {
                     let child = self.child.as_ref().ok_or(Error::new("supervise", Errno::CHILD))?;
@@ -147,6 +159,14 @@ impl Host {
                 let held = self.sources.get(usize::from(*slot)).ok_or(missing)?;
                 source::map(held, path, self.child()?.pid, *recursive)?;
             }
+            HostStep::LeaseAddresses { network, number } => {
+                network::lease(network, *number, id, &mut self.lent)?;
+            }
+            HostStep::EnsureBridge { network, number } => network::ensure(network, *number)?,
+            HostStep::ConnectInterface { network, number } => {
+                network::connect(network, *number, id, self.child()?.pid, &self.lent)?;
+            }
+            HostStep::PublishPorts(network) => network::publish(network, id, &self.lent)?,
             HostStep::Release => self.release()?,
             // The caller's own.
             _ => return Err(Error::new("carry out the plan", Errno::NOSYS)),
@@ -231,6 +251,15 @@ pub(super) fn clone(
         }
         Side::Parent(pid, pidfd) => Ok(Child { pid, pidfd, channel: ours }),
     }
+}
+
+/// Gives back what the plan's network steps made; nothing of it needs to be there.
+fn release_network(plan: &Plan<'_>, id: &Id) -> Result<()> {
+    let leased = plan.host.iter().find_map(|step| match step {
+        HostStep::LeaseAddresses { network, .. } => Some(network),
+        _ => None,
+    });
+    leased.map_or(Ok(()), |network| network::release(network.directory, id, !network.ports.is_empty()))
 }
 
 fn open_namespace(path: &CStr) -> Result<OwnedFd> {

@@ -1,5 +1,6 @@
 //! Every step in words and as data, from one description.
 
+use super::network;
 use super::step::{Groups, HostStep, MapWriter, Step};
 use super::value::Value;
 use crate::spec::{Account, Device, DeviceKind, Propagation, Upper};
@@ -146,6 +147,10 @@ impl<'a> HostStep<'a> {
             ),
             Self::Release => Description::new("release", "let the waiting child go on", []),
             Self::Supervise => Description::new("supervise", "forward signals and wait for the end", []),
+            Self::LeaseAddresses { .. }
+            | Self::EnsureBridge { .. }
+            | Self::ConnectInterface { .. }
+            | Self::PublishPorts(_) => network::describe(self),
             _ => self.describe_engine(),
         }
     }

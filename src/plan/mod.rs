@@ -13,6 +13,7 @@ mod engine;
 mod enter;
 mod facts;
 mod limit;
+mod network;
 mod report;
 mod source;
 mod step;
@@ -151,8 +152,10 @@ fn plan_host<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Res
         push(HostStep::OffsetClocks(spec.namespaces.clocks))?;
     }
     user::before_clone(spec, facts, &mut push)?;
+    network::before(spec, &mut push)?;
     push(HostStep::Clone { namespaces: clone_flags(spec), cgroup: facts.cgroup })?;
     user::after_clone(spec, facts, &mut push)?;
+    network::after(spec, &mut push)?;
     engine::finish_host(spec.start, &mut push)
 }
 
@@ -333,7 +336,8 @@ impl<'a> Child<'_, 'a> {
         if let Some(name) = spec.domainname {
             self.push(Step::SetDomainname(name));
         }
-        if spec.namespaces.network == Join::New {
+        // What is put on a bridge is set up by the host, loopback and all.
+        if spec.namespaces.network == Join::New && spec.network.attachments.is_empty() {
             self.push(Step::RaiseLoopback);
         }
     }

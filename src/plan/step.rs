@@ -1,7 +1,7 @@
 //! The two lists of a plan: what the host does and what the child does.
 
 use crate::spec::{
-    Attributes, Capabilities, ClockOffset, Device, Filter, IdMap, MountOption, Propagation, Rlimit,
+    Attributes, Capabilities, ClockOffset, Device, Filter, IdMap, MountOption, Network, Propagation, Rlimit,
     Scheduler, Upper, User, WindowSize,
 };
 use core::ffi::CStr;
@@ -82,6 +82,29 @@ pub enum HostStep<'a> {
         /// With everything mounted below.
         recursive: bool,
     },
+    /// Lease the container's addresses on its bridge of this number, and tell the others there its names.
+    LeaseAddresses {
+        /// The whole network.
+        network: Network<'a>,
+        /// Index among its attachments.
+        number: u8,
+    },
+    /// Make the bridge of this number unless it is there, and have the host forward and translate its packets.
+    EnsureBridge {
+        /// The whole network.
+        network: Network<'a>,
+        /// Index among its attachments.
+        number: u8,
+    },
+    /// Make the pair of links between that bridge and the child, and set up the child's.
+    ConnectInterface {
+        /// The whole network.
+        network: Network<'a>,
+        /// Index among its attachments.
+        number: u8,
+    },
+    /// Have ports of the host lead to the container.
+    PublishPorts(Network<'a>),
     /// Make the child, with these `CLONE_NEW*` flags, inside the cgroup when there is one.
     Clone {
         /// `CLONE_NEW*` bits.

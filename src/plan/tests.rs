@@ -31,6 +31,7 @@ fn spec(mounts: &'static [Mount<'static>]) -> Spec<'static> {
         },
         init: false,
         namespaces: Namespaces::DEFAULT,
+        network: Network::NONE,
         hostname: None,
         domainname: None,
         mounts,

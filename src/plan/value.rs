@@ -1,5 +1,6 @@
 //! The values in a description, and how a person reads them.
 
+use super::network;
 use crate::spec::{CapabilitySet, MountOption};
 use linux_raw_sys::general as raw;
 use ufmt::{uWrite, uwrite};
@@ -27,6 +28,12 @@ pub enum Value<'a> {
     Options(&'a [MountOption<'a>]),
     /// Lines of an id map.
     IdMaps(&'a [crate::spec::IdMap]),
+    /// Addresses that are wanted on a bridge.
+    Wanted(&'a [crate::spec::Subnet]),
+    /// A bridge's own addresses.
+    Gateways(&'a [crate::spec::Subnet]),
+    /// Published ports.
+    Ports(&'a [crate::spec::Publish]),
     /// A limit that may be missing.
     Unlimited,
     /// Yes or no; in a sentence it says nothing itself but lets its optional part stand or fall.
@@ -96,6 +103,9 @@ impl Value<'_> {
                 let comma = if place == 0 { "" } else { ", " };
                 uwrite!(out, "{}{}+{} as {}", comma, map.outside, map.count, map.inside)
             }),
+            Self::Wanted(subnets) => network::write_wanted(subnets, out),
+            Self::Gateways(subnets) => network::write_gateways(subnets, out),
+            Self::Ports(ports) => network::write_ports(ports, out),
             Self::Unlimited => out.write_str("unlimited"),
             // Its sentence part is there or it is not; that says it.
             Self::Yes(_) => Ok(()),

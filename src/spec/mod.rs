@@ -10,6 +10,7 @@ mod filesystem;
 mod id;
 mod identity;
 mod namespace;
+mod network;
 mod process;
 mod resource;
 mod start;
@@ -22,6 +23,7 @@ pub use filesystem::{
 pub use id::Id;
 pub use identity::{Account, IdMap, User};
 pub use namespace::{Join, Namespaces, UserNamespace};
+pub use network::{ATTACHMENTS_MAX, Attachment, Network, Publish, Subnet, Transport};
 pub use process::{
     CAPABILITY_NAMES, Capabilities, CapabilitySet, DEFAULT_CAPABILITIES, Filter, Process, Rlimit, RlimitKind,
     Strings, WindowSize,
@@ -54,6 +56,8 @@ pub struct Spec<'a> {
     pub init: bool,
     /// Which namespaces are its own.
     pub namespaces: Namespaces<'a>,
+    /// What it has on the network; needs a network namespace of its own.
+    pub network: Network<'a>,
     /// Host name; needs a UTS namespace of its own.
     pub hostname: Option<&'a CStr>,
     /// NIS domain name; needs a UTS namespace of its own.

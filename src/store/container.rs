@@ -67,6 +67,11 @@ impl Store {
         self.data.join("images")
     }
 
+    /// Where is what containers share of the network.
+    pub(crate) fn networks(&self) -> PathBuf {
+        self.run.join("networks")
+    }
+
     /// The directory of a container's writable layer.
     pub(crate) fn layer(&self, id: &Id) -> PathBuf {
         self.data.join("containers").join(id.as_str())

@@ -8,6 +8,7 @@
 //! | `containers/ID` | the record, replaced whole by rename |
 //! | `containers/ID.sock` | the control socket of a detached container's supervisor |
 //! | `events`, `events.1` | what happened to containers, in JSON lines |
+//! | `networks/` | what containers share of the network: see `host::network` of the library |
 //! | `names/NAME` | a link whose target is the ID |
 //!
 //! and under the data directory (`/var/lib/pipkin`, or `$XDG_DATA_HOME/pipkin`): `containers/ID/{upper,work}`, the

@@ -95,7 +95,7 @@ fn bad_names() {
 
 fn a_bad_mode() {
     for option in ["--net", "--pid", "--ipc", "--uts", "--cgroupns", "--userns"] {
-        run(option).option("sideways").sh("true").expect_refusal(&[option, "sideways"]);
+        run(option).option("side/ways").sh("true").expect_refusal(&[option, "side/ways"]);
         run(option).option("ns:/nonexistent/ns").sh("true").expect_refusal(&[]);
     }
     run("--security-opt sideways").sh("true").expect_refusal(&["sideways"]);

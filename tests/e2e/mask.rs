@@ -133,7 +133,7 @@ fn a_dev_that_is_a_link_leads_nowhere_outside() {
 fn an_etc_that_is_a_link_leads_nowhere_outside() {
     let (image, outside) = linked("etc");
     outside.file("passwd", "cook:x:7:7::/:/bin/sh\n");
-    let run = run("-u cook").image(image.path());
+    let run = run("--net none -u cook").image(image.path());
     run.command(&["/x"]).expect_refusal(&["cook"]);
     std::fs::remove_file(outside.join("passwd")).unwrap();
     assert!(is_empty(&outside));

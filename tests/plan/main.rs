@@ -74,6 +74,7 @@ fn usual() -> Spec<'static> {
         process: PROCESS,
         init: false,
         namespaces: Namespaces::DEFAULT,
+        network: Network::NONE,
         hostname: None,
         domainname: None,
         mounts: &DEFAULT_MOUNTS,

@@ -28,8 +28,7 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::{WaitOptions, chdir, setsid, waitpid};
-use service::{Service, Verdict};
-use std::cell::Cell;
+use service::{News, Service, Verdict};
 
 /// What was asked of the supervisor.
 #[derive(Clone, Copy, Debug)]
@@ -109,9 +108,9 @@ fn pipes() -> rustix::io::Result<([OwnedFd; 3], [OwnedFd; 3])> {
 fn supervise(job: &Job<'_>, orders: &Orders, ready: OwnedFd) -> Outcome {
     let fail = |errno| Failure::errno("make pipes for the container", b"", errno);
     let (theirs, ours) = pipes().map_err(fail)?;
-    let pid = Cell::new(0);
+    let news = News::default();
     let mut container = Some(launch::create(job)?);
-    let mut service = Service::new(&mut container, orders, &pid, ours, ready).inspect_err(|_| {
+    let mut service = Service::new(&mut container, orders, &news, ours, ready).inspect_err(|_| {
         // What kept it from being served is the news, not what is left of it.
         container.take().map_or(Ok(()), |container| container.remove()).unwrap_or(());
     })?;
@@ -119,8 +118,9 @@ fn supervise(job: &Job<'_>, orders: &Orders, ready: OwnedFd) -> Outcome {
     loop {
         let began_ms = clock::monotonic_ms();
         let streams = Some([theirs[0].as_fd(), theirs[1].as_fd(), theirs[2].as_fd()]);
-        let ended = launch::run(job, streams, Company::Background(&mut service), &mut |started| {
-            pid.set(started);
+        let ended = launch::run(job, streams, Company::Background(&mut service), &mut |pid, facts| {
+            news.pid.set(pid);
+            news.facts.set(facts);
             Ok(())
         });
         let failed = match &ended {

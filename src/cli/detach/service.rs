@@ -5,6 +5,7 @@ use super::{Orders, STOP_TIMEOUT_MS, close_streams};
 use crate::cli::event;
 use crate::cli::launch::errno_of;
 use crate::cli::message::Failure;
+use crate::cli::run::network::Facts;
 use crate::store::log::Writer;
 use crate::store::{Container, Status, now_ns, process};
 use pipkin::error::{Error, Result, Stage};
@@ -42,12 +43,21 @@ struct Client {
     waits: bool,
 }
 
+/// What is known of a container from its birth on.
+#[derive(Default)]
+pub(super) struct News {
+    /// Pid of its first process.
+    pub(super) pid: Cell<i32>,
+    /// What it has on the network.
+    pub(super) facts: Cell<Facts>,
+}
+
 /// The supervisor's side of a running container.
 pub(super) struct Service<'s> {
     pub(super) container: Container,
     orders: &'s Orders,
-    /// Pid of the container's first process, once it has one.
-    pid: &'s Cell<i32>,
+    /// What is to be written down once the container runs.
+    news: &'s News,
     /// Where its standard input comes from, which stays open as long as it may be attached to.
     _input: OwnedFd,
     /// Where its output comes from: standard output or its terminal, and standard error.
@@ -75,7 +85,7 @@ impl<'s> Service<'s> {
     pub(super) fn new(
         container: &mut Option<Container>,
         orders: &'s Orders,
-        pid: &'s Cell<i32>,
+        news: &'s News,
         streams: [OwnedFd; 3],
         ready: OwnedFd,
     ) -> std::result::Result<Self, Failure> {
@@ -92,7 +102,7 @@ impl<'s> Service<'s> {
         Ok(Self {
             container: container.take().ok_or_else(gone)?,
             orders,
-            pid,
+            news,
             _input: input,
             outputs,
             log,
@@ -235,13 +245,15 @@ impl Attendant for Service<'_> {
     fn executed(&mut self) -> Result<()> {
         let record = &mut self.container.record;
         record.status = Status::Running;
-        record.pid = self.pid.get();
+        record.pid = self.news.pid.get();
+        record.others.retain(|(key, _)| !key.starts_with("network."));
+        record.others.extend(self.news.facts.take());
         record.pid_start = process::start_of(record.pid).unwrap_or(0);
         record.started_ns = now_ns();
         self.container.save().map_err(|error| Error::new("write the record", errno_of(&error)))?;
         self.ends_at_ms = self.orders.timeout_ms.map(|ms| monotonic_ms().saturating_add(ms));
         let mut told = event::begin("start", &self.container);
-        told.key(b"pid").number(i64::from(self.pid.get()));
+        told.key(b"pid").number(i64::from(self.news.pid.get()));
         event::publish(&self.container, told);
         if let Some(ready) = self.ready.take() {
             close_streams().stage("let go of the caller's streams")?;

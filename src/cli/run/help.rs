@@ -66,8 +66,20 @@ Files:
       --ephemeral                  keep changes of the root in memory
       --device HOST[:INSIDE]       give it a device of the host
 
+Network; --net again for a second bridge, then --ip and so on again for it:
+      --net, --network MODE        bridge or the name of one, none, host,
+                                   container:NAME or ns:PATH
+      --bridge NAME                the bridge to use; pipkin0 if not given
+      --subnet ADDRESS/BITS        its subnet, as 192.168.1.0/24
+      --ip ADDRESS                 IPv4 address of the container
+      --ip6 ADDRESS                IPv6 address
+      --mac ADDRESS                Ethernet address
+  -p, --publish [IP:]HOST:INSIDE   let a port of the host lead to it; 80:8080,
+                                   8000-8009:80-89/udp
+      --dns ADDRESS                resolver to ask for names
+      --add-host NAME:ADDRESS      a name it shall know
+
 Isolation:
-      --net, --network MODE        none (a loopback only), host or ns:PATH
       --pid MODE                   private, host or ns:PATH
       --ipc MODE                   private, host or ns:PATH
       --uts MODE                   private, host or ns:PATH

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `help` | the text that names the options |
 //! | `quantity`, `volume`, `environment`, `privilege` | values, read without a look at the machine |
-//! | `device`, `image`, `namespace`, `user`, `resource` | values that need one |
+//! | `device`, `image`, `namespace`, `network`, `user`, `resource` | values that need one |
 //! | `request` | all of it together: the [`Spec`](pipkin::spec::Spec) |
 //! | `metadata` | what the image says where the command line does not |
 //! | `explain` | the plan in words or as JSON |
@@ -22,6 +22,7 @@ mod image;
 mod life;
 mod metadata;
 mod namespace;
+pub(super) mod network;
 mod origin;
 mod privilege;
 mod quantity;
@@ -58,7 +59,10 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     }
     let store = open_store()?;
     let id = random_id()?;
-    let directories = Directories { images: &store.images(), own: &store.layer(&id) };
+    let joined = network::joined(typed, &store)?;
+    let (images, own, networks) = (&store.images(), &store.layer(&id), &store.networks());
+    let bridge_is_usual = pipkin::host::is_privileged();
+    let directories = Directories { images, own, networks, joined, bridge_is_usual };
     let request = Request::new(typed, id, directories)?;
     let facts = pipkin::host::probe()?;
     let mut plan = Plan::default();
@@ -72,7 +76,7 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     }
     request.make_sources()?;
     launch::sweep(&store);
-    let job = Job { store: &store, spec: &request.spec, plan: &plan, record };
+    let job = Job { store: &store, spec: &request.spec, plan: &plan, files: &request.files, record };
     match orders {
         Some(orders) => detach(&job, &orders),
         None => launch::launch(&job),

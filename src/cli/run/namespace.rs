@@ -5,12 +5,12 @@ use super::{Checked, given, keep, user};
 use crate::cli::argv::Sorted;
 use pipkin::spec::{Id, Join, Namespaces};
 
-/// All of them.
+/// All of them; that of the network is [`super::network`]'s to say.
 pub(super) fn namespaces(typed: &Sorted<'_>, id: &Id) -> Checked<Namespaces<'static>> {
     let of = |name| given(typed, name, join).map(|join| join.unwrap_or(Join::New));
     Ok(Namespaces {
         pid: of("--pid")?,
-        network: given(typed, "--network", network)?.unwrap_or(Join::New),
+        network: Join::New,
         ipc: of("--ipc")?,
         uts: of("--uts")?,
         cgroup: of("--cgroupns")?,
@@ -31,14 +31,6 @@ fn join(text: &str) -> Result<Join<'static>, Why> {
     }
 }
 
-fn network(text: &str) -> Result<Join<'static>, Why> {
-    match text {
-        "none" => Ok(Join::New),
-        "private" => Err("give none, host or ns:PATH"),
-        _ => join(text).map_err(|_| "give none, host or ns:PATH"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::tests::{sorted, words};
@@ -51,20 +43,12 @@ mod tests {
     #[test]
     fn everything_is_its_own_unless_asked() {
         assert_eq!(of(""), Some(Namespaces::DEFAULT));
-        assert_eq!(of("--net none --userns host"), Some(Namespaces::DEFAULT));
-        assert_eq!(of("--network host").unwrap().network, Join::Host);
+        assert_eq!(of("--userns host"), Some(Namespaces::DEFAULT));
+        assert_eq!(of("--ipc host").unwrap().ipc, Join::Host);
         assert_eq!(of("--pid ns:/proc/7/ns/pid").unwrap().pid, Join::Path(c"/proc/7/ns/pid"));
         assert_eq!(of("--ipc private").unwrap().ipc, Join::New);
         assert!(of("--time-ns").unwrap().time);
-        for bad in [
-            "--net bridge",
-            "--net private",
-            "--pid none",
-            "--uts ns:",
-            "--uts ns:x",
-            "--ipc container:x",
-            "--cgroupns=",
-        ] {
+        for bad in ["--pid none", "--uts ns:", "--uts ns:x", "--ipc container:x", "--cgroupns="] {
             assert_eq!(of(bad), None, "{bad}");
         }
     }

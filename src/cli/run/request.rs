@@ -5,7 +5,7 @@ use super::image::{self, Image};
 use super::metadata::Metadata;
 use super::volume::{self, Content, Volume};
 use super::{
-    Checked, Parse, Why, device, each, given, keep, namespace, privilege, quantity, refuse, resource,
+    Checked, Parse, Why, device, each, given, keep, namespace, network, privilege, quantity, refuse, resource,
 };
 use crate::cli::argv::Sorted;
 use crate::cli::kernel;
@@ -31,6 +31,8 @@ pub(super) struct Request<'a> {
     pub(super) remove: bool,
     /// What asks it to end, where the image says it.
     pub(super) stop_signal: Option<u8>,
+    /// Files to write into its own directory before it is made.
+    pub(super) files: Vec<network::File>,
     /// Sources of binds that do not exist and are to be made.
     missing: Vec<&'static CStr>,
     /// Keeps a stored image from being removed.
@@ -45,6 +47,12 @@ pub(super) struct Directories<'a> {
     /// Where the root is put together; `upper` and `work` in it are the writable layer. It exists when the
     /// container is made.
     pub(super) own: &'a Path,
+    /// Where is what containers share of the network.
+    pub(super) networks: &'a Path,
+    /// The network namespace of the container that `--net container:NAME` names.
+    pub(super) joined: Option<&'static CStr>,
+    /// Whether a container is on a bridge when nothing else is asked for.
+    pub(super) bridge_is_usual: bool,
 }
 
 impl<'a> Request<'a> {
@@ -57,18 +65,25 @@ impl<'a> Request<'a> {
         }
         let mut found = image::find(image, directories.images)?;
         let root = root(typed, &mut found, directories.own)?;
-        let namespaces = namespace::namespaces(typed, &id)?;
-        let (mounts, missing) = mounts(typed)?;
+        let mut namespaces = namespace::namespaces(typed, &id)?;
+        let (mut mounts, missing) = mounts(typed)?;
         let hostname = match given(typed, "--hostname", host_name)? {
             None if namespaces.uts == Join::New => host_name(id.as_str()).ok(),
             given => given,
         };
+        let name = given(typed, "--name", name)?.unwrap_or_default();
+        let host = hostname.map_or(id.as_str().as_bytes(), CStr::to_bytes);
+        let names = [host, if name.as_bytes() == host { b"" } else { name.as_bytes() }];
+        let (join, network) = network::network(typed, &names, &directories)?;
+        namespaces.network = join;
+        let files = network::files(typed, &id, hostname, (join, &network), &directories, &mut mounts)?;
         let spec = Spec {
             id,
             root,
             process: process(typed, command, &root, hostname, &found.metadata)?,
             init: typed.has("--init"),
             namespaces,
+            network,
             hostname,
             domainname: given(typed, "--domainname", host_name)?,
             mounts: keep::list(mounts),
@@ -80,9 +95,8 @@ impl<'a> Request<'a> {
             cgroup: None,
             start: Start::AtOnce,
         };
-        let name = given(typed, "--name", name)?.unwrap_or_default();
         let stop_signal = found.metadata.stop_signal;
-        Ok(Self { spec, name, image, remove: typed.has("--rm"), stop_signal, missing, _image: found })
+        Ok(Self { spec, name, image, remove: typed.has("--rm"), stop_signal, files, missing, _image: found })
     }
 
     /// Makes the directories that `-v` names and that are not there, as docker does.

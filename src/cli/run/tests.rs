@@ -19,9 +19,20 @@ pub(super) fn sorted(args: &[OsString]) -> Sorted<'_> {
     sort(RUN, Order::OptionsFirst, args).unwrap()
 }
 
+/// Directories that do not exist.
+pub(super) fn nowhere() -> Directories<'static> {
+    Directories {
+        images: Path::new("/nowhere/images"),
+        own: Path::new("/nowhere/c"),
+        networks: Path::new("/nowhere/networks"),
+        joined: None,
+        bridge_is_usual: false,
+    }
+}
+
 /// What `pipkin run ARGS` asks for, without images in store.
 fn with<T>(args: &[OsString], see: impl FnOnce(Result<Request<'_>, super::Failure>) -> T) -> T {
-    let directories = Directories { images: Path::new("/nowhere/images"), own: Path::new("/nowhere/c") };
+    let directories = nowhere();
     see(Request::new(&sorted(args), Id::from_random(7), directories))
 }
 
@@ -163,7 +174,7 @@ fn what_makes_no_sense_is_refused() {
         "--device /dev/not/there scratch",
         "--sysctl x scratch",
         "--memory 64q scratch",
-        "--net bridge scratch",
+        "--net a/b scratch",
         "--oom-score-adj 1001 scratch",
         "--security-opt seccomp=x scratch",
     ] {
@@ -179,6 +190,9 @@ fn whatever_help_promises_is_looked_at() {
         include_str!("mod.rs"),
         include_str!("life.rs"),
         include_str!("namespace.rs"),
+        include_str!("network/mod.rs"),
+        include_str!("network/address.rs"),
+        include_str!("network/files.rs"),
         include_str!("request.rs"),
         include_str!("resource.rs"),
         include_str!("user.rs"),
@@ -197,7 +211,7 @@ fn what_an_image_says_gives_way_to_what_is_typed() {
     std::fs::write(folder.join("app/config.json"), config).unwrap();
     let see = |text: &str, see: fn(&Request<'_>)| {
         let args = words(text);
-        let directories = Directories { images: &folder, own: Path::new("/nowhere/c") };
+        let directories = Directories { images: &folder, ..nowhere() };
         see(&Request::new(&sorted(&args), Id::from_random(7), directories).unwrap());
     };
     see("app", |request| {

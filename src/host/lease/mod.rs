@@ -34,10 +34,12 @@ const NEXT_OFFSET: usize = 40;
 /// First bytes of the file; the last one is the version of its form.
 const MAGIC: [u8; 8] = *b"PIPLEAS\x01";
 
-/// How often the lock is tried, a millisecond apart. Holders need microseconds.
-const LOCK_ATTEMPTS: u32 = 5_000;
-/// The pause between two attempts.
-const LOCK_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
+/// How often the lock is tried. Holders need less than a millisecond.
+const LOCK_ATTEMPTS: u32 = 4_000;
+/// The pause after the first attempt; after the second one twice that, and so on.
+const LOCK_PAUSE_NS: i64 = 100_000;
+/// The longest pause: however many wait, the one that holds the lock has the time to go on.
+const LOCK_PAUSE_MAX_NS: i64 = 8_000_000;
 
 /// Who holds an address: a number made of a container's id.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -51,6 +53,12 @@ impl Owner {
         let mix = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);
         let hash = id.iter().fold(0xcbf2_9ce4_8422_2325, mix);
         Self(NonZeroU64::new(hash).unwrap_or(NonZeroU64::MIN))
+    }
+
+    /// The number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0.get()
     }
 }
 
@@ -70,7 +78,7 @@ impl Leases {
     /// so many.
     ///
     /// # Errors
-    /// `ETIMEDOUT` after five seconds; `EUCLEAN` when the file is not one of this subnet and gateway or is damaged;
+    /// `ETIMEDOUT` after half a minute; `EUCLEAN` when the file is not one of this subnet and gateway or is damaged;
     /// `EINVAL` when the subnet has no address to give; those of flock(2), pread(2) and pwrite(2).
     pub fn open(file: OwnedFd, gateway: Cidr) -> Result<Self> {
         let subnet = Subnet::new(gateway).ok_or(Error::new("lease addresses of the subnet", Errno::INVAL))?;
@@ -78,6 +86,19 @@ impl Leases {
         let mut leases = Self { file, subnet, next: 0 };
         leases.read_header()?;
         Ok(leases)
+    }
+
+    /// The same for a file as it is, whatever its subnet; `None` for one in which nothing was ever given away.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub fn reopen(file: OwnedFd) -> Result<Option<Self>> {
+        let mut header = [0; NEXT_OFFSET];
+        let read = retry_on_intr(|| rustix::io::pread(&file, &mut header, 0));
+        if read.stage("read the address leases")? == 0 || header == [0; NEXT_OFFSET] {
+            return Ok(None);
+        }
+        Self::open(file, subnet::gateway(&header).ok_or(DAMAGED)?).map(Some)
     }
 
     /// Gives `owner` the next free address after the one given last, so that an address rests before it is used
@@ -288,19 +309,24 @@ const fn entry_offset(index: u32) -> u64 {
     HEADER_LEN as u64 + index as u64 * ENTRY_LEN as u64
 }
 
-fn lock(file: &OwnedFd) -> rustix::io::Result<()> {
-    for _ in 0..LOCK_ATTEMPTS {
+/// Waits for the lock of `file`.
+///
+/// # Errors
+/// `ETIMEDOUT` after half a minute, and those of flock(2).
+pub(super) fn lock(file: &OwnedFd) -> rustix::io::Result<()> {
+    for attempt in 0..LOCK_ATTEMPTS {
         match rustix::fs::flock(file, FlockOperation::NonBlockingLockExclusive) {
-            Err(Errno::WOULDBLOCK | Errno::INTR) => pause(),
+            Err(Errno::WOULDBLOCK | Errno::INTR) => pause(i64::from(attempt).saturating_add(1)),
             result => return result,
         }
     }
     Err(Errno::TIMEDOUT)
 }
 
-/// Waits for one pause, whatever signals come.
-fn pause() {
-    let mut rest = LOCK_PAUSE;
+/// Waits for a pause, longer from one attempt to the next, whatever signals come.
+fn pause(attempt: i64) {
+    let tv_nsec = attempt.saturating_mul(LOCK_PAUSE_NS).min(LOCK_PAUSE_MAX_NS);
+    let mut rest = Timespec { tv_sec: 0, tv_nsec };
     while let NanosleepRelativeResult::Interrupted(remaining) = rustix::thread::nanosleep(&rest) {
         rest = remaining;
     }
@@ -308,6 +334,6 @@ fn pause() {
 
 /// Gives the lock back at once even when a child still has the descriptor. That it fails cannot be: the descriptor
 /// is open, and closing it would do the same.
-fn unlock(file: &OwnedFd) {
+pub(super) fn unlock(file: &OwnedFd) {
     rustix::fs::flock(file, FlockOperation::Unlock).unwrap_or_default();
 }

@@ -7,6 +7,15 @@ use core::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 /// Most bits by which addresses of one subnet are told apart: more are not needed, and the file has a byte size.
 const HOST_BITS_MAX: u32 = 24;
 
+/// The gateway that a header names; `None` for a header that [`Subnet::header`] does not make.
+pub(super) fn gateway(header: &[u8; NEXT_OFFSET]) -> Option<Cidr> {
+    let (address, rest) = header.get(MAGIC.len()..)?.split_first_chunk::<16>()?;
+    let (prefix_len, family) = (*rest.first()?, *rest.get(1)?);
+    let address = Ipv6Addr::from(*address);
+    let address = if family == INET { address.to_ipv4_mapped()?.into() } else { address.into() };
+    Cidr::new(address, prefix_len)
+}
+
 /// A subnet and the address of its bridge.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Subnet {

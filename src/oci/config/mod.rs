@@ -26,7 +26,7 @@ pub(crate) use resource::resources;
 
 use super::json::{self, Fault, Value};
 use super::keep;
-use pipkin::spec::{Id, Limit, Mount, Propagation, Root, RootSource, Spec, Start, Sysctl};
+use pipkin::spec::{Id, Limit, Mount, Network, Propagation, Root, RootSource, Spec, Start, Sysctl};
 use std::ffi::CStr;
 
 /// The newest version whose properties are known, as `(major, minor)`.
@@ -112,6 +112,7 @@ pub(crate) fn spec(value: &Value<'_>, context: &Context<'_>) -> Result<Spec<'sta
         process,
         init: false,
         namespaces,
+        network: Network::NONE,
         hostname: name(value, "hostname")?,
         domainname: name(value, "domainname")?,
         mounts: mounts(value, context)?,

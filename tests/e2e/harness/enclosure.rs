@@ -1,4 +1,4 @@
-//! Where cases run: this machine, but with store, mounts and cgroups of their own.
+//! Where cases run: this machine, but with store, mounts, cgroups and network of their own.
 //!
 //! Duty: keep the cases and this machine's containers apart, and make the ground as revealing as it can be: every
 //! mount is shared, as systemd has it, so that a mount which leaks out of a container shows in our own list.
@@ -56,7 +56,8 @@ impl Enclosure {
     fn make() -> std::io::Result<Self> {
         // What a dead supervisor leaves running becomes our child, and is seen.
         set_child_subreaper(Some(getpid()))?;
-        unshare(UnshareFlags::NEWNS)?;
+        unshare(UnshareFlags::NEWNS | UnshareFlags::NEWNET)?;
+        pipkin::netlink::link::raise_loopback().expect("a loopback of our own");
         let all = MountPropagationFlags::REC;
         mount_change("/", MountPropagationFlags::PRIVATE | all)?;
         let group = cgroup_root().map(enclose_group).transpose()?;

@@ -1,14 +1,26 @@
 //! Everything a run of Pipkin could leave behind, before and after.
+//!
+//! Links go with their namespace, and a bridge with the process that removes it, a moment after the program has
+//! ended; so whoever compares waits for that.
 
 use super::enclosure::cgroup_root;
+use pipkin::netlink::nftables::fold_tables;
+use pipkin::netlink::socket::{Protocol, Socket};
+use pipkin::netlink::wire::nftables::Family;
 use rustix::process::{WaitOptions, wait};
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+use std::time::{Duration, Instant};
+
+/// How long what goes by itself may take.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Directories that stay once they were made, as places for others.
-const PLACES: [&str; 7] = [
+const PLACES: [&str; 9] = [
     "/run/pipkin",
+    "/run/pipkin/networks",
+    "/run/pipkin/networks/lock",
     "/run/pipkin/events",
     "/run/pipkin/oci",
     "/run/pipkin/containers",
@@ -42,20 +54,48 @@ impl Footprint {
                 }
             });
         }
+        seen.extend(network());
         seen.extend(children().into_iter().map(|(pid, line)| format!("process {pid} {line}")));
         Self(seen)
     }
 
-    /// Looks again.
+    /// Looks again, until nothing is left of what goes by itself.
     #[track_caller]
     pub(crate) fn assert_unchanged(&self) {
-        let now = Self::take();
-        let left: Vec<_> = now.0.difference(&self.0).collect();
-        // A process that was on its way out when we first looked may be gone by now.
-        let stays = |line: &&String| !line.starts_with("process ");
-        let gone: Vec<_> = self.0.difference(&now.0).filter(stays).collect();
-        assert!(left.is_empty() && gone.is_empty(), "left behind: {left:#?}, taken away: {gone:#?}");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let now = Self::take();
+            let left: Vec<_> = now.0.difference(&self.0).collect();
+            // What was on its way out when we first looked may be gone by now.
+            let stays = |line: &&String| !line.starts_with("process ") && !line.starts_with("link ");
+            let gone: Vec<_> = self.0.difference(&now.0).filter(stays).collect();
+            if left.is_empty() && gone.is_empty() {
+                return;
+            }
+            assert!(Instant::now() < deadline, "left behind: {left:#?}, taken away: {gone:#?}");
+            std::thread::sleep(Duration::from_millis(5));
+            reap_orphans();
+        }
     }
+}
+
+/// Links, nftables tables, and whether packets are forwarded.
+fn network() -> Vec<String> {
+    let links = fs::read_to_string("/proc/thread-self/net/dev").expect("the links");
+    let mut seen: Vec<String> =
+        links.lines().filter_map(|line| Some(format!("link {}", line.split_once(':')?.0.trim()))).collect();
+    let tables = Socket::open(Protocol::Netfilter).and_then(|mut socket| {
+        fold_tables(&mut socket, Family::ANY, &Vec::new(), |names: &mut Vec<String>, table| {
+            names.push(format!("table {}", String::from_utf8_lossy(table.name)));
+        })
+    });
+    // A kernel without nf_tables has none.
+    seen.extend(tables.unwrap_or_default());
+    for file in ["ipv4/ip_forward", "ipv6/conf/all/forwarding"] {
+        let value = fs::read_to_string(Path::new("/proc/sys/net").join(file)).unwrap_or_default();
+        seen.push(format!("{file} {}", value.trim()));
+    }
+    seen
 }
 
 fn walk(folder: &Path, found: &mut dyn FnMut(&Path, bool)) {

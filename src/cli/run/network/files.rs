@@ -1,0 +1,121 @@
+//! The files by which programs in a container find names: `/etc/hosts`, `/etc/hostname`, `/etc/resolv.conf`.
+
+use crate::cli::argv::Sorted;
+use crate::cli::run::quantity::Why;
+use crate::cli::run::request::Directories;
+use crate::cli::run::{Checked, each, keep};
+use linux_raw_sys::general as raw;
+use pipkin::spec::{Attributes, Id, Join, Mount, Network, Source};
+use std::ffi::CStr;
+use std::net::IpAddr;
+
+/// The host's list of resolvers.
+const RESOLV_CONF: &CStr = c"/etc/resolv.conf";
+/// Where the resolvers behind systemd's own, which listens on the loopback, are listed.
+const BEHIND_SYSTEMD: &str = "/run/systemd/resolve/resolv.conf";
+/// The resolvers of a container whose host has none that it could reach, as docker has them.
+const PUBLIC: &[u8] = b"nameserver 8.8.8.8\nnameserver 8.8.4.4\n";
+
+/// A file to be written before the container is made: path and contents.
+pub(in crate::cli) type File = (&'static CStr, Vec<u8>);
+
+/// Adds the mounts to `mounts`, but for places that something else is mounted on, and gives the files to write.
+pub(in crate::cli::run) fn files(
+    typed: &Sorted<'_>,
+    id: &Id,
+    hostname: Option<&CStr>,
+    (join, network): (Join<'_>, &Network<'_>),
+    directories: &Directories<'_>,
+    mounts: &mut Vec<Mount<'static>>,
+) -> Checked<Vec<File>> {
+    let servers = each(typed, "--dns", server)?;
+    let bridge = network.attachments.first().map(|attachment| attachment.bridge.to_bytes());
+    let own = |name: &[u8]| [directories.own.as_os_str().as_encoded_bytes(), name].concat();
+    let mut files = Vec::new();
+    let mut show = |target: &'static CStr, path: Vec<u8>, contents: Option<Vec<u8>>| {
+        let above = |mount: &Mount<'_>| [target, c"/etc"].contains(&mount.target);
+        // Our own directories and names hold no NUL.
+        if let (false, Some(path)) = (mounts.iter().any(above), keep::text(path)) {
+            let attributes = match contents {
+                Some(_) => Attributes::only(INERT),
+                None => Attributes::only(INERT | raw::MOUNT_ATTR_RDONLY),
+            };
+            let source = Source::Bind { path, recursive: false, mapped: false };
+            mounts.push(Mount { target, source, attributes, propagation: None });
+            files.extend(contents.map(|contents| (path, contents)));
+        }
+    };
+    if let Some(bridge) = bridge {
+        let own_list: &[&[u8]] = if network.own_hosts { &[b".", id.as_str().as_bytes()] } else { &[] };
+        let list = [network.directory.to_bytes(), b"/", bridge, b".hosts"].concat();
+        show(c"/etc/hosts", [list, own_list.concat()].concat(), None);
+        if let Some(name) = hostname {
+            show(c"/etc/hostname", own(b"/hostname"), Some([name.to_bytes(), b"\n"].concat()));
+        }
+    }
+    let elsewhere = bridge.is_some();
+    if !servers.is_empty() || elsewhere || join != Join::New {
+        match resolvers(&servers, elsewhere) {
+            Some(contents) => show(RESOLV_CONF, own(b"/resolv.conf"), Some(contents)),
+            None => show(RESOLV_CONF, RESOLV_CONF.to_bytes().to_vec(), None),
+        }
+    }
+    Ok(files)
+}
+
+/// What a file needs no more than.
+const INERT: u32 = raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
+
+/// The list of resolvers; `None` when the host's own will do. From `elsewhere` its loopback is out of reach.
+fn resolvers(servers: &[Vec<u8>], elsewhere: bool) -> Option<Vec<u8>> {
+    let read = |path| std::fs::read(path).unwrap_or_default();
+    let text = read("/etc/resolv.conf");
+    if !servers.is_empty() {
+        return Some([servers.concat(), without(&text, |_| true)].concat());
+    }
+    let usable = |text: &[u8]| text.split(|byte| *byte == b'\n').any(|line| nameserver(line).is_some());
+    let reachable = without(&text, is_loopback);
+    if usable(&text) && (!elsewhere || reachable.len() == text.len()) {
+        return None;
+    }
+    let behind = without(&read(BEHIND_SYSTEMD), is_loopback);
+    Some(match (usable(&behind), usable(&reachable)) {
+        (true, _) => behind,
+        (_, true) => reachable,
+        _ => [PUBLIC, &reachable].concat(),
+    })
+}
+
+/// `text` without the lines whose resolver is `unwanted`.
+fn without(text: &[u8], unwanted: fn(&[u8]) -> bool) -> Vec<u8> {
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
+    lines.filter(|line| !nameserver(line).is_some_and(unwanted)).collect::<Vec<_>>().concat()
+}
+
+/// The resolver that a line names.
+fn nameserver(line: &[u8]) -> Option<&[u8]> {
+    let rest = line.trim_ascii().strip_prefix(b"nameserver")?;
+    rest.first().is_some_and(u8::is_ascii_whitespace).then(|| rest.trim_ascii())
+}
+
+fn is_loopback(server: &[u8]) -> bool {
+    server.starts_with(b"127.") || server == b"::1"
+}
+
+/// `--dns`: the line it becomes.
+fn server(text: &str) -> Result<Vec<u8>, Why> {
+    let known = text.parse::<IpAddr>().is_ok();
+    known.then(|| ["nameserver ", text, "\n"].concat().into_bytes()).ok_or("give an address")
+}
+
+/// `--add-host`: the line it becomes.
+pub(super) fn host_line(text: &str) -> Result<Vec<u8>, Why> {
+    const WHY: Why = "give NAME:ADDRESS, the name of letters, digits, '-', '_' and '.'";
+    let (name, address) = text.split_once([':', '=']).ok_or(WHY)?;
+    let address = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    if name.is_empty() || !name.bytes().all(plain) || address.parse::<IpAddr>().is_err() {
+        return Err(WHY);
+    }
+    Ok([address, "\t", name, "\n"].concat().into_bytes())
+}

@@ -1,0 +1,112 @@
+//! Where the container's network comes from: bridges, the host's, another one's, or none.
+//!
+//! `--ip`, `--ip6`, `--mac` and `--subnet` that are given again are for the next bridge.
+
+mod address;
+mod files;
+mod note;
+mod port;
+#[cfg(test)]
+mod tests;
+
+pub(in crate::cli) use files::File;
+pub(super) use files::files;
+pub(in crate::cli) use note::{Facts, explain, facts};
+
+use super::quantity::Why;
+use super::request::Directories;
+use super::{Checked, each, keep, refuse};
+use crate::cli::argv::Sorted;
+use crate::cli::message::Failure;
+use crate::store::Store;
+use pipkin::netlink::wire::link::Name;
+use pipkin::spec::{Join, Network};
+use std::ffi::CStr;
+
+/// What `--network` says.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Mode {
+    /// The namespace comes from here.
+    Join(Join<'static>),
+    /// That of the container of this name.
+    Container,
+    /// A new one, on this bridge.
+    Bridge(&'static CStr),
+}
+
+/// The options that only make sense on a bridge.
+const ON_BRIDGES: [&str; 7] = ["--ip", "--ip6", "--mac", "--subnet", "--bridge", "--publish", "--add-host"];
+
+/// The network of a container that others find by these names.
+pub(super) fn network(
+    typed: &Sorted<'_>,
+    names: &[&[u8]],
+    directories: &Directories<'_>,
+) -> Checked<(Join<'static>, Network<'static>)> {
+    let mut modes = each(typed, "--network", mode)?;
+    if modes.is_empty() {
+        modes.push(if directories.bridge_is_usual { Mode::Bridge(c"bridge") } else { Mode::Join(Join::New) });
+    }
+    let bridge = |mode: &Mode| if let Mode::Bridge(name) = mode { Some(*name) } else { None };
+    let bridges: Vec<&CStr> = modes.iter().filter_map(bridge).collect();
+    if bridges.len() == modes.len() {
+        return on_bridges(typed, names, &bridges, directories).map(|network| (Join::New, network));
+    }
+    if modes.len() > 1 {
+        let last = typed.last("--network").unwrap_or_default();
+        return Err(refuse("--network", last, "only bridges can be given together"));
+    }
+    if let Some(name) = ON_BRIDGES.into_iter().find(|name| typed.has(name)) {
+        return Err(Failure::usage("run", &[name, " needs --net bridge"].concat()));
+    }
+    let join = match modes.first() {
+        Some(Mode::Join(join)) => *join,
+        _ => directories.joined.map_or(Join::New, Join::Path),
+    };
+    Ok((join, Network::NONE))
+}
+
+fn on_bridges(
+    typed: &Sorted<'_>,
+    names: &[&[u8]],
+    bridges: &[&'static CStr],
+    directories: &Directories<'_>,
+) -> Checked<Network<'static>> {
+    let lines = each(typed, "--add-host", files::host_line)?.concat();
+    let names: Vec<&[u8]> = names.iter().filter(|name| !name.is_empty()).copied().collect();
+    Ok(Network {
+        attachments: keep::list(address::attachments(typed, bridges)?),
+        ports: keep::list(each(typed, "--publish", port::publish)?),
+        // A path made of our own directories holds no NUL.
+        directory: keep::path(directories.networks.as_os_str().as_encoded_bytes()).unwrap_or_default(),
+        names: keep::list(names.join(&b' ')),
+        own_hosts: bridges.len() > 1 || !lines.is_empty(),
+        hosts: keep::list(lines),
+    })
+}
+
+/// The network namespace of the container that is to be joined.
+pub(super) fn joined(typed: &Sorted<'_>, store: &Store) -> Checked<Option<&'static CStr>> {
+    let Some(name) = typed.last("--network").and_then(|text| text.strip_prefix("container:")) else {
+        return Ok(None);
+    };
+    let record = store.find(name).and_then(|id| store.read(&id)).ok().flatten();
+    let pid = record.filter(|record| record.status.is_alive()).map(|record| record.pid.to_string());
+    let path = pid.and_then(|pid| keep::text(["/proc/", &pid, "/ns/net"].concat()));
+    let none = || Failure::new("join the network of", name.as_bytes(), b"no such container is running");
+    path.ok_or_else(none).map(Some)
+}
+
+fn mode(text: &str) -> Result<Mode, Why> {
+    const WHY: Why = "give bridge or the name of one, none, host, container:NAME or ns:PATH";
+    let kept = |text| keep::text(text).ok_or(WHY);
+    match text.split_once(':') {
+        None if text == "none" => Ok(Mode::Join(Join::New)),
+        None if text == "host" => Ok(Mode::Join(Join::Host)),
+        None if text == "pasta" => Err("this version cannot use pasta: give none or host"),
+        None if text != "private" && Name::new(text.as_bytes()).is_some() => kept(text).map(Mode::Bridge),
+        Some(("ns", path)) if path.starts_with('/') => kept(path).map(Join::Path).map(Mode::Join),
+        Some(("container", name)) if !name.is_empty() => Ok(Mode::Container),
+        _ => Err(WHY),
+    }
+}

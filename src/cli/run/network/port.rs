@@ -1,0 +1,51 @@
+//! `-p [IP:]HOST:CONTAINER[/tcp|udp]`.
+
+use crate::cli::run::quantity::Why;
+use pipkin::spec::{Publish, Transport};
+use std::net::IpAddr;
+
+const WHY: Why =
+    "give [IP:]HOST:CONTAINER[/tcp|udp] with ports from 1 to 65535, or ranges as 8000-8009:80-89";
+
+/// One port or range. An IPv6 address stands in brackets.
+pub(super) fn publish(text: &str) -> Result<Publish, Why> {
+    let (places, transport) = match text.rsplit_once('/') {
+        None => (text, Transport::Tcp),
+        Some((places, "tcp")) => (places, Transport::Tcp),
+        Some((places, "udp")) => (places, Transport::Udp),
+        Some(_) => return Err(WHY),
+    };
+    let (front, inside) = places.rsplit_once(':').ok_or(WHY)?;
+    let (host, outside) = match front.rsplit_once(':') {
+        None => (None, front),
+        Some((host, outside)) => (Some(address(host)?), outside),
+    };
+    let (host_port, count) = range(outside)?;
+    let (port, inside_count) = range(inside)?;
+    if count != inside_count {
+        return Err("the two ranges are not of the same length");
+    }
+    // Every address of the host is no address of the host.
+    Ok(Publish { transport, host: host.filter(|host| !host.is_unspecified()), host_port, port, count })
+}
+
+fn address(text: &str) -> Result<IpAddr, Why> {
+    let v6 = text.strip_prefix('[').and_then(|text| text.strip_suffix(']'));
+    match v6 {
+        Some(text) => text.parse().map(IpAddr::V6),
+        None => text.parse().map(IpAddr::V4),
+    }
+    .map_err(|_| WHY)
+}
+
+/// The first port, and how many.
+fn range(text: &str) -> Result<(u16, u16), Why> {
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let (first, last) = (port(first)?, port(last)?);
+    // All 65535 of them are as many as can be.
+    last.checked_sub(first).map(|more| (first, more + 1)).ok_or("a range begins with its lower end")
+}
+
+fn port(text: &str) -> Result<u16, Why> {
+    text.parse().ok().filter(|port| *port > 0 && !text.starts_with('+')).ok_or(WHY)
+}
