@@ -25,6 +25,11 @@ Verbs:
   kill       send containers a signal
   wait       wait for the end of containers, print their exit codes
   rm         remove containers
+  stats      show what containers use
+  top        list the processes of a container
+  pause      make containers stand still
+  resume     let them go on
+  update     change the limits of running containers
   doctor     tell what this machine and user can and cannot do, and what to do
              about it
   init       be the init of a container: start a command, forward signals to it,

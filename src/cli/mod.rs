@@ -17,14 +17,17 @@ mod logs;
 mod message;
 mod oci;
 mod operand;
+mod pause;
 mod probe;
 mod remove;
 mod report;
 mod run;
 mod running;
 mod signal;
+mod stats;
 mod stop;
 mod text;
+mod top;
 
 use crate::store::Store;
 use argv::{Order, Sorted};
@@ -69,6 +72,11 @@ const VERBS: &[Verb] = &[
     Verb { name: "probe", help: help::PROBE, order: Order::Mixed, run: probe::run },
     Verb { name: "stop", help: help::STOP, order: Order::Mixed, run: stop::stop },
     Verb { name: "wait", help: help::WAIT, order: Order::Mixed, run: stop::wait },
+    Verb { name: "pause", help: pause::PAUSE, order: Order::Mixed, run: pause::pause },
+    Verb { name: "resume", help: pause::RESUME, order: Order::Mixed, run: pause::resume },
+    Verb { name: "stats", help: stats::HELP, order: Order::Mixed, run: stats::run },
+    Verb { name: "top", help: top::HELP, order: Order::Mixed, run: top::run },
+    Verb { name: "update", help: run::update::HELP, order: Order::Mixed, run: run::update::run },
     Verb { name: "run", help: run::help::RUN, order: Order::OptionsFirst, run: run::run },
 ];
 

@@ -36,6 +36,7 @@ pub(super) fn target(record: &Record, what: &str, name: &OsStr) -> Result<Target
     if same { Ok(target) } else { Err(not_running(what, name)) }
 }
 
-fn not_running(what: &str, name: &OsStr) -> Failure {
+/// It would have to run.
+pub(super) fn not_running(what: &str, name: &OsStr) -> Failure {
     Failure::new(what, name.as_encoded_bytes(), b"it does not run")
 }

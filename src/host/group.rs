@@ -7,6 +7,7 @@ use crate::cgroup::group::Group as Directory;
 use crate::cgroup::hierarchy::{self, Found, Hierarchy};
 use crate::cgroup::watch::{MemoryEvents, Watch};
 use crate::error::{Error, Result};
+use crate::plan::{HOST_STEPS, HostStep, LimitValue, Plan};
 use crate::spec::Id;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd};
@@ -84,6 +85,54 @@ impl Group {
             return Ok(Self { root, above, own, name });
         }
         Err(Error::new("create the cgroup", Errno::INVAL))
+    }
+
+    /// Opens the group of container `id`, at `path` if that is given.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is none.
+    fn open(id: &Id, path: Option<&CStr>) -> Result<Self> {
+        let root = open_root(&hierarchy::find()?)?;
+        let mut above: heapless::Vec<Directory, MOST_ABOVE> = heapless::Vec::new();
+        let mut last = None;
+        for name in components(id, path) {
+            let deep = Error::on("open the cgroup", name, Errno::NAMETOOLONG);
+            if let Some((_, own)) = last.take() {
+                above.push(own).map_err(|_| deep)?;
+            }
+            let name = heapless::Vec::from_slice(name).map_err(|_| deep)?;
+            let own = above.last().unwrap_or(&root).open(&name)?;
+            last = Some((name, own));
+        }
+        let (name, own) = last.ok_or(Error::new("open the cgroup", Errno::INVAL))?;
+        Ok(Self { root, above, own, name })
+    }
+
+    /// Carries out `steps`, which set limits. When one fails, those before it are taken back as far as their files
+    /// show what there was.
+    fn update(&self, steps: &[HostStep<'_>]) -> Result<()> {
+        let mut former: heapless::Vec<(&str, LimitValue), HOST_STEPS> = heapless::Vec::new();
+        for step in steps {
+            let done = match step {
+                HostStep::EnableController(name) => self.enable(name),
+                HostStep::SetLimit { file, value } => {
+                    let mut buffer = [0; 256];
+                    let was = self.own.read(file, &mut buffer);
+                    let was = was.ok().and_then(|was| core::str::from_utf8(was).ok());
+                    if let Some(was) = was.and_then(|was| LimitValue::try_from(was).ok()) {
+                        former.push((file, was)).unwrap_or(());
+                    }
+                    self.set(file, value.as_bytes())
+                }
+                _ => Err(Error::new("change the limits", Errno::NOSYS)),
+            };
+            if done.is_err() {
+                // Best effort: the failure that is told is the one that led here.
+                former.iter().rev().for_each(|(file, was)| self.set(file, was.as_bytes()).unwrap_or(()));
+                return done;
+            }
+        }
+        Ok(())
     }
 
     /// Makes the controller called `name` usable here: from the root down, each group hands it on.
@@ -191,6 +240,22 @@ pub fn remove_group(id: &Id, path: Option<&CStr>) -> Result<()> {
         };
     }
     Ok(())
+}
+
+/// Carries out the host's list of `plan`, made by [`crate::plan::update`], on the group of container `id`.
+///
+/// # Errors
+/// `ENOENT` when it has none, and what its files answer; the limits are then as they were.
+pub fn update_group(id: &Id, path: Option<&CStr>, plan: &Plan<'_>) -> Result<()> {
+    Group::open(id, path)?.update(&plan.host)
+}
+
+/// Makes every process of container `id` stand still, or go on.
+///
+/// # Errors
+/// `ENOENT` when it has no group, `ETIMEDOUT` when that took longer than ten seconds.
+pub fn freeze_group(id: &Id, path: Option<&CStr>, on: bool) -> Result<()> {
+    Group::open(id, path)?.freeze(on)
 }
 
 /// The group of container `id`; `None` when there is none.

@@ -26,7 +26,7 @@ mod terminal;
 pub use attendant::{ATTENDED, Attendant, Reach, Sources};
 pub use create::{Moment, start_waiting};
 pub use enter::Target;
-pub use group::{open_group, remove_group};
+pub use group::{freeze_group, open_group, remove_group, update_group};
 pub use hook::{Program, run_hook};
 pub use id_map::maps_ranges;
 pub use probe::{is_privileged, probe};

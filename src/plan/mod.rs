@@ -21,6 +21,7 @@ mod sysctl;
 #[cfg(test)]
 mod tests;
 mod text;
+mod update;
 mod user;
 mod value;
 
@@ -30,6 +31,7 @@ pub use enter::{EnterSpec, enter};
 pub use facts::{Availability, Controllers, HostFacts};
 pub use report::{RELEASE, REPORT_SIZE, Report};
 pub use step::{Groups, HostStep, Layers, LimitValue, MapWriter, Step};
+pub use update::update;
 pub use value::Value;
 
 use crate::spec::{Join, Mount, RootSource, Source, Spec, Start};

@@ -9,6 +9,7 @@
 //! | `metadata` | what the image says where the command line does not |
 //! | `explain` | the plan in words or as JSON |
 //! | `exec` | one more command in a container that runs |
+//! | `update` | other limits for one that runs |
 //! | `origin` | what that is made of, in the record |
 //!
 //! Dangers: everything typed is checked here or in the plan; what neither we nor the kernel can enforce is refused.
@@ -31,6 +32,7 @@ mod resource;
 mod seccomp;
 #[cfg(test)]
 mod tests;
+pub(super) mod update;
 mod user;
 mod volume;
 
