@@ -1,9 +1,10 @@
 //! `pipkin pause` and `resume`: a container stands still, and goes on.
 
 use super::argv::Sorted;
-use super::message::Failure;
-use super::{ExitCode, Outcome, open_store, running};
-use pipkin::host::{freeze_group, open_group};
+use super::detach::control::{Request, ask};
+use super::operand::each;
+use super::{Outcome, report};
+use pipkin::host::freeze_group;
 use rustix::io::Errno;
 
 /// Help of `pause`.
@@ -35,24 +36,17 @@ pub(super) fn resume(typed: &Sorted<'_>) -> Outcome {
 }
 
 fn freeze(typed: &Sorted<'_>, verb: &'static str, on: bool) -> Outcome {
-    if typed.operands.is_empty() {
-        return Err(Failure::usage(verb, "the name or id of a container is needed"));
-    }
-    let store = open_store()?;
-    for name in &typed.operands {
-        let told = name.as_encoded_bytes();
-        let (id, record) = running::find(&store, verb, name)?;
-        if !record.status.is_alive() {
-            return Err(running::not_running(verb, name));
+    each(typed, verb, verb, &mut |found| {
+        found.group()?;
+        if found.record.detached {
+            let request = if on { Request::Pause } else { Request::Resume };
+            let answer = ask(found.store, &found.id, request).map_err(|errno| found.errno(errno))?;
+            if answer != 0 {
+                return Err(found.errno(Errno::from_raw_os_error(answer)));
+            }
+        } else {
+            freeze_group(&found.id, None, on)?;
         }
-        if open_group(&id, None)?.is_none() {
-            let failure = Failure::new(verb, told, b"it has no cgroup of its own");
-            return Err(failure.remedy("a cgroup v2 hierarchy is needed: see 'pipkin doctor'"));
-        }
-        freeze_group(&id, None, on).map_err(|error| match error.errno {
-            Errno::NOENT | Errno::NODEV => running::not_running(verb, name),
-            _ => Failure::from(error),
-        })?;
-    }
-    Ok(ExitCode::SUCCESS)
+        report::write(found.id.as_str().as_bytes()).map(drop)
+    })
 }

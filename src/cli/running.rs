@@ -1,42 +1,54 @@
-//! The running container that a verb is about.
+//! Containers that a verb needs to run.
 
 use super::message::Failure;
 use super::operand::Found;
+use crate::store::Status;
 use crate::store::process::start_of;
-use crate::store::{Record, Status, Store};
-use pipkin::host::Target;
-use pipkin::spec::Id;
-use std::ffi::OsStr;
+use pipkin::cgroup::Group;
+use pipkin::host::{Target, open_group};
+use rustix::io::Errno;
 
-/// The container that `name` means; `what` is to be done with it.
-///
-/// # Errors
-/// There is none, or several ids begin so.
-pub(super) fn find(store: &Store, what: &'static str, name: &OsStr) -> Result<(Id, Record), Failure> {
-    Found::find(store, what, name).map(|found| (found.id, found.record))
-}
-
-/// Takes hold of the container's first process, having made sure that it is the one recorded.
-///
-/// # Errors
-/// It does not run, or the process cannot be looked at.
-pub(super) fn target(record: &Record, what: &str, name: &OsStr) -> Result<Target, Failure> {
-    if record.status == Status::Paused {
-        let failure = Failure::new(what, name.as_encoded_bytes(), b"it is paused");
-        return Err(failure.remedy("let it go on first: pipkin resume"));
+impl Found<'_> {
+    /// Takes hold of its first process, having made sure that it is the one recorded and does not stand still.
+    ///
+    /// # Errors
+    /// It does not run, or the process cannot be looked at.
+    pub(super) fn target(&self) -> Result<Target, Failure> {
+        self.runs()?;
+        let target = match Target::open(self.record.pid) {
+            Err(error) if error.errno == Errno::SRCH => return Err(self.not_running()),
+            target => target?,
+        };
+        if start_of(self.record.pid) != Some(self.record.pid_start) || !target.is_alive()? {
+            return Err(self.not_running());
+        }
+        if self.record.status == Status::Paused || target.is_frozen()? {
+            return Err(self.fail("it is paused").remedy("let it go on first: pipkin resume"));
+        }
+        Ok(target)
     }
-    if record.status != Status::Running {
-        return Err(not_running(what, name));
-    }
-    let target = match Target::open(record.pid) {
-        Err(error) if error.errno == rustix::io::Errno::SRCH => return Err(not_running(what, name)),
-        target => target?,
-    };
-    let same = start_of(record.pid) == Some(record.pid_start) && target.is_alive()?;
-    if same { Ok(target) } else { Err(not_running(what, name)) }
-}
 
-/// It would have to run.
-pub(super) fn not_running(what: &str, name: &OsStr) -> Failure {
-    Failure::new(what, name.as_encoded_bytes(), b"it does not run")
+    /// Makes sure that it has processes.
+    ///
+    /// # Errors
+    /// It has none.
+    pub(super) fn runs(&self) -> Result<(), Failure> {
+        if self.record.status.is_alive() { Ok(()) } else { Err(self.not_running()) }
+    }
+
+    /// Its cgroup.
+    ///
+    /// # Errors
+    /// It does not run, or has none.
+    pub(super) fn group(&self) -> Result<Group, Failure> {
+        self.runs()?;
+        open_group(&self.id, None)?.ok_or_else(|| {
+            let failure = self.fail("it has no cgroup of its own");
+            failure.remedy("a cgroup v2 hierarchy is needed: see 'pipkin doctor'")
+        })
+    }
+
+    fn not_running(&self) -> Failure {
+        self.fail("it does not run")
+    }
 }

@@ -7,7 +7,8 @@ use super::argv::Sorted;
 use super::json::Json;
 use super::launch::errno_of;
 use super::message::Failure;
-use super::{ExitCode, Outcome, open_store, report, running};
+use super::operand::Found;
+use super::{ExitCode, Outcome, open_store, report};
 use crate::store::{Record, Store};
 use pipkin::cgroup::Group;
 use pipkin::host::open_group;
@@ -123,7 +124,8 @@ impl Looker<'_> {
             found.retain(|(_, record)| self.typed.has("--all") || record.status.is_alive());
         }
         for name in &self.typed.operands {
-            found.push(running::find(self.store, "look at", name)?);
+            let one = Found::find(self.store, "look at", name)?;
+            found.push((one.id, one.record));
         }
         found.sort_by_key(|(_, record)| std::cmp::Reverse(record.created_ns));
         let mut former = std::mem::take(&mut self.known);

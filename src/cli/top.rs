@@ -2,8 +2,9 @@
 
 use super::argv::Sorted;
 use super::message::{Failure, escape};
+use super::operand::Found;
 use super::stats::aligned;
-use super::{Outcome, open_store, report, running};
+use super::{Outcome, open_store, report};
 use pipkin::host::open_group;
 use std::path::Path;
 
@@ -17,20 +18,16 @@ the host, CPU time, command. Nothing in the container is executed.
 Options:
       --help  show this help";
 
-const WHAT: &str = "list the processes of";
-
 /// The verb.
 pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let [name] = typed.operands.as_slice() else {
         return Err(Failure::usage("top", "one CONTAINER is needed"));
     };
     let store = open_store()?;
-    let (id, record) = running::find(&store, WHAT, name)?;
-    if !record.status.is_alive() {
-        return Err(running::not_running(WHAT, name));
-    }
+    let found = Found::find(&store, "list the processes of", name)?;
+    found.runs()?;
     let mut pids = Vec::new();
-    match open_group(&id, None)? {
+    match open_group(&found.id, None)? {
         Some(group) => group.visit(&mut |group| {
             let hidden = group.processes(&mut |pid| {
                 pids.push(pid.as_raw_nonzero().get());
@@ -38,7 +35,7 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
             });
             hidden.map(drop)
         })?,
-        None => pids = neighbours(record.pid),
+        None => pids = neighbours(found.record.pid),
     }
     pids.sort_unstable();
     pids.dedup();

@@ -77,6 +77,14 @@ impl Target {
         self.group.is_some()
     }
 
+    /// Whether it stands still.
+    ///
+    /// # Errors
+    /// Those of reading its cgroup.
+    pub fn is_frozen(&self) -> Result<bool> {
+        self.group.as_ref().map_or(Ok(false), |group| group.occupancy().map(|now| now.frozen))
+    }
+
     /// Whether it still lives.
     ///
     /// # Errors

@@ -2,7 +2,6 @@
 
 use crate::harness::{Case, Folder, Outcome, PATIENCE, Running, Terminal, cases, pipkin, reap_orphans, run};
 use crate::program;
-use rustix::process::{WaitOptions, wait};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -87,14 +86,15 @@ impl Place {
 impl Drop for Place {
     fn drop(&mut self) {
         if let Some(container) = self.container.take() {
+            let first = format!("/proc/{}", container.container_pid());
             container.kill();
+            // The kernel keeps the first process of a pid namespace until everybody else who was ever in it is reaped:
+            // those who came from outside are our children by now.
+            wait_until(|| {
+                reap_orphans();
+                !std::path::Path::new(&first).exists()
+            });
         }
-        // The kernel keeps a pid namespace until everybody who was ever in it is reaped: those who came from outside
-        // are our children by now.
-        wait_until(|| {
-            reap_orphans();
-            matches!(wait(WaitOptions::NOHANG), Err(rustix::io::Errno::CHILD))
-        });
         let removed = pipkin(&["rm", "-f", self.name]);
         assert!(removed.status.success() || std::thread::panicking(), "{removed}");
     }

@@ -31,6 +31,7 @@ mod input;
 mod limit;
 mod logs;
 mod machine;
+mod manage;
 mod mask;
 mod namespace;
 mod network;
@@ -74,6 +75,7 @@ fn cases() -> Vec<Case> {
         exit::cases(),
         signal::cases(),
         exec::cases(),
+        manage::cases(),
         terminal::cases(),
         input::cases(),
         dry_run::cases(),

@@ -7,7 +7,8 @@ use super::{Checked, given, keep};
 use crate::cli::argv::Sorted;
 use crate::cli::launch::tell;
 use crate::cli::message::Failure;
-use crate::cli::{Outcome, open_store, running};
+use crate::cli::operand::Found;
+use crate::cli::{Outcome, open_store};
 use pipkin::child::{Context, run as become_command};
 use pipkin::host::Host;
 use pipkin::plan::{EnterSpec, Groups, Plan, enter};
@@ -33,9 +34,6 @@ Options:
   -u, --user USER[:GROUP]  run as this user of the container, or number
       --help               show this help";
 
-/// What is to be done, for messages.
-const WHAT: &str = "run a command in";
-
 /// The verb.
 pub(in super::super) fn run(typed: &Sorted<'_>) -> Outcome {
     let answer = exec(typed);
@@ -53,12 +51,12 @@ fn exec(typed: &Sorted<'_>) -> Outcome {
         return Err(usage("--detach leaves nobody to type: leave out --tty and --interactive"));
     }
     let store = open_store()?;
-    let (_, record) = running::find(&store, WHAT, container)?;
-    let target = running::target(&record, WHAT, container)?;
-    let process = process(typed, command, &origin::read(&record)?)?;
+    let found = Found::find(&store, "run a command in", container)?;
+    let target = found.target()?;
+    let process = process(typed, command, &origin::read(&found.record)?)?;
     let (namespaces, cgroup) = (target.namespaces(), target.has_group());
     let mut plan = Plan::default();
-    let groups = groups(record.pid, namespaces)?;
+    let groups = groups(found.record.pid, namespaces)?;
     enter(&EnterSpec { process, groups, namespaces, cgroup, detached, silent: detached }, &mut plan)?;
     let ended = Host::new()?.enter(&plan, target, process.stdin, &mut |channel, namespaces, sources| {
         become_command(Context {

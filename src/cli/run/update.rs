@@ -2,11 +2,10 @@
 
 use super::resource::resources;
 use crate::cli::argv::Sorted;
-use crate::cli::message::Failure;
-use crate::cli::{ExitCode, Outcome, open_store, running};
+use crate::cli::operand::each;
+use crate::cli::{Outcome, report};
 use pipkin::host::{probe, update_group};
 use pipkin::plan::{Plan, update};
-use rustix::io::Errno;
 
 /// Its help, and the table of its options: those of `run`.
 pub(in super::super) const HELP: &str = "\
@@ -38,23 +37,12 @@ pub(in super::super) fn run(typed: &Sorted<'_>) -> Outcome {
 }
 
 fn change(typed: &Sorted<'_>) -> Outcome {
-    const WHAT: &str = "change the limits of";
-    if typed.operands.is_empty() {
-        return Err(Failure::usage("update", "the name or id of a container is needed"));
-    }
     let resources = resources(typed)?;
     let mut plan = Plan::default();
     update(&resources, &probe()?, &mut plan)?;
-    let store = open_store()?;
-    for name in &typed.operands {
-        let (id, record) = running::find(&store, WHAT, name)?;
-        if !record.status.is_alive() {
-            return Err(running::not_running(WHAT, name));
-        }
-        update_group(&id, None, &plan).map_err(|error| match error.errno {
-            Errno::NOENT => Failure::new(WHAT, name.as_encoded_bytes(), b"it has no cgroup of its own"),
-            _ => Failure::from(error),
-        })?;
-    }
-    Ok(ExitCode::SUCCESS)
+    each(typed, "update", "change the limits of", &mut |found| {
+        found.group()?;
+        update_group(&found.id, None, &plan)?;
+        report::write(found.id.as_str().as_bytes()).map(drop)
+    })
 }
