@@ -35,7 +35,8 @@ fn without_openat2_everything_works() {
         run.sh("pwd; cat /c/d/e/one /proc/sys/net/ipv4/ip_default_ttl; ls /x; ls -d /a/b; id -un")
             .prints("/made/here\nhello\n77\nzero\n/a/b\nnobody\n");
     }
-    without_openat2(run("-t"), ENOSYS).sh("test -t 0 && echo terminal").prints("terminal\n");
+    let told = without_openat2(run("-t"), ENOSYS).sh("test -t 0 && echo terminal").exits(0).text();
+    assert_eq!(told.trim(), "terminal");
 }
 
 fn without_openat2_links_lead_nowhere() {
