@@ -5,14 +5,14 @@ use rustix::io::{Result, read, retry_on_intr};
 
 /// One line without its newline.
 #[derive(PartialEq, Eq, Debug)]
-pub(super) struct Line<'a> {
-    pub(super) text: &'a [u8],
+pub(crate) struct Line<'a> {
+    pub(crate) text: &'a [u8],
     /// False when the line was longer than the buffer: `text` is then its beginning.
-    pub(super) whole: bool,
+    pub(crate) whole: bool,
 }
 
 /// Hands out the lines that `source` gives, in pieces of any size, until it gives 0 bytes.
-pub(super) struct Lines<R, const N: usize> {
+pub(crate) struct Lines<R, const N: usize> {
     source: R,
     buffer: [u8; N],
     start: usize,
@@ -22,14 +22,14 @@ pub(super) struct Lines<R, const N: usize> {
 }
 
 /// The lines of `file` from its current offset on, with a buffer of `N` bytes.
-pub(super) fn of_file<Fd: AsFd, const N: usize>(
+pub(crate) fn of_file<Fd: AsFd, const N: usize>(
     file: Fd,
 ) -> Lines<impl FnMut(&mut [u8]) -> Result<usize>, N> {
     Lines::new(move |buffer: &mut [u8]| retry_on_intr(|| read(file.as_fd(), &mut *buffer)))
 }
 
 impl<R: FnMut(&mut [u8]) -> Result<usize>, const N: usize> Lines<R, N> {
-    pub(super) fn new(source: R) -> Self {
+    pub(crate) fn new(source: R) -> Self {
         const { assert!(N > 1, "no room for a line") };
         Self { source, buffer: [0; N], start: 0, end: 0, ended: false, skipping: false }
     }
@@ -38,7 +38,7 @@ impl<R: FnMut(&mut [u8]) -> Result<usize>, const N: usize> Lines<R, N> {
     ///
     /// # Errors
     /// What `source` gives.
-    pub(super) fn next(&mut self) -> Result<Option<Line<'_>>> {
+    pub(crate) fn next(&mut self) -> Result<Option<Line<'_>>> {
         loop {
             let from = self.start;
             let held = self.buffer.get(from..self.end).unwrap_or_default();

@@ -34,7 +34,7 @@ pub mod deadline;
 pub mod end;
 pub mod group;
 pub mod hierarchy;
-mod line;
+pub(crate) mod line;
 mod mountinfo;
 pub mod obstacle;
 pub mod read;

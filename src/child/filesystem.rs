@@ -1,6 +1,7 @@
 //! Mounts: making, attaching, hiding, closing. All by descriptor; a path is only ever a place inside the root.
 
 use super::path::{self, Kind, Links};
+use super::verify::{self, Mounted};
 use crate::spec::{Attributes, MountOption, Propagation};
 use crate::sys::defence::Defence;
 use crate::sys::mount::{Change, set_attributes};
@@ -43,7 +44,7 @@ pub(super) fn pivot(staging: &CStr) -> Result<OwnedFd> {
     rustix::process::pivot_root(c".", c".")?;
     // Over the old root may lie what the new one was put together on.
     for _ in 0..MOST_OVER {
-        if mount_id(c".")? == mount_id(ABOVE_ROOT)? {
+        if !Defence::OldRootGone.stands() || mount_id(CWD, c".")? == mount_id(CWD, ABOVE_ROOT)? {
             rustix::process::chdir(c"/")?;
             return path::host(c"/", OFlags::DIRECTORY);
         }
@@ -55,10 +56,12 @@ pub(super) fn pivot(staging: &CStr) -> Result<OwnedFd> {
 /// How many mounts are taken off the new root.
 const MOST_OVER: usize = 4;
 /// Leads to what was mounted over the root last.
-const ABOVE_ROOT: &CStr = c"/..";
+pub(super) const ABOVE_ROOT: &CStr = c"/..";
 
-fn mount_id(path: &CStr) -> Result<u64> {
-    Ok(statx(CWD, path, AtFlags::empty(), StatxFlags::MNT_ID)?.stx_mnt_id)
+/// The id of the mount that `path` lies on, from `directory` on; of `directory` itself when it is empty.
+pub(super) fn mount_id<Fd: AsFd>(directory: Fd, path: &CStr) -> Result<u64> {
+    let flags = AtFlags::EMPTY_PATH | AtFlags::SYMLINK_NOFOLLOW;
+    Ok(statx(directory, path, flags, StatxFlags::MNT_ID)?.stx_mnt_id)
 }
 
 /// The new root while the host's is still there: how runtimes build containers that pivot last.
@@ -193,14 +196,18 @@ impl Cover {
 
     /// Lays it over `place`. The first time it is the mount itself: a detached mount that is only ever copied has
     /// to be taken down when its descriptor closes, for which the kernel makes us wait.
-    fn lay(&mut self, place: &OwnedFd) -> Result<()> {
+    fn lay(&mut self, place: &OwnedFd, mounted: &mut Mounted) -> Result<()> {
         if self.laid {
-            return put(&clone_at(self.mount.as_fd(), false)?, place);
+            return put_cover(&clone_at(self.mount.as_fd(), false)?, place, mounted);
         }
-        put(&self.mount, place)?;
         self.laid = true;
-        Ok(())
+        put_cover(&self.mount, place, mounted)
     }
+}
+
+fn put_cover(mount: &OwnedFd, place: &OwnedFd, mounted: &mut Mounted) -> Result<()> {
+    put(mount, place)?;
+    mounted.note(mount, verify::Kind::Cover)
 }
 
 /// Lays the null device over a file, or a shared, empty directory over a directory.
@@ -209,14 +216,15 @@ pub(super) fn mask(
     path: &CStr,
     null: &mut Cover,
     empty: &mut Option<Cover>,
+    mounted: &mut Mounted,
 ) -> Result<()> {
     let Some(place) = find(root, path)? else { return Ok(()) };
     if FileType::from_raw_mode(fstat(&place)?.st_mode) != FileType::Directory {
-        return null.lay(&place);
+        return null.lay(&place, mounted);
     }
     match empty {
-        Some(empty) => empty.lay(&place),
-        None => empty.insert(Cover::new(empty_directory()?)).lay(&place),
+        Some(empty) => empty.lay(&place, mounted),
+        None => empty.insert(Cover::new(empty_directory()?)).lay(&place, mounted),
     }
 }
 
@@ -230,13 +238,13 @@ fn empty_directory() -> Result<OwnedFd> {
 }
 
 /// Lays a read-only copy of a file or directory over itself, with all that is mounted below.
-pub(super) fn make_read_only(root: BorrowedFd<'_>, path: &CStr) -> Result<()> {
+pub(super) fn make_read_only(root: BorrowedFd<'_>, path: &CStr, mounted: &mut Mounted) -> Result<()> {
     let Some(place) = find(root, path)? else { return Ok(()) };
     let cover = clone_at(place.as_fd(), true)?;
     let inert =
         raw::MOUNT_ATTR_RDONLY | raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
     set_attributes(&cover, Change { set: inert.into(), ..Change::default() }, true)?;
-    put(&cover, &place)
+    put_cover(&cover, &place, mounted)
 }
 
 /// Makes the root's own mount read-only; what is mounted below keeps its attributes.

@@ -22,6 +22,7 @@ mod overlay;
 mod path;
 mod program;
 mod terminal;
+mod verify;
 
 use crate::plan::{Layers, Plan, Report, SLOTS, Step};
 use crate::spec::{Filter, Process};
@@ -33,6 +34,7 @@ use rustix::fs::{Mode, OFlags, openat};
 use rustix::io::{Errno, Result};
 use rustix::process::Signal;
 use rustix::thread::{LinkNameSpaceType, UnshareFlags};
+use verify::{Kind, Mounted};
 
 /// Status with which a child that failed ends; the report tells why.
 const FAILED: u8 = 125;
@@ -118,6 +120,10 @@ struct State<'a> {
     terminal: Option<OwnedFd>,
     /// The connection of whoever asked us to start.
     starter: Option<OwnedFd>,
+    /// The mounts made so far.
+    mounted: Mounted,
+    /// What the kernel says of this process, to be read at the end.
+    status: Option<OwnedFd>,
     sources: [Option<OwnedFd>; SLOTS],
 }
 
@@ -132,6 +138,8 @@ impl<'a> State<'a> {
             empty: None,
             terminal: None,
             starter: None,
+            mounted: Mounted::new(),
+            status: None,
             sources,
         }
     }
@@ -184,6 +192,7 @@ impl<'a> State<'a> {
             Step::MountFileSystem { kind, options, target, attributes, propagation } => {
                 let mount = filesystem::create(kind, options, attributes)?;
                 filesystem::attach(self.root()?, &mount, target, attributes, propagation)?;
+                self.mounted.note(&mount, Kind::Plain)?;
                 if kind == c"proc" {
                     self.proc = Some(mount);
                 }
@@ -194,13 +203,18 @@ impl<'a> State<'a> {
                 let held = own.as_ref().or_else(|| self.context.sources.get(usize::from(slot)));
                 let source = held.ok_or(Errno::BADF)?;
                 filesystem::attach(self.root()?, source, target, attributes, propagation)?;
+                self.mounted.note(source, Kind::Deep)?;
                 if target == c"/proc" { self.note_proc(source) } else { Ok(()) }
             }
             Step::MakeDevice(device) => device::make(self.root()?, &device),
             Step::Link { target, path } => device::link(self.root()?, target, path),
             Step::Mask(_) | Step::MakeReadOnly(_) if !Defence::Masks.stands() => Ok(()),
             Step::Mask(path) => self.mask(path),
-            Step::MakeReadOnly(path) => filesystem::make_read_only(self.root()?, path),
+            Step::MakeReadOnly(path) => {
+                let root = self.root.as_ref().ok_or(Errno::BADF)?.as_fd();
+                filesystem::make_read_only(root, path, &mut self.mounted)
+            }
+            Step::VerifyRoot => self.verify_root(),
             Step::MakeRootReadOnly => filesystem::make_root_read_only(self.root()?),
             _ => self.act_on_process(step),
         }
@@ -210,9 +224,9 @@ impl<'a> State<'a> {
         let process = self.context.process;
         match *step {
             Step::OpenTerminal(size) => {
-                let slave = terminal::open(self.root()?, size, self.context.channel.as_fd())?;
+                let (slave, console) = terminal::open(self.root()?, size, self.context.channel.as_fd())?;
                 self.terminal = Some(slave);
-                Ok(())
+                self.mounted.note(console, Kind::Plain)
             }
             Step::NewSession => identity::start_session(self.terminal.as_ref(), &process.tuning),
             Step::CloseStdin => device::close_stdin(self.root()?),
@@ -229,6 +243,7 @@ impl<'a> State<'a> {
                 process.home,
                 self.terminal.as_ref(),
             ),
+            Step::ForbidNewPrivileges if !Defence::NoNewPrivileges.stands() => Ok(()),
             Step::ForbidNewPrivileges => rustix::thread::set_no_new_privs(true),
             Step::InstallFilter(_) if !Defence::Filter.stands() => Ok(()),
             Step::InstallFilter(filter) => {
@@ -236,6 +251,7 @@ impl<'a> State<'a> {
                 let flags = sys::seccomp::Flags { log, allow_speculation, all_threads: false };
                 sys::seccomp::install(program, flags)
             }
+            Step::VerifyProcess => self.verify_process(),
             Step::Execute { command, init: false } => Err(execute::execute(process, command)),
             Step::Execute { command, init: true } => {
                 let last = u16::try_from(self.context.plan.child.len().saturating_sub(1)).unwrap_or(u16::MAX);
@@ -292,7 +308,7 @@ impl<'a> State<'a> {
             self.null = Some(filesystem::Cover::new(filesystem::clone_at(null.as_fd(), false)?));
         }
         let null = self.null.as_mut().ok_or(Errno::BADF)?;
-        filesystem::mask(root, path, null, &mut self.empty)
+        filesystem::mask(root, path, null, &mut self.empty, &mut self.mounted)
     }
 
     /// Goes to a directory inside. By descriptor and without links of `/proc`, so that no host directory that a

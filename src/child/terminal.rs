@@ -17,14 +17,18 @@ const PTMX: &CStr = c"/dev/pts/ptmx";
 const CONSOLE: &CStr = c"/dev/console";
 
 /// Opens a pair in the container's own devpts, hands the master to the host, shows the slave as `/dev/console` and
-/// returns it. No name is ever looked up for the slave: it comes from the master itself.
+/// returns it and that mount. No name is ever looked up for the slave: it comes from the master itself.
 ///
 /// # Errors
 /// `ENODEV` when `/dev/pts` is not a devpts, and those of the calls.
-pub(super) fn open(root: BorrowedFd<'_>, size: WindowSize, host: BorrowedFd<'_>) -> Result<OwnedFd> {
+pub(super) fn open(
+    root: BorrowedFd<'_>,
+    size: WindowSize,
+    host: BorrowedFd<'_>,
+) -> Result<(OwnedFd, OwnedFd)> {
     let slave = open_further(root, size, host)?;
-    show_console(root, &slave)?;
-    Ok(slave)
+    let console = show_console(root, &slave)?;
+    Ok((slave, console))
 }
 
 /// The same for one more terminal, which is not the console.
@@ -44,11 +48,12 @@ pub(super) fn open_further(root: BorrowedFd<'_>, size: WindowSize, host: Borrowe
     Ok(slave)
 }
 
-fn show_console(root: BorrowedFd<'_>, slave: &OwnedFd) -> Result<()> {
+fn show_console(root: BorrowedFd<'_>, slave: &OwnedFd) -> Result<OwnedFd> {
     let place = path::ensure(root, CONSOLE, Kind::File, Links::Refuse)?;
     let flags =
         OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     let mount = open_tree(slave, c"", flags)?;
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
-    move_mount(&mount, c"", &place, c"", flags)
+    move_mount(&mount, c"", &place, c"", flags)?;
+    Ok(mount)
 }

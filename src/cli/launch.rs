@@ -216,6 +216,19 @@ pub(super) fn tell(ended: &Ended, plan: &Plan<'_>) -> Result<ExitCode, Failure> 
     Ok(ExitCode(ended.status))
 }
 
+/// What was found otherwise than planned.
+fn self_check(errno: Errno) -> Failure {
+    let why: &[u8] = match errno {
+        Errno::BUSY => b"its root is not the one that was built",
+        Errno::XDEV => b"a mount is visible inside that was not planned",
+        Errno::STALE => b"what should be masked or read-only is not",
+        Errno::PERM => b"its capabilities, filter or no_new_privs are not those of the plan",
+        errno => return Failure::errno("check the container from inside", b"", errno),
+    };
+    Failure::new("let the command run in the container", b"", why)
+        .remedy("this is a defect: please report it")
+}
+
 /// The sentence for a step of the child that failed, with a remedy where one is known.
 pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
     if let Step::FindCommand(command) = step {
@@ -260,6 +273,7 @@ pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
         return failure.remedy(&remedy);
     }
     match (step, errno) {
+        (Step::VerifyRoot | Step::VerifyProcess, _) => self_check(errno),
         (Step::MountOverlay { .. }, Errno::INVAL) => failure.remedy(
             "the file system of the data directory cannot hold changes: give --ephemeral, or have it on ext4, xfs or btrfs",
         ),

@@ -340,6 +340,16 @@ impl<'a> Step<'a> {
                     ("instructions", Value::Number(u64::try_from(filter.program.len()).unwrap_or(u64::MAX))),
                 ],
             ),
+            Self::VerifyRoot => Description::new(
+                "verify-root",
+                "see from inside that root, mounts and masks are as planned",
+                [],
+            ),
+            Self::VerifyProcess => Description::new(
+                "verify-process",
+                "see that capabilities, filter and no_new_privs are in force",
+                [],
+            ),
             Self::Execute { command, init } => Description::new(
                 "execute",
                 "run {command}[ under Pipkin as PID 1{init}]",

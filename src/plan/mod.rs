@@ -351,6 +351,9 @@ impl<'a> Child<'_, 'a> {
         if spec.root.readonly {
             self.push(Step::MakeRootReadOnly);
         }
+        if is_verified(spec) {
+            self.push(Step::VerifyRoot);
+        }
         self.push(Step::AwaitHost);
         self.push(Step::NewSession);
         self.tune(&process.tuning);
@@ -369,6 +372,16 @@ impl<'a> Child<'_, 'a> {
             self.await_start(spec.start, command);
         }
         self.install(process.filter.filter(|_| process.no_new_privileges));
+        if is_verified(spec) {
+            self.push(Step::VerifyProcess);
+        }
         self.push(Step::Execute { command, init: spec.init })
     }
+}
+
+/// Whether the child can look at itself: in a procfs of its own, and where no programs of an engine mount what they like.
+fn is_verified(spec: &Spec<'_>) -> bool {
+    let own =
+        |mount: &Mount<'_>| mount.target == c"/proc" && matches!(mount.source, Source::FileSystem { .. });
+    spec.mounts.iter().any(own) && !engine::has_hooks(spec)
 }

@@ -345,6 +345,10 @@ pub enum Step<'a> {
         /// Whether it tells the host how the command ended.
         attached: bool,
     },
+    /// See that root, mounts and masks are as planned.
+    VerifyRoot,
+    /// See that capabilities, filter and no_new_privs are as planned.
+    VerifyProcess,
     /// Become the process.
     Execute {
         /// The command.

@@ -34,8 +34,14 @@ pub enum Defence {
     OwnSession,
     /// The filter is installed.
     Filter,
+    /// The host's root goes when the container's has taken its place.
+    OldRootGone,
     /// Paths are masked and made read-only.
     Masks,
+    /// No exec can raise privileges.
+    NoNewPrivileges,
+    /// Before the command runs, the child looks whether all this is so.
+    SelfCheck,
 }
 
 #[cfg(not(feature = "test-hooks"))]
@@ -54,7 +60,7 @@ mod absent {
 
     static ABSENT: AtomicU32 = AtomicU32::new(0);
 
-    const NAMES: [(&str, Defence); 15] = [
+    const NAMES: [(&str, Defence); 18] = [
         ("pivot-first", Defence::PivotFirst),
         ("in-root", Defence::InRoot),
         ("by-handle", Defence::ByHandle),
@@ -69,7 +75,10 @@ mod absent {
         ("groups", Defence::Groups),
         ("own-session", Defence::OwnSession),
         ("filter", Defence::Filter),
+        ("old-root-gone", Defence::OldRootGone),
         ("masks", Defence::Masks),
+        ("no-new-privileges", Defence::NoNewPrivileges),
+        ("self-check", Defence::SelfCheck),
     ];
 
     impl Defence {
@@ -79,12 +88,15 @@ mod absent {
             ABSENT.load(Ordering::Relaxed) & (1 << self as u32) == 0
         }
 
-        /// Takes the one of this name away for good; false when there is none.
+        /// Takes the one of this name away for good; false when there is none. With it goes the self-check, which would
+        /// find it missing, unless there is a `!` in front of the name.
         #[must_use]
         pub fn take_away(name: &str) -> bool {
+            let (name, blind) =
+                name.strip_prefix('!').map_or((name, 1 << Self::SelfCheck as u32), |name| (name, 0));
             let found = NAMES.iter().find(|(known, _)| *known == name);
             let bit = found.map_or(0, |(_, defence)| 1 << *defence as u32);
-            ABSENT.fetch_or(bit, Ordering::Relaxed);
+            ABSENT.fetch_or(bit | blind, Ordering::Relaxed);
             bit != 0
         }
     }

@@ -44,6 +44,7 @@ mod role;
 mod root;
 mod rootless;
 mod seccomp;
+mod self_check;
 mod signal;
 mod start;
 mod stream;
@@ -61,6 +62,7 @@ fn cases() -> Vec<Case> {
         namespace::cases(),
         identity::cases(),
         rootless::cases(),
+        self_check::cases(),
         environment::cases(),
         user::cases(),
         image::cases(),
