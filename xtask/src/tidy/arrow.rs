@@ -15,7 +15,7 @@ const LIBRARY: &[(&str, &[&str])] = &[
     ("spec", &["error", "sys"]),
     ("plan", &["spec", "error", "bpf", "sys"]),
     ("host", &["plan", "spec", "error", "cgroup", "netlink", "bpf", "sys"]),
-    ("child", &["plan", "spec", "error", "bpf", "netlink", "sys", "init"]),
+    ("child", &["plan", "spec", "error", "bpf", "cgroup", "netlink", "sys", "init"]),
     ("init", &["error", "sys", "netlink", "cgroup"]),
 ];
 
