@@ -19,7 +19,7 @@ fn outcome(arguments: &[&str]) -> std::io::Result<Output> {
 
 fn prints_its_version() -> Result<(), Failed> {
     let output = outcome(&["--version"])?;
-    let expected = format!("pipkin {}\n", env!("CARGO_PKG_VERSION"));
+    let expected = format!("pipkin version {}\nspec: 1.3.0\n", env!("CARGO_PKG_VERSION"));
     if !output.status.success() || output.stdout != expected.as_bytes() || !output.stderr.is_empty() {
         return Err(format!("{output:?}").into());
     }

@@ -64,7 +64,7 @@ fn mistakes() -> Result<(), Failed> {
         (&["run", "/dev/null"], "Not a directory"),
         (&["run", "--sysctl", "kernel.core_pattern=x", "scratch"], "it belongs to the whole machine"),
         (&["doctor", "now"], "it takes no operand"),
-        (&["probe", "--attempt"], "unknown option --attempt"),
+        (&["probe", "--frob"], "unknown option --frob"),
         (&["frobnicate"], "unknown verb frobnicate"),
     ] {
         let output = output(args)?;

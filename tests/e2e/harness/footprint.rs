@@ -38,7 +38,7 @@ impl Footprint {
     pub(crate) fn take() -> Self {
         let mut seen = BTreeSet::new();
         let mounts = fs::read_to_string("/proc/self/mountinfo").expect("the list of mounts");
-        seen.extend(mounts.lines().map(|line| format!("mount {line}")));
+        seen.extend(mounts.lines().map(|line| format!("mount {}", without_peers(line))));
         if let Some(root) = cgroup_root() {
             let groups = ["pipkin", "pipkin-self"].map(|name| root.join(name));
             walk(root, &mut |path, directory| {
@@ -96,6 +96,13 @@ fn network() -> Vec<String> {
         seen.push(format!("{file} {}", value.trim()));
     }
     seen
+}
+
+/// A line of mountinfo without the number of the mount's peer group, which the kernel gives away anew whenever a mount
+/// becomes shared.
+fn without_peers(line: &str) -> String {
+    let words = line.split(' ').map(|word| if word.starts_with("shared:") { "shared" } else { word });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn walk(folder: &Path, found: &mut dyn FnMut(&Path, bool)) {

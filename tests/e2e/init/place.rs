@@ -98,7 +98,7 @@ fn a_bare_root_and_any_user_will_do() -> Result<Completion, Failed> {
     unshare.arg(bare.get_program()).args(bare.get_args()).arg(&folder.0);
     unshare.args(["/pipkin", "init", "--", "/pipkin", "init", "--", "/pipkin", "--version"]);
     let mut running = Running::start(&mut unshare)?;
-    running.tells(&format!("pipkin {}", env!("CARGO_PKG_VERSION")))?;
+    running.tells(&format!("pipkin version {}", env!("CARGO_PKG_VERSION")))?;
     running.ends_with(0)?;
     Ok(Completion::Completed)
 }
