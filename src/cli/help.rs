@@ -79,6 +79,8 @@ The end:
 Other:
   -w, --warn                  tell each orphan that is reaped
   -P, --pause                 no command: reap until TERM or INT comes
+      --services FILE         also run each line of FILE, and again 1 s after it
+                              ended; without a command until TERM or INT comes
   -s, --subreaper             adopt orphans without being PID 1, as always
   -v, --verbose               taken, and ignored
   -V, --version               show the version
@@ -86,8 +88,9 @@ Other:
   -h, --help                  show this help
 
 Kernel arguments: pipkin.exec=PATH, pipkin.env.NAME=VALUE, pipkin.hostname=NAME,
-pipkin.end=poweroff|reboot|halt, pipkin.grace=MS, pipkin.rescue; what follows
-' -- ' is the command.";
+pipkin.end=poweroff|reboot|halt, pipkin.grace=MS, pipkin.rescue, pipkin.vsock=PORT,
+pipkin.mount=SOURCE:DIR:TYPE[:OPTIONS], ip=ADDRESS::GATEWAY:MASK:NAME:LINK::DNS,
+root=, rootfstype=, rootflags=, rw, init=; what follows ' -- ' is the command.";
 
 /// Help of `ps`.
 pub(super) const PS: &str = "\

@@ -7,9 +7,11 @@ use super::argv::{self, Order, Sorted};
 use super::message::Failure;
 use super::{ExitCode, Outcome, help, signal};
 use pipkin::error::Error;
-use pipkin::init::contain::{Init, contain};
+use pipkin::init::boot::cmdline::Words;
+use pipkin::init::contain::Init;
 use pipkin::init::option::{Answer, Answers, Options, Orphan, Scope};
-use pipkin::init::payload;
+use pipkin::init::service::{CAPACITY, Services};
+use pipkin::init::{payload, state};
 use pipkin::sys::process::{StrArray, StrPtr, StrSlot};
 use rustix::io::Errno;
 use std::ffi::{CStr, CString, OsStr, OsString};
@@ -104,15 +106,44 @@ fn answer(face: Face, typed: &Sorted<'_>) -> Outcome {
         return help::show(concat!("pipkin ", env!("CARGO_PKG_VERSION"), ": MIT license"));
     }
     let variable = |name: &str| std::env::var_os(name).filter(|value| !value.is_empty());
-    let options = understand(face, &typed.options, variable)?;
-    if typed.has("--pause") {
-        let init = Init::new(&options)?;
-        return Ok(ExitCode(init.supervise(None).code));
-    }
-    let [command, ..] = typed.operands.as_slice() else {
-        return Err(usage("a command is needed"));
+    let mut options = understand(face, &typed.options, variable)?;
+    let services = match typed.last("--services") {
+        Some(path) => read_services(path)?,
+        None => Vec::new(),
     };
-    start(&options, command, &typed.operands)
+    options.serves = !services.is_empty();
+    if typed.has("--pause") || typed.operands.is_empty() && options.serves {
+        return serve(&options, &services);
+    }
+    if typed.operands.is_empty() {
+        return Err(usage("a command is needed"));
+    }
+    start(&options, &typed.operands, &services)
+}
+
+/// The services in a file: a command in each line, its words separated by blanks, in double quotes where they have
+/// some, as on the kernel's command line. `#` begins a comment line.
+fn read_services(path: &str) -> Result<Vec<Vec<CString>>, Failure> {
+    const READ: &str = "read the services in";
+    let text = std::fs::read(path).map_err(|error| Failure::io(READ, path.as_bytes(), &error))?;
+    let mut services = Vec::new();
+    for line in text.split(|byte| *byte == b'\n') {
+        let mut line = line.trim_ascii().to_vec();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        if line.contains(&0) {
+            return Err(Failure::new(READ, path.as_bytes(), b"it holds a NUL byte"));
+        }
+        let length = line.len();
+        line.push(0);
+        services.push(Words::split(&mut line, length).iter().map(CStr::to_owned).collect());
+    }
+    match services.len() {
+        0 => Err(Failure::new(READ, path.as_bytes(), b"there are none")),
+        1..=CAPACITY => Ok(services),
+        _ => Err(Failure::new(READ, path.as_bytes(), b"there are more than 16")),
+    }
 }
 
 /// What the options and the variables of the other inits ask for.
@@ -186,8 +217,50 @@ fn apply(face: Face, options: &mut Options, name: &str, value: &str) -> Option<(
     Some(())
 }
 
-/// Starts the command and is its init.
-fn start(options: &Options, command: &OsStr, words: &[&OsStr]) -> Outcome {
+/// Is the init of services alone, or of nobody.
+fn serve(options: &Options, services: &[Vec<CString>]) -> Outcome {
+    let init = Init::new(options)?;
+    let env = environment();
+    let pairs = pointers(&env);
+    let envp = StrArray::new(&pairs).unwrap_or(StrArray::EMPTY);
+    let outcome =
+        with_services(services, envp, path_of(&env), &mut |services| Ok(init.supervise(None, services)))?;
+    Ok(ExitCode(outcome.code))
+}
+
+/// The strings as an array for execve(2).
+fn pointers(strings: &[CString]) -> Vec<StrPtr<'_>> {
+    strings.iter().map(|string| StrPtr::new(string)).chain([StrPtr::END]).collect()
+}
+
+fn path_of(env: &[CString]) -> &[u8] {
+    env.iter().find_map(|pair| pair.as_bytes().strip_prefix(b"PATH=")).unwrap_or(PATH)
+}
+
+/// Has `run` be the init of these services.
+fn with_services(
+    services: &[Vec<CString>],
+    envp: StrArray<'_>,
+    path: &[u8],
+    run: &mut dyn FnMut(&mut Services<'_>) -> Result<state::Outcome, Error>,
+) -> Result<state::Outcome, Error> {
+    let lists: Vec<_> = services.iter().map(|words| pointers(words)).collect();
+    // A line that says something has a first word.
+    let names: Vec<&CStr> =
+        services.iter().filter_map(|words| words.first()).map(CString::as_c_str).collect();
+    let exec =
+        |number: usize| match (names.get(number), lists.get(number).and_then(|list| StrArray::new(list))) {
+            (Some(name), Some(argv)) => payload::exec(name, argv, envp, path),
+            _ => Error::new("find the service", Errno::NOENT),
+        };
+    match Services::new(&names, &exec) {
+        Some(mut services) => run(&mut services),
+        None => Err(Error::new("count the services", Errno::TOOBIG)),
+    }
+}
+
+/// Starts the command and is its init, and that of the services.
+fn start(options: &Options, words: &[&OsStr], services: &[Vec<CString>]) -> Outcome {
     let words = strings(words.iter().copied());
     let env = environment();
     let program = words.first().map(CString::as_c_str).unwrap_or_default();
@@ -198,18 +271,20 @@ fn start(options: &Options, command: &OsStr, words: &[&OsStr]) -> Outcome {
     let pointer = |pair| {
         if CStr::to_bytes(pair) == ours.as_bytes() { StrPtr::slot(&listener) } else { StrPtr::new(pair) }
     };
-    let argv: Vec<_> = words.iter().map(|word| StrPtr::new(word)).chain([StrPtr::END]).collect();
+    let argv = pointers(&words);
     let envp: Vec<_> = env.iter().map(|pair| pointer(pair)).chain([StrPtr::END]).collect();
-    let path = env.iter().find_map(|pair| pair.as_bytes().strip_prefix(b"PATH=")).unwrap_or(PATH);
     let (Some(argv), Some(envp)) = (StrArray::new(&argv), StrArray::new(&envp)) else {
-        return Err(Failure::errno("start", command.as_bytes(), Errno::INVAL));
+        return Err(Failure::errno("start", program.to_bytes(), Errno::INVAL));
     };
-    let outcome = contain(options, || {
+    let exec = || {
         if takes_over && let Err(errno) = payload::name_listener(&listener) {
             return Error::new("set LISTEN_PID", errno);
         }
-        payload::exec(program, argv, envp, path)
-    })?;
+        payload::exec(program, argv, envp, path_of(&env))
+    };
+    let init = Init::new(options)?;
+    let outcome =
+        with_services(services, envp, path_of(&env), &mut |services| init.run_beside(services, exec))?;
     Ok(ExitCode(outcome.code))
 }
 

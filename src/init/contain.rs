@@ -6,16 +6,17 @@
 use super::best_effort;
 use super::console;
 use super::option::{Lead, Options, Scope};
+use super::service::Services;
 use super::state::Outcome;
 use super::supervise::{Sources, supervise};
 use crate::error::{Error, Result, Stage};
-use crate::sys::process::exit;
+use crate::sys::process::{exit, group};
 use crate::sys::signal::{self, Action, SignalSet};
 use crate::sys::spawn::{self, Fork};
 use crate::sys::stdio::Stream;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
-use rustix::process::{Pid, PidfdFlags, Signal, getpgrp, getpid, getppid, pidfd_open, setpgid, setsid};
+use rustix::process::{Pid, PidfdFlags, Signal, getpid, getppid, pidfd_open, setpgid, setsid};
 use rustix::termios::{tcgetpgrp, tcsetpgrp};
 
 const SIGCHLD: i32 = 17;
@@ -54,6 +55,14 @@ impl<'o> Init<'o> {
     /// # Errors
     /// Those of the fork; nothing was started then.
     pub fn run(&self, exec: impl FnOnce() -> Error) -> Result<Outcome> {
+        self.run_beside(&mut Services::none(), exec)
+    }
+
+    /// The same with services beside it, which are asked to end when it has ended.
+    ///
+    /// # Errors
+    /// Those of [`Init::run`].
+    pub fn run_beside(&self, services: &mut Services<'_>, exec: impl FnOnce() -> Error) -> Result<Outcome> {
         let foreground = Foreground::held();
         let main = match spawn::fork().stage("fork the payload")? {
             Fork::Child => become_payload(self.options.lead, self.inherited, foreground, exec),
@@ -64,22 +73,23 @@ impl<'o> Init<'o> {
         if self.options.lead == Lead::Group {
             own_group(main);
         }
-        let outcome = self.supervise(Some(main));
+        let outcome = self.supervise(Some(main), services);
         if let Some(held) = foreground {
             held.take_back(main);
         }
         Ok(outcome)
     }
 
-    /// Is the init of a child that was started elsewhere, or, without one, of nobody: it then reaps until TERM or
-    /// INT tells it to go, and the code is 0.
+    /// Is the init of a child that was started elsewhere, or, without one, of nobody, and of `services`, which may be
+    /// [`Services::none()`]. Without a child it goes on until TERM or INT tells it to go, and the code is 0.
     #[must_use]
-    pub fn supervise(&self, main: Option<Pid>) -> Outcome {
+    pub fn supervise(&self, main: Option<Pid>, services: &mut Services<'_>) -> Outcome {
         if self.options.detach {
             self.detach();
         }
+        services.inherited = self.inherited;
         let parent = self.parent.as_ref().map(AsFd::as_fd);
-        supervise(self.options, main, Sources { signals: self.signals.as_fd(), parent })
+        supervise(self.options, main, Sources { signals: self.signals.as_fd(), parent }, services)
     }
 
     /// Lets go of what was inherited: the working directory, whose file system could not be unmounted, and
@@ -151,13 +161,13 @@ fn watch_parent(signal: u8) -> Result<Option<OwnedFd>> {
 
 /// The terminal whose foreground init's process group is.
 #[derive(Clone, Copy)]
-struct Foreground(Stream);
+pub(super) struct Foreground(Stream);
 
 impl Foreground {
     /// The terminal among the standard streams that this process group is in the foreground of. An init in the
     /// background, or without a terminal, takes nothing from anybody.
     fn held() -> Option<Self> {
-        let own = getpgrp();
+        let own = group()?;
         Stream::ALL.into_iter().find(|stream| tcgetpgrp(stream.fd()) == Ok(own)).map(Self)
     }
 
@@ -171,18 +181,21 @@ impl Foreground {
 
     /// Becomes the foreground again, unless somebody else has taken it from the payload.
     fn take_back(self, payload: Pid) {
-        if tcgetpgrp(self.0.fd()) == Ok(payload) {
-            self.give(getpgrp());
+        if let Some(own) = group()
+            && tcgetpgrp(self.0.fd()) == Ok(payload)
+        {
+            self.give(own);
         }
     }
 }
 
 /// Puts `pid` into a process group of its own. Both sides of the fork do it, so that neither is late.
-fn own_group(pid: Pid) {
+pub(super) fn own_group(pid: Pid) {
     best_effort(setpgid(Some(pid), Some(pid)), "whoever comes second finds it done (EACCES after the exec)");
 }
 
-fn become_payload(
+/// Becomes the payload in a child just forked: its group or session, its signal mask, and then what `exec` makes of it.
+pub(super) fn become_payload(
     lead: Lead,
     inherited: SignalSet,
     foreground: Option<Foreground>,

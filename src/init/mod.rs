@@ -1,7 +1,7 @@
 //! PID 1: the loop that forwards signals and reaps, for containers, for any other process, and for machines.
 //!
 //! Duty: [`contain`] makes this process the init of a payload it starts; [`boot`] makes it the init of a machine.
-//! [`state`] decides, [`supervise`] acts. It knows nothing of images, plans or the command line.
+//! [`state`] decides, [`supervise`] acts, [`service`] keeps what runs beside the payload. It knows nothing of images, plans or the command line.
 //!
 //! Dangers: the payload is forked, so whatever runs between fork and exec must not allocate; with
 //! [`option::Options::detach`] every descriptor from 3 on is closed in init.
@@ -21,6 +21,7 @@ pub mod console;
 pub mod contain;
 pub mod option;
 pub mod payload;
+pub mod service;
 pub mod state;
 pub mod supervise;
 #[cfg(test)]

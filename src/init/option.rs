@@ -160,6 +160,8 @@ pub struct Options {
     pub subreaper: bool,
     /// The signal init behaves as if it had received when its parent ends.
     pub parent_death: Option<u8>,
+    /// Services run beside the main child or without one; without one, TERM and INT ask them to end before init does.
+    pub serves: bool,
     /// Says each orphan reaped.
     pub verbose: bool,
     /// What the main child leads.
@@ -183,6 +185,7 @@ impl Options {
         delay_ms: 0,
         subreaper: false,
         parent_death: None,
+        serves: false,
         verbose: false,
         lead: Lead::Group,
         machine: false,

@@ -131,6 +131,12 @@ impl<'o> State<'o> {
         [kill_at_ms, self.term_at_ms].into_iter().flatten().min()
     }
 
+    /// Whether it has begun to end: what is sent from then on is for all who are left.
+    #[must_use]
+    pub fn over(&self) -> bool {
+        matches!(self.phase, Phase::Ending { .. } | Phase::Done)
+    }
+
     /// Those whose end is being waited for with a deadline.
     #[must_use]
     pub fn ending(&self) -> Option<Target> {
@@ -160,9 +166,13 @@ impl<'o> State<'o> {
             Answer::Drop => Act::Nothing,
             Answer::End(end) => self.ordered(now_ms, end),
             Answer::Forward(_) if self.main.is_none() => {
-                if signal == SIGTERM || signal == SIGINT {
-                    self.phase = Phase::Done;
+                if signal != SIGTERM && signal != SIGINT || self.phase != Phase::Running {
+                    return Act::Nothing;
                 }
+                if self.options.serves {
+                    return self.end_rest(now_ms);
+                }
+                self.phase = Phase::Done;
                 Act::Nothing
             }
             Answer::Forward(_) if signal == SIGTERM && self.hold_back(now_ms) => Act::Nothing,

@@ -6,6 +6,7 @@
 use super::best_effort;
 use super::console::Message;
 use super::option::Options;
+use super::service::Services;
 use super::state::{Act, Event, Outcome, State, Target};
 use crate::sys::clock::monotonic_ms as now_ms;
 use crate::sys::image;
@@ -34,7 +35,12 @@ pub struct Sources<'fd> {
 
 /// Runs the loop until it is decided how it all ended. `main` is a child of this process, or none in pause mode.
 #[must_use]
-pub fn supervise(options: &Options, main: Option<Pid>, sources: Sources<'_>) -> Outcome {
+pub fn supervise(
+    options: &Options,
+    main: Option<Pid>,
+    sources: Sources<'_>,
+    services: &mut Services<'_>,
+) -> Outcome {
     let own = getpid();
     let main = main.map(|pid| pid.as_raw_nonzero().get());
     let mut state = State::new(options, own.is_init(), main);
@@ -43,20 +49,21 @@ pub fn supervise(options: &Options, main: Option<Pid>, sources: Sources<'_>) -> 
         best_effort(image::set_sleep_apart(), "memory that is kept costs nothing but itself");
     }
     loop {
-        read_signals(&mut state, sources.signals, own);
-        let children = reap(&mut state);
-        perform(state.step(now_ms(), Event::Tick));
-        if alone(&state, children, options.machine) {
-            perform(state.step(now_ms(), Event::Alone));
+        read_signals(&mut state, services, sources.signals, own);
+        let children = reap(&mut state, services);
+        take(&mut state, services, Event::Tick);
+        if alone(&state, children, options.machine) && (state.waiting() || !services.any()) {
+            take(&mut state, services, Event::Alone);
         }
+        services.start_due(now_ms());
         if let Some(outcome) = state.outcome() {
             return outcome;
         }
-        let timeout_ms = if children == Children::Unread { Some(0) } else { timeout_ms(&state) };
+        let timeout_ms = if children == Children::Unread { Some(0) } else { timeout_ms(&state, services) };
         if sleep(sources.signals, parent, timeout_ms, options.detach) {
             parent = None;
             if let Some(signal) = options.parent_death {
-                perform(state.step(now_ms(), Event::Signal { signal: i32::from(signal), own: false }));
+                take(&mut state, services, Event::Signal { signal: i32::from(signal), own: false });
             }
         }
     }
@@ -73,21 +80,36 @@ enum Children {
     Gone,
 }
 
-fn read_signals(state: &mut State<'_>, signals: BorrowedFd<'_>, own: Pid) {
+/// Takes an event and does what is decided. What ends everybody ends the services too, whether or not they are among
+/// those that the state knows.
+fn take(state: &mut State<'_>, services: &mut Services<'_>, event: Event) {
+    let act = state.step(now_ms(), event);
+    perform(act);
+    if let Act::Send(_, signal) = act
+        && state.over()
+    {
+        services.end(signal);
+    }
+}
+
+fn read_signals(state: &mut State<'_>, services: &mut Services<'_>, signals: BorrowedFd<'_>, own: Pid) {
     for _ in 0..TURN {
         // An error, like an empty descriptor, ends this turn; the next one reads again.
         let Ok(Some(received)) = signal::receive(signals) else { return };
         let own = i64::from(received.pid) == i64::from(own.as_raw_nonzero().get());
-        perform(state.step(now_ms(), Event::Signal { signal: received.signal, own }));
+        take(state, services, Event::Signal { signal: received.signal, own });
     }
 }
 
-fn reap(state: &mut State<'_>) -> Children {
+fn reap(state: &mut State<'_>, services: &mut Services<'_>) -> Children {
     for _ in 0..TURN {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) => {
                 let pid = pid.as_raw_nonzero().get();
-                perform(state.step(now_ms(), Event::Exited { pid, code: code_of(status) }));
+                let code = code_of(status);
+                if !services.ended(pid, code, now_ms()) {
+                    take(state, services, Event::Exited { pid, code });
+                }
             }
             Ok(None) => return Children::Alive,
             Err(Errno::INTR) => {}
@@ -156,8 +178,9 @@ fn send(target: Target, signal: i32) -> rustix::io::Result<()> {
     }
 }
 
-fn timeout_ms(state: &State<'_>) -> Option<u64> {
-    let left_ms = state.deadline_ms()?.saturating_sub(now_ms());
+fn timeout_ms(state: &State<'_>, services: &Services<'_>) -> Option<u64> {
+    let deadlines = [state.deadline_ms(), services.deadline_ms()];
+    let left_ms = deadlines.into_iter().flatten().min()?.saturating_sub(now_ms());
     Some(if state.ending().is_some() { left_ms.min(PROBE_MS) } else { left_ms })
 }
 

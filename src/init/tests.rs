@@ -254,3 +254,17 @@ fn idle_means_no_deadline() {
     let options = Options { orphan: Orphan::End, grace_ms: 200, delay_ms: 500, ..Options::PLAIN };
     assert_eq!(first(&options).deadline_ms(), None);
 }
+
+#[test]
+fn services_without_a_main_program_are_asked_to_end() {
+    let options = Options { serves: true, orphan: Orphan::End, grace_ms: 200, ..Options::PLAIN };
+    let mut state = State::new(&options, true, None);
+    assert_eq!(state.step(NOW_MS, came(1)), Act::Nothing);
+    assert!(!state.over());
+    assert_eq!(state.step(NOW_MS, came(TERM)), Act::Send(Target::All, TERM));
+    assert!(state.over());
+    // One who does not wait for it is not asked twice.
+    assert_eq!(state.step(NOW_MS + 1, came(INT)), Act::Nothing);
+    assert_eq!(state.step(NOW_MS + 200, Event::Tick), Act::Send(Target::All, KILL));
+    assert_eq!(state.outcome(), ended(0));
+}

@@ -173,6 +173,15 @@ pub fn execve(path: &CStr, argv: StrArray<'_>, envp: StrArray<'_>) -> Errno {
     }
 }
 
+/// The calling process's group (getpgid(2)); `None` when its leader is outside of this pid namespace and has no
+/// number here, which rustix takes to be impossible.
+#[must_use]
+pub fn group() -> Option<Pid> {
+    // SAFETY: takes and gives numbers only.
+    let group = unsafe { syscall(raw::__NR_getpgid, [0, 0, 0, 0, 0, 0]) };
+    group.ok().and_then(|group| Pid::from_raw(group as i32))
+}
+
 /// Marks every descriptor from `first` on close-on-exec (close_range(2) with `CLOSE_RANGE_CLOEXEC`).
 ///
 /// # Errors
@@ -295,6 +304,11 @@ mod tests {
         assert_eq!(slot.set(&[b"HOME", b"=/xy"]), Err(Errno::NAMETOOLONG));
         assert!(array.iter().eq([c""]));
         assert_eq!(slot.set(&[b"a\0b"]), Err(Errno::INVAL));
+    }
+
+    #[test]
+    fn a_process_has_a_group() {
+        assert_eq!(group(), Some(rustix::process::getpgrp()));
     }
 
     #[test]

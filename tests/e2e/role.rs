@@ -41,6 +41,7 @@ pub(crate) fn asked() -> Option<ExitCode> {
         "orphans" => make_orphans(&rest),
         "dispositions" => tell_dispositions(),
         "ignoring" => ignore_and_become(&rest),
+        "pending" => wait_with_signals_and_become(&rest),
         "listener" => listen_and_become(&rest),
         "vanishing" => start_and_vanish(&rest),
         "bare" => go_and_become(&rest),
@@ -112,7 +113,25 @@ fn ignore_and_become(args: &[OsString]) -> Played {
         signal::set_action(ignored, Action::Ignore)?;
     }
     signal::set_mask(SignalSet::EMPTY.with(12))?;
-    // Not by std's Command, which would reset what was just set.
+    become_as_it_is(args)
+}
+
+/// Has TERM and a real-time signal wait for it, and becomes the program.
+fn wait_with_signals_and_become(args: &[OsString]) -> Played {
+    signal::set_mask(SignalSet::EMPTY.with(15).with(40))?;
+    let own = std::process::id().cast_signed();
+    // From another process: what init sends to itself is not passed on.
+    match fork()? {
+        Fork::Child => exit(u8::from(signal::kill(own, 15).and_then(|()| signal::kill(own, 40)).is_err())),
+        Fork::Parent(child) => match waitpid(Some(child), WaitOptions::empty())? {
+            Some((_, status)) if status.exit_status() == Some(0) => become_as_it_is(args),
+            other => Err(format!("no signal could be sent: {other:?}").into()),
+        },
+    }
+}
+
+/// Not by std's Command, which would reset the mask and what is ignored.
+fn become_as_it_is(args: &[OsString]) -> Played {
     let words: Vec<_> = args.iter().filter_map(|arg| CString::new(arg.as_encoded_bytes()).ok()).collect();
     let pointers: Vec<_> = words.iter().map(|word| StrPtr::new(word)).chain([StrPtr::END]).collect();
     let argv = StrArray::new(&pointers).ok_or("no array")?;

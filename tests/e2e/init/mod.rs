@@ -2,6 +2,7 @@
 
 mod end;
 mod place;
+mod service;
 mod signal;
 mod terminal;
 
@@ -17,7 +18,10 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn cases() -> Vec<Trial> {
-    [signal::cases(), end::cases(), terminal::cases(), place::cases()].into_iter().flatten().collect()
+    [signal::cases(), end::cases(), terminal::cases(), place::cases(), service::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 /// `pipkin init` with `options` and the command `words`.

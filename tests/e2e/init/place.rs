@@ -11,6 +11,7 @@ pub(super) fn cases() -> Vec<Trial> {
     vec![
         Trial::ignorable_test("init::pid_1_reaches_its_whole_namespace", pid_1_reaches_its_whole_namespace),
         Trial::ignorable_test("init::pid_1_asks_everybody_to_end", pid_1_asks_everybody_to_end),
+        Trial::ignorable_test("init::killing_pid_1_ends_its_namespace", killing_pid_1_ends_its_namespace),
         Trial::test("init::others_may_not_reach_everybody", others_may_not_reach_everybody),
         Trial::ignorable_test("init::a_bare_root_and_any_user_will_do", a_bare_root_and_any_user_will_do),
         Trial::test("init::closed_streams_will_do", closed_streams_will_do),
@@ -72,6 +73,23 @@ fn pid_1_asks_everybody_to_end() -> Result<Completion, Failed> {
     running.tells("other")?;
     running.ends_with(5)?;
     Ok(Completion::Completed)
+}
+
+fn killing_pid_1_ends_its_namespace() -> Result<Completion, Failed> {
+    if let Some(ignored) = needs_root() {
+        return Ok(ignored);
+    }
+    let script = "trap '' TERM; echo ready; while :; do sleep 0.1; done";
+    let mut running = Running::start(&mut first(&init(&[], &shell(script))))?;
+    running.tells("ready")?;
+    let first = inside(&running)?;
+    pipkin::sys::signal::kill(first, 9).map_err(|errno| format!("kill: {errno}"))?;
+    // unshare has words of its own for how it ended.
+    if running.end()?.success() {
+        return Err("it ended well".into());
+    }
+    let told = running.rest()?;
+    if told.is_empty() { Ok(Completion::Completed) } else { Err(format!("{told:?}").into()) }
 }
 
 fn others_may_not_reach_everybody() -> Result<(), Failed> {

@@ -20,6 +20,7 @@ pub(super) fn cases() -> Vec<Trial> {
         Trial::test("init::the_parents_end_is_noticed", the_parents_end_is_noticed),
         Trial::test("init::mask_and_dispositions_are_passed_on", mask_and_dispositions_are_passed_on),
         Trial::test("init::an_ignored_sigchld_is_not_passed_on", an_ignored_sigchld_is_not_passed_on),
+        Trial::test("init::what_came_before_the_start_is_not_lost", what_came_before_the_start_is_not_lost),
         Trial::test("init::waiting_takes_no_wake_up", waiting_takes_no_wake_up),
     ]
 }
@@ -114,6 +115,21 @@ fn an_ignored_sigchld_is_not_passed_on() -> Result<(), Failed> {
     let mut ignoring = play("ignoring");
     ignoring.arg(contained.get_program()).args(contained.get_args());
     Running::start(&mut ignoring)?.ends_with(7)
+}
+
+/// From the start on nothing is delivered to init, and all that waits goes to the payload.
+fn what_came_before_the_start_is_not_lost() -> Result<(), Failed> {
+    let contained = init(&[], &play("signals"));
+    let mut pending = play("pending");
+    pending.arg(contained.get_program()).args(contained.get_args());
+    let mut running = Running::start(&mut pending)?;
+    let mut told = [running.line()?, running.line()?, running.line()?];
+    told.sort_unstable();
+    if told != ["15", "40", "ready"] {
+        return Err(format!("{told:?}").into());
+    }
+    running.kill(LAST)?;
+    running.ends_with(0)
 }
 
 fn waiting_takes_no_wake_up() -> Result<(), Failed> {

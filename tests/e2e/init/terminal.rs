@@ -20,6 +20,7 @@ pub(super) fn cases() -> Vec<Trial> {
         Trial::test("init::a_resize_reaches_the_payload", a_resize_reaches_the_payload),
         Trial::test("init::the_foreground_is_given_back", the_foreground_is_given_back),
         Trial::test("init::a_background_init_takes_nothing", a_background_init_takes_nothing),
+        Trial::test("init::a_stopped_job_goes_on", a_stopped_job_goes_on),
         Trial::test("init::inits_nest_on_a_terminal", inits_nest_on_a_terminal),
     ]
 }
@@ -146,6 +147,35 @@ fn a_background_init_takes_nothing() -> Result<(), Failed> {
         return Ok(());
     }
     Err(format!("group {payload}, foreground {foreground}, afterwards {foreground_after}").into())
+}
+
+/// Ctrl-Z and `fg` in a shell with job control behind init.
+fn a_stopped_job_goes_on() -> Result<(), Failed> {
+    let mut shell = Command::new("sh");
+    shell.arg("-i");
+    let mut seated = Seated::start(&init(&[], &shell))?;
+    let types = |text: &[u8]| {
+        rustix::io::write(&*seated.terminal, text).map_err(|errno| Failed::from(format!("write: {errno}")))
+    };
+    // The terminal shows what is typed, too; only what the quotes have gone from was told by a program.
+    let until_told = |wanted: &str| loop {
+        match seated.line() {
+            Ok(line) if line.contains(wanted) => return Ok(()),
+            Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+    };
+    types(b"sh -c 'echo run\"\"ning; read go; echo w\"\"ent $go; exit 5'\n")?;
+    until_told("running")?;
+    types(b"\x1a")?;
+    until_told("Stopped")?;
+    types(b"fg\n")?;
+    // The shell tells what it goes on with.
+    until_told("sh -c")?;
+    types(b"on\n")?;
+    until_told("went on")?;
+    types(b"exit 6\n")?;
+    seated.running.ends_with(6)
 }
 
 fn inits_nest_on_a_terminal() -> Result<(), Failed> {
