@@ -88,9 +88,10 @@ Other:
   -h, --help                  show this help
 
 Kernel arguments: pipkin.exec=PATH, pipkin.env.NAME=VALUE, pipkin.hostname=NAME,
-pipkin.end=poweroff|reboot|halt, pipkin.grace=MS, pipkin.rescue, pipkin.vsock=PORT,
-pipkin.mount=SOURCE:DIR:TYPE[:OPTIONS], ip=ADDRESS::GATEWAY:MASK:NAME:LINK::DNS,
-root=, rootfstype=, rootflags=, rw, init=; what follows ' -- ' is the command.";
+pipkin.end=poweroff|reboot|halt, pipkin.grace=MS, pipkin.rescue,
+pipkin.mount=SOURCE:DIR:TYPE[:OPTIONS], pipkin.vsock=PORT (told the status),
+ip=ADDRESS::GATEWAY:MASK:NAME:LINK::DNS, root=, rootfstype=, rootflags=, rw,
+init=; what follows ' -- ' is the command.";
 
 /// Help of `ps`.
 pub(super) const PS: &str = "\
