@@ -12,6 +12,7 @@
 
 mod account;
 mod channel;
+mod confinement;
 mod device;
 mod engine;
 mod enter;
@@ -251,6 +252,8 @@ impl<'a> State<'a> {
                 let flags = sys::seccomp::Flags { log, allow_speculation, all_threads: false };
                 sys::seccomp::install(program, flags)
             }
+            Step::RestrictPaths(rules) => self.restrict_paths(rules),
+            Step::SetLabel { module, label } => self.set_label(module, label),
             Step::VerifyProcess => self.verify_process(),
             Step::Execute { command, init: false } => Err(execute::execute(process, command)),
             Step::Execute { command, init: true } => {

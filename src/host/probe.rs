@@ -5,6 +5,8 @@ use crate::cgroup::hierarchy;
 use crate::cgroup::obstacle::{Facts, Obstacle};
 use crate::error::Result;
 use crate::plan::{Availability, Controllers, HostFacts};
+use core::ffi::CStr;
+use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
 use rustix::thread::{CapabilitySet, CapabilitySets};
 
 /// Whether we may do what root may: without `CAP_SYS_ADMIN` uid 0 is a user like another.
@@ -13,6 +15,17 @@ pub fn is_privileged() -> bool {
     let capabilities = rustix::thread::capabilities(None);
     let administers = |set: CapabilitySets| set.effective.contains(CapabilitySet::SYS_ADMIN);
     rustix::process::geteuid().is_root() && capabilities.is_ok_and(administers)
+}
+
+fn is_there(path: &CStr) -> bool {
+    access(path, Access::EXISTS).is_ok()
+}
+
+/// Whether the file begins with this letter.
+fn reads(path: &CStr, letter: u8) -> bool {
+    let mut first = [0];
+    let opened = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    opened.and_then(|file| rustix::io::read(file, &mut first)).is_ok() && first == [letter]
 }
 
 /// Gathers the facts.
@@ -37,6 +50,9 @@ pub fn probe() -> Result<HostFacts> {
         root,
         uid: uid.as_raw(),
         gid: gid.as_raw(),
+        landlock: crate::sys::landlock::version(),
+        apparmor: reads(c"/sys/module/apparmor/parameters/enabled", b'Y'),
+        selinux: is_there(c"/sys/fs/selinux/enforce"),
         cgroup: base.is_some_and(|base| base.is_writable()),
         controllers: Controllers {
             memory: state(Controller::Memory),

@@ -69,6 +69,7 @@ pub fn enter<'a>(spec: &EnterSpec<'a>, plan: &mut Plan<'a>) -> Result<(), Confli
     child.push(Step::StayAsReaper { attached: !spec.detached });
     child.push(Step::DieWithParent);
     child.push(Step::NewSession);
+    child.confine(process, process.confinement.paths);
     child.install(process.filter);
     if !early {
         child.take_rights(process, spec.groups);
@@ -124,7 +125,7 @@ impl<'a> Step<'a> {
             Self::StayAsReaper { .. } => {
                 Description::new("stay-as-reaper", "leave a reaper, without any rights, for its orphans", [])
             }
-            _ => Description::new("step", "", []),
+            _ => self.describe_confinement(),
         }
     }
 }

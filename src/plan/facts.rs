@@ -47,6 +47,12 @@ pub struct HostFacts {
     pub uid: u32,
     /// Our effective group id.
     pub gid: u32,
+    /// Version of Landlock; 0 without.
+    pub landlock: u32,
+    /// Whether AppArmor is in force.
+    pub apparmor: bool,
+    /// Whether SELinux is.
+    pub selinux: bool,
     /// Whether a cgroup v2 hierarchy is mounted in which a group can be made.
     pub cgroup: bool,
     /// State of each controller.
@@ -55,6 +61,14 @@ pub struct HostFacts {
 
 impl HostFacts {
     /// Root on a machine where everything works; the ground of golden tests.
-    pub const IDEAL: Self =
-        Self { root: true, uid: 0, gid: 0, cgroup: true, controllers: Controllers::all(Availability::Ready) };
+    pub const IDEAL: Self = Self {
+        root: true,
+        uid: 0,
+        gid: 0,
+        landlock: 7,
+        apparmor: true,
+        selinux: true,
+        cgroup: true,
+        controllers: Controllers::all(Availability::Ready),
+    };
 }

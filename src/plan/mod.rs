@@ -7,6 +7,7 @@
 //! Dangers: the order of steps is where the security is. Host paths are opened before the root is exchanged and
 //! only descriptors are used after; masks come after the mounts they hide; capabilities go last but one.
 
+mod confinement;
 mod conflict;
 mod describe;
 mod engine;
@@ -105,6 +106,7 @@ fn check(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> {
         }
     }
     user::check(spec, facts)?;
+    confinement::check(&spec.process, facts)?;
     spec.sysctls.iter().try_for_each(|parameter| sysctl::check(parameter, &spec.namespaces))
 }
 
@@ -371,6 +373,7 @@ impl<'a> Child<'_, 'a> {
             self.push(Step::ForbidNewPrivileges);
             self.await_start(spec.start, command);
         }
+        self.confine(process, confinement::rules(spec, facts));
         self.install(process.filter.filter(|_| process.no_new_privileges));
         if is_verified(spec) {
             self.push(Step::VerifyProcess);

@@ -1,8 +1,8 @@
 //! The two lists of a plan: what the host does and what the child does.
 
 use crate::spec::{
-    Attributes, Capabilities, ClockOffset, Device, Filter, IdMap, MountOption, Network, Propagation, Rlimit,
-    Scheduler, Upper, User, WindowSize,
+    Attributes, Capabilities, ClockOffset, Device, Filter, IdMap, MountOption, Network, PathRule,
+    Propagation, Rlimit, Scheduler, Upper, User, WindowSize,
 };
 use core::ffi::CStr;
 
@@ -344,6 +344,15 @@ pub enum Step<'a> {
     StayAsReaper {
         /// Whether it tells the host how the command ended.
         attached: bool,
+    },
+    /// Give up access to all paths but these.
+    RestrictPaths(&'a [PathRule<'a>]),
+    /// Have what is executed confined by a security module.
+    SetLabel {
+        /// `apparmor` or `selinux`.
+        module: &'static str,
+        /// Its profile or label.
+        label: &'a CStr,
     },
     /// See that root, mounts and masks are as planned.
     VerifyRoot,

@@ -28,6 +28,7 @@ fn spec(mounts: &'static [Mount<'static>]) -> Spec<'static> {
             terminal: None,
             stdin: false,
             tuning: Tuning::PLAIN,
+            confinement: Confinement::NONE,
         },
         init: false,
         namespaces: Namespaces::DEFAULT,

@@ -34,6 +34,8 @@ pub enum Value<'a> {
     Gateways(&'a [crate::spec::Subnet]),
     /// Published ports.
     Ports(&'a [crate::spec::Publish]),
+    /// Paths, and what may be done there.
+    PathRules(&'a [crate::spec::PathRule<'a>]),
     /// A limit that may be missing.
     Unlimited,
     /// Yes or no; in a sentence it says nothing itself but lets its optional part stand or fall.
@@ -106,6 +108,11 @@ impl Value<'_> {
             Self::Wanted(subnets) => network::write_wanted(subnets, out),
             Self::Gateways(subnets) => network::write_gateways(subnets, out),
             Self::Ports(ports) => network::write_ports(ports, out),
+            Self::PathRules(rules) => rules.iter().enumerate().try_for_each(|(place, rule)| {
+                out.write_str(if place == 0 { "" } else { ", " })?;
+                write_bytes(rule.path.to_bytes(), out)?;
+                out.write_str(if rule.write { "" } else { " (only to read)" })
+            }),
             Self::Unlimited => out.write_str("unlimited"),
             // Its sentence part is there or it is not; that says it.
             Self::Yes(_) => Ok(()),

@@ -6,6 +6,7 @@
 //! Dangers: texts in here came from outside. Names and paths are C strings without NUL and otherwise unchecked;
 //! [`Id`] is checked at construction because it becomes part of paths.
 
+mod confinement;
 mod filesystem;
 mod id;
 mod identity;
@@ -16,6 +17,7 @@ mod resource;
 mod start;
 mod tuning;
 
+pub use confinement::{Confinement, PathRule};
 pub use filesystem::{
     Attributes, DEFAULT_DEVICES, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Device, DeviceKind, Mount,
     MountOption, Propagation, Root, RootSource, Source, Upper,

@@ -1,6 +1,6 @@
 //! What runs in the container.
 
-use super::{Tuning, User};
+use super::{Confinement, Tuning, User};
 use crate::sys::process::{StrArray, StrSlot};
 use core::ffi::CStr;
 
@@ -227,6 +227,8 @@ pub struct Process<'a> {
     pub stdin: bool,
     /// What few ask for.
     pub tuning: Tuning<'a>,
+    /// What security modules hold it to.
+    pub confinement: Confinement<'a>,
 }
 
 #[cfg(test)]

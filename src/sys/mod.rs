@@ -15,6 +15,7 @@ pub mod defence;
 pub mod entry;
 pub mod exe;
 pub mod image;
+pub mod landlock;
 pub mod mount;
 pub mod netlink;
 pub mod process;

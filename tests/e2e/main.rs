@@ -15,6 +15,7 @@
 //! | `PIPKIN_VM` | set in the test machine, which is all ours |
 
 mod argument;
+mod confinement;
 mod crash;
 mod detached;
 mod device;
@@ -62,6 +63,7 @@ fn cases() -> Vec<Case> {
         namespace::cases(),
         identity::cases(),
         rootless::cases(),
+        confinement::cases(),
         self_check::cases(),
         environment::cases(),
         user::cases(),

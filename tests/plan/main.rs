@@ -34,6 +34,7 @@ const PROCESS: Process<'static> = Process {
     terminal: None,
     stdin: false,
     tuning: Tuning::PLAIN,
+    confinement: Confinement::NONE,
 };
 
 /// The root and the rarer wishes of an engine.
@@ -223,6 +224,14 @@ golden! {
     idmap_without_user_namespace: Spec { mounts: &[
         Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: true }, ..bind(c"/s", c"/srv", Attributes::default()) },
     ], ..bare() };
+    landlock: Spec { process: Process { confinement: Confinement { paths: &[PathRule { path: c"/", write: false },
+        PathRule { path: c"/work", write: true }], ..Confinement::NONE }, ..PROCESS }, ..bare() };
+    landlock_too_old: Spec { process: Process { confinement: Confinement { paths: &[PathRule { path: c"/", write: false }],
+        ..Confinement::NONE }, ..PROCESS }, ..bare() }, HostFacts { landlock: 2, ..HostFacts::IDEAL };
+    labels: Spec { process: Process { confinement: Confinement { apparmor: Some(c"web"), selinux: Some(c"u:r:t:s0"),
+        ..Confinement::NONE }, ..PROCESS }, ..bare() };
+    label_without_module: Spec { process: Process { confinement: Confinement { apparmor: Some(c"web"),
+        ..Confinement::NONE }, ..PROCESS }, ..bare() }, HostFacts { apparmor: false, ..HostFacts::IDEAL };
     rootless: Spec { namespaces: Namespaces { user: Some(OWN), ..Namespaces::DEFAULT }, ..usual() }, USER;
     rootless_range: Spec { namespaces: Namespaces { user: Some(UserNamespace { uids: &[
         IdMap { inside: 0, outside: 1000, count: 1 }, IdMap { inside: 1, outside: 100_000, count: 65_536 }], gids: OWN.gids }),

@@ -127,6 +127,7 @@ fn process<'a>(typed: &Sorted<'a>, command: &[&OsStr], origin: &Origin<'a>) -> C
         rlimits: keep::list(origin.rlimits.clone()),
         oom_score_adj: origin.oom_score_adj,
         tuning: Tuning::PLAIN,
+        confinement: origin.confinement,
         terminal: typed.has("--tty").then(window_size),
         stdin: typed.has("--interactive"),
     })

@@ -92,7 +92,9 @@ Isolation:
       --cap-add NAME               give a capability, or ALL
       --cap-drop NAME              take one away, or ALL
       --security-opt OPTION        no-new-privileges=false; seccomp=FILE or
-                                   =unconfined instead of the default filter
+                                   =unconfined instead of the default filter;
+                                   landlock=ro:/,rw:/work: no other paths;
+                                   apparmor=PROFILE; label=type:TYPE (SELinux)
       --sysctl NAME=VALUE          kernel parameter of its own namespaces
 
       --help                       show this help";

@@ -14,6 +14,7 @@
 //!
 //! Dangers: everything typed is checked here or in the plan; what neither we nor the kernel can enforce is refused.
 
+mod confinement;
 mod device;
 mod environment;
 pub(super) mod exec;

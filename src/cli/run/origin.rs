@@ -3,7 +3,8 @@
 //! Only what differs from the default is written, so what is missing is the default, which is never weaker than what
 //! `run` gave. Keys: `exec.env` (repeated), `exec.cwd`, `exec.user`, `exec.capabilities` (five numbers in hex: bounding,
 //! effective, permitted, inheritable, ambient), `exec.new-privileges`, `exec.filter` (`none`, or its instructions in
-//! hex after two switches), `exec.limit` (repeated, as `--ulimit` has it), `exec.oom-score`.
+//! hex after two switches), `exec.limit` (repeated, as `--ulimit` has it), `exec.oom-score`, `exec.landlock` (repeated,
+//! `ro:PATH` or `rw:PATH`), `exec.apparmor`, `exec.selinux`.
 
 use super::privilege::rlimit;
 use super::seccomp::{Choice, DEFAULT_ORIGIN};
@@ -11,7 +12,8 @@ use super::{Checked, keep, quantity};
 use crate::cli::message::Failure;
 use crate::store::Record;
 use pipkin::spec::{
-    Account, Capabilities, CapabilitySet, DEFAULT_CAPABILITIES, Filter, Process, Rlimit, User,
+    Account, Capabilities, CapabilitySet, Confinement, DEFAULT_CAPABILITIES, Filter, PathRule, Process,
+    Rlimit, User,
 };
 use std::ffi::CStr;
 
@@ -48,9 +50,28 @@ pub(super) fn write(process: &Process<'_>, record: &mut Record) {
         let text = [limit.kind.name(), "=", &value(limit.soft), ":", &value(limit.hard)].concat();
         record.add("exec.limit", text.as_bytes());
     }
+    let confinement = &process.confinement;
+    for rule in confinement.paths {
+        let mode: &[u8] = if rule.write { b"rw" } else { b"ro" };
+        record.add("exec.landlock", &[mode, b":", rule.path.to_bytes()].concat());
+    }
+    for (key, label) in [("exec.apparmor", confinement.apparmor), ("exec.selinux", confinement.selinux)] {
+        if let Some(label) = label {
+            record.add(key, label.to_bytes());
+        }
+    }
     if let Some(score) = process.oom_score_adj {
         record.add("exec.oom-score", score.to_string().as_bytes());
     }
+}
+
+fn rule(text: &[u8]) -> Option<PathRule<'static>> {
+    let (write, path) = match text.split_at_checked(3)? {
+        (b"ro:", path) => (false, path),
+        (b"rw:", path) => (true, path),
+        _ => return None,
+    };
+    Some(PathRule { path: keep::text(path)?, write })
 }
 
 fn sets(capabilities: &Capabilities) -> [CapabilitySet; 5] {
@@ -82,6 +103,8 @@ pub(super) struct Origin<'a> {
     pub(super) no_new_privileges: bool,
     /// Its filter.
     pub(super) filter: Option<Filter<'a>>,
+    /// What security modules hold it to.
+    pub(super) confinement: Confinement<'static>,
     /// Its limits of setrlimit(2).
     pub(super) rlimits: Vec<Rlimit>,
     /// Its `oom_score_adj`.
@@ -134,6 +157,13 @@ fn understand(record: &Record) -> Option<Origin<'_>> {
         capabilities,
         no_new_privileges: record.get("exec.new-privileges").is_none(),
         filter,
+        confinement: Confinement {
+            paths: keep::list(record.all("exec.landlock").map(rule).collect::<Option<_>>()?),
+            // It was good enough for the first process.
+            best_effort: true,
+            apparmor: record.get("exec.apparmor").and_then(keep::text),
+            selinux: record.get("exec.selinux").and_then(keep::text),
+        },
         rlimits: limits.collect::<Option<_>>()?,
         oom_score_adj: match text("exec.oom-score")? {
             None => None,
@@ -180,6 +210,7 @@ mod tests {
         rlimits: &[],
         oom_score_adj: None,
         tuning: Tuning::PLAIN,
+        confinement: Confinement::NONE,
         terminal: None,
         stdin: false,
     };

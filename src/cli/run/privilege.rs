@@ -109,7 +109,9 @@ impl<'a> Security<'a> {
             ("seccomp", word) if !matches!(word, "" | "true") => {
                 Ok(Self { seccomp: Choice::new(word), ..self })
             }
-            _ => Err("give no-new-privileges=true or =false, seccomp=default, =unconfined or =FILE"),
+            _ => Err(
+                "give no-new-privileges=true or =false, seccomp=default, =unconfined or =FILE, landlock=, apparmor= or label=",
+            ),
         }
     }
 }

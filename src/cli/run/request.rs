@@ -5,7 +5,8 @@ use super::image::{self, Image};
 use super::metadata::Metadata;
 use super::volume::{self, Content, Volume};
 use super::{
-    Checked, Parse, Why, device, each, given, keep, namespace, network, privilege, quantity, refuse, resource,
+    Checked, Parse, Why, confinement, device, each, given, keep, namespace, network, privilege, quantity,
+    refuse, resource,
 };
 use crate::cli::argv::Sorted;
 use crate::cli::kernel;
@@ -169,7 +170,11 @@ fn process<'a>(
     let capabilities = privilege::capabilities(&add, &drop)
         .map_err(|(name, why)| refuse("--cap-add or --cap-drop", name, why))?;
     let mut security = privilege::Security::DEFAULT;
+    let mut asked = confinement::Asked::default();
     for text in typed.all("--security-opt") {
+        if asked.take(text).map_err(|why| refuse("--security-opt", text, why))? {
+            continue;
+        }
         security = security.with(text).map_err(|why| refuse("--security-opt", text, why))?;
     }
     Ok(Process {
@@ -188,6 +193,7 @@ fn process<'a>(
         terminal: typed.has("--tty").then(window_size),
         stdin: typed.has("--interactive"),
         tuning: Tuning::PLAIN,
+        confinement: asked.confinement().map_err(|why| refuse("--security-opt", "landlock", why))?,
     })
 }
 

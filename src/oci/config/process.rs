@@ -5,8 +5,8 @@ use crate::oci::json::{Fault, Value};
 use crate::oci::keep;
 use crate::oci::seccomp::{self, Unknown, compile_value};
 use pipkin::spec::{
-    Account, Capabilities, CapabilitySet, Filter, Process, Rlimit, RlimitKind, Scheduler, Tuning, User,
-    WindowSize,
+    Account, Capabilities, CapabilitySet, Confinement, Filter, Process, Rlimit, RlimitKind, Scheduler,
+    Tuning, User, WindowSize,
 };
 
 /// Where a command is sought when the environment has no `PATH` (execvp(3)).
@@ -38,7 +38,6 @@ pub(crate) fn read(
     filter: Option<Filter<'static>>,
     context: &Context<'_>,
 ) -> Result<Process<'static>, Fault> {
-    refuse_labels(process)?;
     let args = words(process, "args")?;
     check_lengths(process)?;
     if args.is_empty() {
@@ -63,6 +62,7 @@ pub(crate) fn read(
         oom_score_adj: oom_score_adj(process)?,
         terminal: process.is_true("terminal").then(|| window_size(process)),
         stdin: true,
+        confinement: labels(process)?,
         tuning: Tuning {
             personality: None,
             scheduler: scheduler(process)?,
@@ -95,13 +95,17 @@ fn check_lengths(process: &Value<'_>) -> Result<(), Fault> {
     Ok(())
 }
 
-fn refuse_labels(process: &Value<'_>) -> Result<(), Fault> {
-    for name in ["apparmorProfile", "selinuxLabel"] {
-        if let Some(label) = process.at(name).filter(|label| label.text() != Ok("")) {
-            return Err(label.fault("labels cannot be had with Pipkin"));
-        }
-    }
-    Ok(())
+/// The labels; the plan refuses one whose module is not in force.
+fn labels(process: &Value<'_>) -> Result<Confinement<'static>, Fault> {
+    let label = |name: &str| match process.at(name) {
+        Some(label) if !matches!(label.text(), Ok("" | "unconfined")) => c_text(label).map(Some),
+        _ => Ok(None),
+    };
+    Ok(Confinement {
+        apparmor: label("apparmorProfile")?,
+        selinux: label("selinuxLabel")?,
+        ..Confinement::NONE
+    })
 }
 
 fn user(process: &Value<'_>) -> Result<User<'static>, Fault> {
