@@ -2,6 +2,7 @@
 
 mod boot;
 mod e2e;
+mod embed;
 mod suite;
 mod tally;
 

@@ -1,7 +1,7 @@
 //! The suites of `test`, in the order they run: what fails fastest comes first.
 
 use super::tally::{self, Tally};
-use super::{boot, e2e};
+use super::{boot, e2e, embed};
 use crate::build::{self, Arch};
 use crate::command::{self, cargo};
 use crate::rootfs::{self, Rootfs};
@@ -139,7 +139,7 @@ fn unit() -> Result<Tally> {
     }
     let own = tally::of(&mut own)?;
     let examples = tally::of(cargo().arg("test").args(members).arg("--doc"))?;
-    Ok([own, examples].into_iter().sum())
+    Ok([own, examples, embed::run()?].into_iter().sum())
 }
 
 /// The names of the targets in `tests/`: folders with a `main.rs`, and single files.
