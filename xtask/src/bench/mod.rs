@@ -5,6 +5,7 @@
 
 mod bundle;
 mod contender;
+mod init;
 mod plot;
 mod sample;
 mod split;
@@ -40,6 +41,9 @@ const NEEDED: &[Program] = &[
     Program { name: "crun", package: "crun" },
     Program { name: "runc", package: "runc" },
     Program { name: "bwrap", package: "bubblewrap" },
+    Program { name: "tini", package: "tini" },
+    Program { name: "catatonit", package: "catatonit" },
+    Program { name: "dumb-init", package: "dumb-init" },
 ];
 
 /// Traced runs of the programs whose time is split into steps.
@@ -73,7 +77,7 @@ impl Bench {
             let traces = traces.collect::<Result<Vec<Trace>>>()?;
             measured.push(Measured { contender, samples, traces });
         }
-        let report = report(&measured, &told)?;
+        let report = report(&measured, &told)? + &init::table(&ground, self.runs)?;
         println!("\n{report}");
         let (text, picture) = (ground.folder.join("run.md"), ground.folder.join("run.svg"));
         fs::write(&text, report).with_context(|| format!("writing {}", text.display()))?;
