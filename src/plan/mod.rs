@@ -155,8 +155,9 @@ fn plan_host<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Res
     if !spec.namespaces.clocks.is_empty() {
         push(HostStep::OffsetClocks(spec.namespaces.clocks))?;
     }
-    user::before_clone(spec, facts, &mut push)?;
+    // It makes the list of names, which may be among the files that are taken hold of next.
     network::before(spec, &mut push)?;
+    user::before_clone(spec, facts, &mut push)?;
     push(HostStep::Clone { namespaces: clone_flags(spec), cgroup: facts.cgroup })?;
     user::after_clone(spec, facts, &mut push)?;
     network::after(spec, &mut push)?;

@@ -127,7 +127,7 @@ fn maps_as_they_are_typed() {
 }
 
 fn the_network_is_its_own() {
-    mapped("").sh("cat /sys/class/net/lo/flags; ls /sys/class/net").prints("0x9\nlo\n");
+    mapped("").sh("cat /sys/class/net/lo/flags; ls /sys/class/net").prints("0x9\neth0\nlo\n");
     mapped("--cap-add NET_ADMIN").sh("ip link set lo down && cat /sys/class/net/lo/flags").prints("0x8\n");
 }
 

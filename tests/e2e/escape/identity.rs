@@ -131,7 +131,8 @@ fn cve_2021_41091_state_is_for_its_owner() {
 }
 
 fn cve_2024_3056_every_file_system_in_memory_is_bounded() {
-    let script = "grep ' - tmpfs ' /proc/self/mountinfo | grep -v ' ro,' | grep -v 'size='; true";
+    let script =
+        "awk '$4 == \"/\"' /proc/self/mountinfo | grep ' - tmpfs ' | grep -v ' ro,' | grep -v 'size='; true";
     run("").sh(script).prints("");
     run("").image("scratch").payload("unbounded").prints("");
 }
