@@ -187,7 +187,7 @@ pub(crate) struct Pull {
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "customise")]
 pub(crate) struct Customise {
-    /// directory, tarball, image layout or archive, or the name of a stored image
+    /// directory, tarball, image layout or archive, the name of a stored image, or scratch for an empty one
     #[argh(positional)]
     pub(crate) source: String,
     /// image name, as web:1
@@ -311,7 +311,7 @@ pub(crate) struct Rmi {
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "initramfs")]
 pub(crate) struct Initramfs {
-    /// directory, tarball, image layout or archive, or the name of a stored image
+    /// directory, tarball, image layout or archive, the name of a stored image, or scratch for an empty one
     #[argh(positional)]
     pub(crate) source: String,
     /// file to write
@@ -341,7 +341,7 @@ pub(crate) struct Initramfs {
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "export")]
 pub(crate) struct Export {
-    /// directory, tarball, image layout or archive, or the name of a stored image
+    /// directory, tarball, image layout or archive, the name of a stored image, or scratch for an empty one
     #[argh(positional)]
     pub(crate) source: String,
     /// file or directory to write

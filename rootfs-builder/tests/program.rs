@@ -294,3 +294,16 @@ fn a_real_alpine() {
         assert_eq!((shadow.uid(), shadow.gid(), shadow.mode() & 0o777), (0, 42, 0o640));
     }
 }
+
+#[test]
+fn nothing_but_a_program_is_a_root_too() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("program"), vec![7; 5000]).unwrap();
+    let told = succeeds(dir.path(), "initramfs scratch -o tiny.gz --init program --json");
+    let value: serde_json::Value = serde_json::from_str(&told).unwrap();
+    // The root itself, and the program.
+    assert_eq!(value["names"], 2);
+    assert!(value["compressed_size"].as_u64().unwrap() < 500, "{value}");
+    let told = succeeds(dir.path(), "export scratch --format tar -o empty.tar --json");
+    assert!(told.contains(r#""bytes":0"#), "{told}");
+}

@@ -20,10 +20,16 @@ pub(super) struct Source {
     pub(super) name: Option<ImageName>,
 }
 
-/// Reads `source`: a path, or the name of a stored image if nothing is there.
+/// The root file system with nothing in it, as for `pipkin run`.
+const SCRATCH: &str = "scratch";
+
+/// Reads `source`: a path, or if nothing is there the name of a stored image or `scratch`.
 pub(super) fn read(source: &str, wanted: &Wanted, store: &Store) -> Result<Source> {
     let path = Path::new(source);
     let mut tree = Tree::new();
+    if source == SCRATCH && !path.exists() {
+        return Ok(Source { tree, config: None, name: None });
+    }
     if !path.exists()
         && let Ok(name) = source.parse::<ImageName>()
         && let Some(image) = store.find(&name)?

@@ -3,6 +3,7 @@
 //! Everything runs in turns in one session on this machine, so that ratios mean something where milliseconds do not.
 //! Nothing here fails because it was slow.
 
+mod boot;
 mod bundle;
 mod contender;
 mod init;
@@ -33,7 +34,13 @@ pub(crate) struct Bench {
     /// rounds, in each of which every program runs once; 40 when left out
     #[argh(option, default = "40")]
     runs: usize,
+    /// also boot emulated machines with Pipkin and with busybox as PID 1
+    #[argh(switch)]
+    boot: bool,
 }
+
+/// Boots of each: a few seconds every time.
+const BOOTS: usize = 5;
 
 const NEEDED: &[Program] = &[
     Program { name: "musl-gcc", package: "musl-tools" },
@@ -77,7 +84,10 @@ impl Bench {
             let traces = traces.collect::<Result<Vec<Trace>>>()?;
             measured.push(Measured { contender, samples, traces });
         }
-        let report = report(&measured, &told)? + &init::table(&ground, self.runs)?;
+        let mut report = report(&measured, &told)? + &init::table(&ground, self.runs)?;
+        if self.boot {
+            report += &boot::table(&ground, BOOTS)?;
+        }
         println!("\n{report}");
         let (text, picture) = (ground.folder.join("run.md"), ground.folder.join("run.svg"));
         fs::write(&text, report).with_context(|| format!("writing {}", text.display()))?;
@@ -99,7 +109,11 @@ impl Bench {
         let mut unshare = Command::new("unshare");
         unshare.args(["--mount", "--propagation", "private", "sh", "-c"]);
         unshare.args(["mount -t cgroup2 cgroup2 /sys/fs/cgroup && exec \"$@\"", "sh"]).arg(own);
-        command::run(unshare.args(["bench", "--runs", &self.runs.to_string()]))
+        unshare.args(["bench", "--runs", &self.runs.to_string()]);
+        if self.boot {
+            unshare.arg("--boot");
+        }
+        command::run(&mut unshare)
     }
 }
 
