@@ -48,6 +48,7 @@ const MODULES: &[&str] = &[
     "nf_tables",
     "nft_ct",
     "nft_chain_nat",
+    "nft_fib_inet",
     "nft_nat",
     "nft_masq",
     "nft_redir",
