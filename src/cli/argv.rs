@@ -31,6 +31,8 @@ pub(crate) struct Sorted<'a> {
     pub(crate) operands: Vec<&'a OsStr>,
     /// Whether help was asked for; then the rest means nothing.
     pub(crate) help_wanted: bool,
+    /// Switches that were taken back: `--pretty=false`.
+    pub(crate) off: Vec<&'a str>,
     /// The help text that all this was sorted by.
     help: &'a str,
 }
@@ -108,7 +110,8 @@ fn find<'a>(help: &'a str, typed: &str) -> Result<Known<'a>, String> {
 /// # Errors
 /// One line: an unknown option, a missing or superfluous value, text that must be UTF-8 and is not.
 pub(crate) fn sort<'a>(help: &'a str, order: Order, args: &'a [OsString]) -> Result<Sorted<'a>, String> {
-    let sorted = Sorted { options: Vec::new(), operands: Vec::new(), help_wanted: false, help };
+    let sorted =
+        Sorted { options: Vec::new(), operands: Vec::new(), help_wanted: false, off: Vec::new(), help };
     let mut sorter = Sorter { rest: args.iter(), sorted };
     while let Some(arg) = sorter.rest.next() {
         match arg.as_bytes() {
@@ -155,7 +158,10 @@ impl<'a> Sorter<'a> {
         }
         match value {
             None | Some("true" | "1") => self.sorted.options.push((option.name, None)),
-            Some("false" | "0") => self.sorted.options.retain(|(name, _)| *name != option.name),
+            Some("false" | "0") => {
+                self.sorted.options.retain(|(name, _)| *name != option.name);
+                self.sorted.off.push(option.name);
+            }
             Some(_) => return Err([&shown, " is a switch: its value is true or false"].concat()),
         }
         Ok(())

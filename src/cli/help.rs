@@ -20,6 +20,7 @@ Verbs:
   run        run a command in a new container
   exec       run one more command in a running container
   ps         list containers
+  inspect    tell all that is known of containers, as JSON
   logs       show what a detached container wrote
   stop       ask containers to end, and see to it that they do
   kill       send containers a signal
@@ -30,6 +31,9 @@ Verbs:
   pause      make containers stand still
   resume     let them go on
   update     change the limits of running containers
+  prune      remove all containers that have ended
+  rename     give a container another name
+  events     tell what happens to containers, as it happens
   doctor     tell what this machine and user can and cannot do, and what to do
              about it
   init       be the init of a container: start a command, forward signals to it,
@@ -101,9 +105,54 @@ Lists the containers that run, newest first. What a killed Pipkin left behind is
 cleaned up on the way.
 
 Options:
-  -a, --all    also those that have ended
-  -q, --quiet  only the ids
-      --help   show this help";
+  -a, --all               also those that have ended
+  -q, --quiet             only the ids
+      --format FORMAT     table, json or ids [table]
+      --filter KEY=VALUE  only those that have it: name=TEXT (a part of it),
+                          status=WORD, label=NAME or label=NAME=VALUE
+      --help              show this help";
+
+/// Help of `inspect`.
+pub(super) const INSPECT: &str = "\
+Usage: pipkin inspect [OPTIONS] CONTAINER ...
+
+Tells all that is known of each container: one JSON object, or an array of them
+when several are named.
+
+Options:
+      --pretty  a line for each value; --pretty=false puts all on one
+      --help    show this help";
+
+/// Help of `prune`.
+pub(super) const PRUNE: &str = "\
+Usage: pipkin prune [OPTIONS]
+
+Removes all containers that have ended, with their writable layers and logs, and
+prints their ids.
+
+Options:
+      --help  show this help";
+
+/// Help of `rename`.
+pub(super) const RENAME: &str = "\
+Usage: pipkin rename [OPTIONS] CONTAINER NAME
+
+Gives a container another name, or its first one.
+
+Options:
+      --help  show this help";
+
+/// Help of `events`.
+pub(super) const EVENTS: &str = "\
+Usage: pipkin events [OPTIONS]
+
+Prints what happens to detached containers, each event a JSON object on a line of
+its own: start, oom, health, die (with its cause), restart.
+
+Options:
+      --since TIME  also what happened since then: 2026-01-02T03:04:05Z, 10m ...
+      --no-follow   do not wait for more; without --since, tell all
+      --help        show this help";
 
 /// Help of `logs`.
 pub(super) const LOGS: &str = "\

@@ -84,6 +84,50 @@ impl Json {
     }
 }
 
+/// A JSON text with a line for each value and two blanks for each level.
+pub(crate) fn pretty(text: &[u8]) -> Vec<u8> {
+    let (mut out, mut depth, mut quoted, mut escaped) = (Vec::with_capacity(2 * text.len()), 0, false, false);
+    let break_line = |out: &mut Vec<u8>, depth: usize| {
+        out.push(b'\n');
+        out.resize(out.len() + 2 * depth, b' ');
+    };
+    for (place, byte) in text.iter().enumerate() {
+        if quoted {
+            out.push(*byte);
+            (quoted, escaped) = (escaped || *byte != b'"', !escaped && *byte == b'\\');
+            continue;
+        }
+        let empty = matches!(text.get(place + 1), Some(b'}' | b']'));
+        let was_empty = place > 0 && matches!(text.get(place - 1), Some(b'{' | b'['));
+        match byte {
+            b'{' | b'[' => {
+                out.push(*byte);
+                if !empty {
+                    depth += 1;
+                    break_line(&mut out, depth);
+                }
+            }
+            b'}' | b']' => {
+                if !was_empty {
+                    depth -= 1;
+                    break_line(&mut out, depth);
+                }
+                out.push(*byte);
+            }
+            b',' => {
+                out.push(*byte);
+                break_line(&mut out, depth);
+            }
+            b':' => out.extend_from_slice(b": "),
+            _ => {
+                quoted = *byte == b'"';
+                out.push(*byte);
+            }
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -95,6 +139,15 @@ mod tests {
         json.open(b'{').key(b"a").open(b'[').number(-1).boolean(true).literal("null").close(b']');
         json.key(b"b").open(b'{').close(b'}').key(b"c").string(b"").close(b'}');
         assert_eq!(json.into_text(), br#"{"a":[-1,true,null],"b":{},"c":""}"#);
+    }
+
+    #[test]
+    fn pretty_text_says_the_same() {
+        let text = br#"{"a":[1,{"b":"\\\",:{}[]"}],"c":{},"d":[]}"#;
+        let shown = pretty(text);
+        let read = |text: &[u8]| serde_json::from_slice::<serde_json::Value>(text).unwrap();
+        assert_eq!(read(&shown), read(text));
+        assert_eq!(String::from_utf8(shown).unwrap(), serde_json::to_string_pretty(&read(text)).unwrap());
     }
 
     proptest! {

@@ -1,10 +1,11 @@
 //! `pipkin ps`: which containers there are.
 
 use super::argv::Sorted;
+use super::json::Json;
 use super::launch::{end, errno_of};
 use super::message::{Failure, escape};
-use super::{ExitCode, Outcome, open_store};
-use crate::store::{Record, Status, now_ns};
+use super::{ExitCode, Outcome, open_store, report};
+use crate::store::{Record, Status, now_ns, time};
 use pipkin::spec::Id;
 use std::ffi::OsStr;
 use std::io::Write;
@@ -15,43 +16,75 @@ const COMMAND_WIDTH: usize = 30;
 /// Lists running containers, or all, newest first.
 ///
 /// # Errors
-/// A store that cannot be read.
+/// A store that cannot be read, and filters and formats that do not exist.
 pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
+    let usage =
+        |name: &str, text: &str, why: &str| Failure::usage("ps", &[name, " ", text, ": ", why].concat());
+    let format = sorted.last("--format").unwrap_or("table");
+    let filters: Vec<&str> = sorted.all("--filter").collect();
+    if !["table", "json", "ids"].contains(&format) {
+        return Err(usage("--format", format, "give table, json or ids"));
+    }
+    if let Some(wrong) = filters.iter().find(|filter| !is_filter(filter)) {
+        return Err(usage("--filter", wrong, "give name=TEXT, status=WORD or label=NAME[=VALUE]"));
+    }
     let store = open_store()?;
     let unreadable = |error: &std::io::Error| Failure::errno("list the containers", b"", errno_of(error));
-    // Best effort: what cannot be cleaned up is listed.
-    store.reclaim(usize::MAX, end).unwrap_or(());
-    let mut found = Vec::new();
-    for id in store.ids().map_err(|error| unreadable(&error))? {
-        let record = store.read(&id).map_err(|error| unreadable(&error))?;
-        found.extend(record.map(|record| (id, record)));
-    }
-    found.retain(|(_, record)| sorted.has("--all") || record.status.is_alive());
+    let mut found = store.survey(end).map_err(|error| unreadable(&error))?;
+    // Whoever asks for a status means it.
+    let all = sorted.has("--all") || filters.iter().any(|filter| filter.starts_with("stat"));
+    found.retain(|(_, record)| all || record.status != Status::Exited);
+    found.retain(|(_, record)| filters.iter().all(|filter| passes(record, filter)));
     found.sort_by_key(|(_, record)| std::cmp::Reverse(record.created_ns));
+    if sorted.has("--quiet") || format == "ids" {
+        let ids: Vec<u8> =
+            found.iter().flat_map(|(id, _)| [id.as_str(), "\n"].concat().into_bytes()).collect();
+        return print(&ids);
+    }
+    if format == "json" {
+        let mut json = Json::default();
+        json.open(b'[');
+        found.iter().for_each(|(id, record)| object(&mut json, id, record));
+        json.close(b']');
+        return report::write(&json.into_text());
+    }
     let mut out = Vec::new();
-    if !sorted.has("--quiet") {
-        row(
-            &mut out,
-            ["ID", "IMAGE", "COMMAND", "STATUS", "PID", "CREATED", "NAME"].map(|word| word.as_bytes().into()),
-        );
-    }
-    for (id, record) in &found {
-        if sorted.has("--quiet") {
-            out.extend_from_slice(id.as_str().as_bytes());
-            out.push(b'\n');
-        } else {
-            row(&mut out, cells(id, record));
-        }
-    }
+    row(&mut out, COLUMNS.map(|word| word.as_bytes().into()));
+    found.iter().for_each(|(id, record)| row(&mut out, cells(id, record)));
+    print(&out)
+}
+
+fn print(text: &[u8]) -> Outcome {
     // Nobody reads any more when the pipe is closed.
-    drop(std::io::stdout().write_all(&out));
+    drop(std::io::stdout().write_all(text));
     Ok(ExitCode::SUCCESS)
 }
 
-/// Widths of the columns; the last takes what it needs.
-const WIDTHS: [usize; 7] = [18, 20, COMMAND_WIDTH + 2, 14, 9, 16, 0];
+fn is_filter(filter: &str) -> bool {
+    match filter.split_once('=') {
+        Some(("name" | "label", text)) => !text.is_empty(),
+        Some(("status" | "state", word)) => Status::ALL.iter().any(|(known, _)| *known == word),
+        _ => false,
+    }
+}
 
-fn row(out: &mut Vec<u8>, cells: [Vec<u8>; 7]) {
+fn passes(record: &Record, filter: &str) -> bool {
+    match filter.split_once('=') {
+        Some(("name", text)) => record.name.contains(text),
+        Some(("label", wanted)) => record.all("label").any(|label| {
+            let name = label.split(|byte| *byte == b'=').next().unwrap_or_default();
+            label == wanted.as_bytes() || name == wanted.as_bytes()
+        }),
+        Some((_, word)) => record.status.as_str() == word,
+        None => false,
+    }
+}
+
+/// Names and widths of the columns; the last takes what it needs.
+const COLUMNS: [&str; 8] = ["ID", "IMAGE", "COMMAND", "STATUS", "PID", "CREATED", "UPTIME", "NAME"];
+const WIDTHS: [usize; 8] = [18, 20, COMMAND_WIDTH + 2, 20, 9, 16, 13, 0];
+
+fn row(out: &mut Vec<u8>, cells: [Vec<u8>; 8]) {
     for (cell, width) in cells.iter().zip(WIDTHS) {
         out.extend_from_slice(cell);
         let shown = String::from_utf8_lossy(cell).chars().count();
@@ -64,22 +97,73 @@ fn row(out: &mut Vec<u8>, cells: [Vec<u8>; 7]) {
     out.push(b'\n');
 }
 
-fn cells(id: &Id, record: &Record) -> [Vec<u8>; 7] {
-    let status = match (record.status, record.exit) {
-        (Status::Exited, Some(exit)) => ["exited (", &exit.to_string(), ")"].concat(),
-        (Status::Exited, None) => "exited (?)".to_owned(),
-        (status, _) => status.as_str().to_owned(),
+fn cells(id: &Id, record: &Record) -> [Vec<u8>; 8] {
+    let [pid, uptime] = if record.status.is_alive() {
+        [record.pid.to_string(), span(uptime_ns(record))]
+    } else {
+        ["-".to_owned(), "-".to_owned()]
     };
-    let pid = if record.status.is_alive() { record.pid.to_string() } else { "-".to_owned() };
     [
         id.as_str().into(),
         shorten(&record.image, WIDTHS[1] - 2),
         shorten(&record.command, COMMAND_WIDTH),
-        status.into(),
+        status(record).into(),
         pid.into(),
-        age(record.created_ns).into(),
+        [&span(now_ns().saturating_sub(record.created_ns)), " ago"].concat().into(),
+        uptime.into(),
         record.name.as_bytes().into(),
     ]
+}
+
+/// The status with what is known of the end, or of the health.
+fn status(record: &Record) -> String {
+    let word = record.status.as_str();
+    match (record.status, record.exit) {
+        (Status::Exited, Some(exit)) => [word, " (", &exit.to_string(), ")"].concat(),
+        (Status::Exited, None) => [word, " (?)"].concat(),
+        _ if record.health.is_empty() => word.to_owned(),
+        _ => [word, " (", &record.health, ")"].concat(),
+    }
+}
+
+/// How long its process has run, or ran; 0 when it never did.
+pub(super) fn uptime_ns(record: &Record) -> u64 {
+    let end = if record.status.is_alive() { now_ns() } else { record.finished_ns };
+    if record.started_ns == 0 { 0 } else { end.saturating_sub(record.started_ns) }
+}
+
+fn object(json: &mut Json, id: &Id, record: &Record) {
+    json.open(b'{').key(b"ID").string(id.as_str().as_bytes());
+    json.key(b"Name").string(record.name.as_bytes());
+    json.key(b"Image").string(record.image.as_encoded_bytes());
+    json.key(b"Command").string(record.command.as_encoded_bytes());
+    json.key(b"Status").string(record.status.as_str().as_bytes());
+    json.key(b"PID").number(if record.status.is_alive() { record.pid.into() } else { 0 });
+    json.key(b"ExitCode");
+    exit_code(json, record);
+    json.key(b"Health").string(record.health.as_bytes());
+    json.key(b"CreatedAt").string(&time::stamp(record.created_ns));
+    json.key(b"Uptime").string(span(uptime_ns(record)).as_bytes());
+    labels(json, record);
+    json.close(b'}');
+}
+
+/// The exit code, or null.
+pub(super) fn exit_code(json: &mut Json, record: &Record) {
+    match record.exit {
+        Some(exit) => json.number(exit.into()),
+        None => json.literal("null"),
+    };
+}
+
+/// `"Labels":{…}`.
+pub(super) fn labels(json: &mut Json, record: &Record) {
+    json.key(b"Labels").open(b'{');
+    for label in record.all("label") {
+        let mut parts = label.splitn(2, |byte| *byte == b'=');
+        json.key(parts.next().unwrap_or_default()).string(parts.next().unwrap_or_default());
+    }
+    json.close(b'}');
 }
 
 fn shorten(text: &OsStr, most: usize) -> Vec<u8> {
@@ -92,10 +176,10 @@ fn shorten(text: &OsStr, most: usize) -> Vec<u8> {
     }
 }
 
-/// How long ago, in the largest unit that fits.
-fn age(created_ns: u64) -> String {
-    let seconds = now_ns().saturating_sub(created_ns) / 1_000_000_000;
-    let units = [(86_400, "days"), (3_600, "hours"), (60, "minutes")];
-    let (size, unit) = units.into_iter().find(|(size, _)| seconds >= 2 * size).unwrap_or((1, "seconds"));
-    [&(seconds / size).to_string(), " ", unit, " ago"].concat()
+/// A length of time in the largest unit that fits.
+pub(super) fn span(ns: u64) -> String {
+    let seconds = ns / time::SECOND_NS;
+    let units = [(86_400, " days"), (3_600, " hours"), (60, " minutes")];
+    let (size, unit) = units.into_iter().find(|(size, _)| seconds >= 2 * size).unwrap_or((1, " seconds"));
+    [&(seconds / size).to_string(), unit].concat()
 }

@@ -9,17 +9,21 @@ mod doctor;
 mod event;
 mod help;
 mod init;
+mod inspect;
 mod json;
 mod kernel;
 mod launch;
 mod list;
+mod listen;
 mod logs;
 mod message;
 mod oci;
 mod operand;
 mod pause;
 mod probe;
+mod prune;
 mod remove;
+mod rename;
 mod report;
 mod run;
 mod running;
@@ -65,11 +69,15 @@ const VERBS: &[Verb] = &[
     Verb { name: "doctor", help: help::DOCTOR, order: Order::Mixed, run: doctor::run },
     Verb { name: "exec", help: run::exec::HELP, order: Order::OptionsFirst, run: run::exec::run },
     Verb { name: "init", help: help::INIT, order: Order::OptionsFirst, run: init::run },
+    Verb { name: "events", help: help::EVENTS, order: Order::Mixed, run: listen::run },
+    Verb { name: "inspect", help: help::INSPECT, order: Order::Mixed, run: inspect::run },
     Verb { name: "kill", help: help::KILL, order: Order::Mixed, run: stop::kill },
     Verb { name: "logs", help: help::LOGS, order: Order::Mixed, run: logs::run },
     Verb { name: "ps", help: help::PS, order: Order::Mixed, run: list::run },
     Verb { name: "rm", help: help::RM, order: Order::Mixed, run: remove::run },
     Verb { name: "probe", help: help::PROBE, order: Order::Mixed, run: probe::run },
+    Verb { name: "prune", help: help::PRUNE, order: Order::Mixed, run: prune::run },
+    Verb { name: "rename", help: help::RENAME, order: Order::Mixed, run: rename::run },
     Verb { name: "stop", help: help::STOP, order: Order::Mixed, run: stop::stop },
     Verb { name: "wait", help: help::WAIT, order: Order::Mixed, run: stop::wait },
     Verb { name: "pause", help: pause::PAUSE, order: Order::Mixed, run: pause::pause },

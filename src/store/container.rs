@@ -104,9 +104,7 @@ impl Store {
     /// # Errors
     /// `AlreadyExists` when the id or the name is taken, and those of the file system; nothing is then left.
     pub(crate) fn create(&self, id: Id, record: Record) -> io::Result<Container> {
-        for directory in [self.run.join("containers"), self.run.join("names"), self.data.join("containers")] {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        }
+        self.make_directories()?;
         let lock = self.take_new_lock(&id)?;
         let mut container = Container { store: self.clone(), id, record, lock };
         let name = std::mem::take(&mut container.record.name);
@@ -117,6 +115,22 @@ impl Store {
                 Err(error)
             }
         }
+    }
+
+    /// Makes the directories that everything is in.
+    ///
+    /// # Errors
+    /// Those of mkdir(2).
+    pub(crate) fn make_directories(&self) -> io::Result<()> {
+        for directory in [self.state_directory(), self.run.join("names"), self.data.join("containers")] {
+            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
+        }
+        Ok(())
+    }
+
+    /// Where records are.
+    pub(crate) fn state_directory(&self) -> PathBuf {
+        self.run.join("containers")
     }
 
     /// Creates and locks the lock file. A sweep may take it away between the two, and is then outrun by trying
@@ -231,23 +245,47 @@ impl Store {
     /// # Errors
     /// The first that `end` or the file system gave.
     pub(crate) fn reclaim_one(&self, id: &Id, end: Ending) -> io::Result<()> {
-        let Some(mut container) = self.adopt(id)? else { return Ok(()) };
+        self.reclaim_any(id, end).map(drop)
+    }
+
+    /// The same, and whether its supervisor was found dead.
+    fn reclaim_any(&self, id: &Id, end: Ending) -> io::Result<bool> {
+        let Some(mut container) = self.adopt(id)? else { return Ok(false) };
         let record = &mut container.record;
         let kept = !record.remove && record.status != Status::Creating;
         let runs = record.status.is_alive() && process::open(record.pid, record.pid_start).is_some();
         if (kept && record.status == Status::Exited) || (record.detached && runs) {
-            return Ok(());
+            return Ok(true);
         }
         end(id, record)?;
         if !kept {
-            return container.remove();
+            return container.remove().map(|()| true);
         }
         if record.status.is_alive() {
             record.exit = None;
         }
         record.status = Status::Exited;
         "its supervisor was killed".clone_into(&mut record.error);
-        container.save()
+        container.save().map(|()| true)
+    }
+
+    /// All containers with their records, brought up to date as [`Self::reclaim_one`] does, in no order. Those that are
+    /// only being made have none yet. Each costs as few system calls as can be: there may be ten thousand.
+    ///
+    /// # Errors
+    /// Those of reading the directory; a container that cannot be read or cleaned up is as it is.
+    pub(crate) fn survey(&self, end: Ending) -> io::Result<Vec<(Id, Record)>> {
+        let mut found = Vec::new();
+        for id in self.ids()? {
+            let mut record = self.read(&id).unwrap_or(None);
+            let settled =
+                record.as_ref().is_some_and(|record| record.status == Status::Exited && !record.remove);
+            if !settled && self.reclaim_any(&id, end).unwrap_or(false) {
+                record = self.read(&id).unwrap_or(None);
+            }
+            found.extend(record.map(|record| (id, record)));
+        }
+        Ok(found)
     }
 }
 
@@ -308,6 +346,24 @@ impl Container {
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(&self.record.encode())?;
         fs::rename(&temporary, path)
+    }
+
+    /// Gives it another name, which must be one that a container can have.
+    ///
+    /// # Errors
+    /// `AlreadyExists` when another container has it; its name is then as it was.
+    pub(crate) fn rename(&mut self, name: &str) -> io::Result<()> {
+        if self.record.name == name {
+            return Ok(());
+        }
+        symlink(self.id.as_str(), self.store.name_path(name))?;
+        let former = std::mem::replace(&mut self.record.name, name.to_owned());
+        if let Err(error) = self.save() {
+            self.record.name = former;
+            gone(fs::remove_file(self.store.name_path(name)))?;
+            return Err(error);
+        }
+        if former.is_empty() { Ok(()) } else { gone(fs::remove_file(self.store.name_path(&former))) }
     }
 
     /// Takes it away, the lock last. Nothing of it may run any more.

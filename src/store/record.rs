@@ -248,6 +248,11 @@ impl Record {
         None
     }
 
+    /// Whether its supervisor lives.
+    pub(crate) fn supervisor_runs(&self) -> bool {
+        super::process::open(self.supervisor, self.supervisor_start).is_some()
+    }
+
     /// The signal that asks it to end.
     pub(crate) fn stop_signal(&self) -> i32 {
         const SIGTERM: i32 = 15;

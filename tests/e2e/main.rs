@@ -30,6 +30,7 @@ mod image;
 mod init;
 mod input;
 mod limit;
+mod listing;
 mod logs;
 mod machine;
 mod manage;
@@ -89,6 +90,7 @@ fn cases() -> Vec<Case> {
         detached::cases(),
         logs::cases(),
         oci::cases(),
+        listing::cases(),
         escape::cases(),
     ]
     .concat()

@@ -27,10 +27,12 @@ pub(crate) enum Request {
     Pause = b'p',
     /// Let it go on.
     Resume = b'r',
+    /// Give it the name that follows.
+    Rename = b'n',
 }
 
 impl Request {
-    pub(super) const ALL: [Self; 4] = [Self::Stop, Self::Wait, Self::Pause, Self::Resume];
+    pub(super) const ALL: [Self; 5] = [Self::Stop, Self::Wait, Self::Pause, Self::Resume, Self::Rename];
 }
 
 /// How many may wait to be heard.
@@ -68,18 +70,24 @@ pub(super) fn accept(listener: &OwnedFd) -> Option<OwnedFd> {
     (peer.uid.is_root() || peer.uid == rustix::process::geteuid()).then_some(client)
 }
 
-/// Reads a request. `Ok(None)` when there is none yet.
+/// Longest packet: a kind and a name.
+const PACKET: usize = 1 + 255;
+
+/// Reads a request and what comes with it. `Ok(None)` when there is none yet.
 ///
 /// # Errors
 /// The client is gone, or asks for something unknown.
-pub(super) fn receive(client: &OwnedFd) -> rustix::io::Result<Option<Request>> {
-    let mut kind = [0];
-    match recv(client, &mut kind, RecvFlags::DONTWAIT) {
+pub(super) fn receive(client: &OwnedFd) -> rustix::io::Result<Option<(Request, String)>> {
+    let mut packet = [0; PACKET];
+    match recv(client, &mut packet, RecvFlags::DONTWAIT) {
         Err(Errno::AGAIN | Errno::INTR) => Ok(None),
         Err(errno) => Err(errno),
         Ok((0, _)) => Err(Errno::PIPE),
-        Ok(_) => {
-            Request::ALL.into_iter().find(|known| [*known as u8] == kind).map(Some).ok_or(Errno::OPNOTSUPP)
+        Ok((length, _)) => {
+            let whole = packet.get(..length).and_then(|packet| packet.split_first());
+            let (kind, rest) = whole.ok_or(Errno::BADMSG)?;
+            let request = Request::ALL.into_iter().find(|known| *known as u8 == *kind);
+            Ok(Some((request.ok_or(Errno::OPNOTSUPP)?, String::from_utf8_lossy(rest).into_owned())))
         }
     }
 }
@@ -89,14 +97,22 @@ pub(super) fn answer(client: &OwnedFd, number: i32) {
     send(client, &number.to_ne_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT).unwrap_or(0);
 }
 
+/// [`ask_with`] nothing more.
+///
+/// # Errors
+/// As there.
+pub(crate) fn ask(store: &Store, id: &Id, request: Request) -> rustix::io::Result<i32> {
+    ask_with(store, id, request, b"")
+}
+
 /// Asks the supervisor of container `id`, and waits for the answer.
 ///
 /// # Errors
 /// `ENOENT`, `ECONNREFUSED` or `ECONNRESET` when there is no supervisor, and what it answers.
-pub(crate) fn ask(store: &Store, id: &Id, request: Request) -> rustix::io::Result<i32> {
+pub(crate) fn ask_with(store: &Store, id: &Id, request: Request, rest: &[u8]) -> rustix::io::Result<i32> {
     let socket = seqpacket(SocketFlags::empty())?;
     connect(&socket, &SocketAddrUnix::new(store.socket_path(id).as_os_str().as_encoded_bytes())?)?;
-    send(&socket, &[request as u8], SendFlags::NOSIGNAL)?;
+    send(&socket, &[&[request as u8], rest].concat(), SendFlags::NOSIGNAL)?;
     let mut number = [0; 4];
     match rustix::io::retry_on_intr(|| recv(socket.as_fd(), &mut number, RecvFlags::empty()))?.0 {
         4 => Ok(i32::from_ne_bytes(number)),

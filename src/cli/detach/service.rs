@@ -160,9 +160,9 @@ impl<'s> Service<'s> {
     /// Does what a client asks. False when it is to be let go.
     fn attend(&mut self, index: usize, reach: Option<&Reach<'_>>) -> bool {
         let Some(client) = self.clients.get(index) else { return false };
-        let request = match control::receive(&client.socket) {
+        let (request, rest) = match control::receive(&client.socket) {
             Ok(None) => return true,
-            Ok(Some(request)) => request,
+            Ok(Some(asked)) => asked,
             Err(errno) => {
                 control::answer(&client.socket, errno.raw_os_error());
                 return false;
@@ -175,6 +175,9 @@ impl<'s> Service<'s> {
             }
             Request::Pause => self.freeze(true, reach),
             Request::Resume => self.freeze(false, reach),
+            Request::Rename => {
+                self.container.rename(&rest).map_err(|error| Error::new("rename", errno_of(&error)))
+            }
             Request::Wait => {
                 if let Some(client) = self.clients.get_mut(index) {
                     client.waits = true;

@@ -86,6 +86,11 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     }
 }
 
+/// Checks a container's name.
+pub(super) fn container_name(text: &str) -> Result<&str, &'static str> {
+    request::name(text)
+}
+
 fn random_id() -> Checked<Id> {
     let mut random = [0; 8];
     let fail = |errno| Failure::errno("draw an id", b"", errno);

@@ -137,7 +137,7 @@ fn root(typed: &Sorted<'_>, image: &mut Image, own: &Path) -> Checked<Root<'stat
 }
 
 /// A name can stand where an id can.
-fn name(text: &str) -> Result<&str, Why> {
+pub(super) fn name(text: &str) -> Result<&str, Why> {
     // With a dash in front it could not be typed after `rm`.
     let known = Id::new(text.as_bytes()).filter(|_| !text.starts_with('-')).map(|_| text);
     known.ok_or("give letters, digits, '_', '.', '+' and '-', with no dot or dash in front")

@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 /// A container in the background; taken away when dropped.
 pub(crate) struct Detached {
     pub(crate) id: String,
+    /// Pid of its supervisor; 0 when it was gone too soon to be seen.
+    supervisor: i32,
 }
 
 /// Starts `words` in Alpine with these options, given between blanks.
@@ -18,7 +20,9 @@ pub(crate) fn detached(options: &str, words: &[&str]) -> Detached {
     let outcome = try_detached(options, words).succeeds();
     let id = outcome.text().trim_end().to_owned();
     assert!(id.len() == 16 && id.bytes().all(|byte| byte.is_ascii_hexdigit()), "{outcome}");
-    Detached { id }
+    let mut container = Detached { id, supervisor: 0 };
+    container.supervisor = container.fact("supervisor").parse().unwrap_or(0);
+    container
 }
 
 /// Tries to.
@@ -98,7 +102,12 @@ impl Drop for Detached {
             // The supervisor's last act is to let go of the lock; it ends at once.
             eventually("all is reaped", &mut || {
                 reap_orphans();
-                !super::footprint::has_children()
+                let supervisor = format!("/proc/{}", self.supervisor);
+                if self.supervisor == 0 {
+                    !super::footprint::has_children()
+                } else {
+                    !std::path::Path::new(&supervisor).exists()
+                }
             });
         }
     }

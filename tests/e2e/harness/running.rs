@@ -71,6 +71,12 @@ impl Running {
         self.stdout.as_ref().expect("standard output").expect(text, &self.line);
     }
 
+    /// Whether standard output contains `text` by now.
+    pub(crate) fn has(&self, text: &str) -> bool {
+        let bytes = self.stdout.as_ref().expect("standard output").bytes();
+        String::from_utf8_lossy(&bytes).contains(text)
+    }
+
     /// Waits until standard error contains `text`; false when it ended without.
     pub(crate) fn tells(&self, text: &str) -> bool {
         self.stderr.as_ref().expect("standard error").contains(text).expect("the deadline")

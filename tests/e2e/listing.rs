@@ -1,0 +1,154 @@
+//! What is told of containers: `ps`, `inspect`, `events`; and `rename` and `prune`.
+
+use crate::harness::{Case, Running, alpine, cases, detached, detached_sh, eventually, pipkin, try_detached};
+use crate::program;
+use pipkin::sys::signal::kill;
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases!(
+        Nothing,
+        [
+            ps_lists_newest_first,
+            ps_shows_what_has_ended_on_demand,
+            ps_filters,
+            inspect_tells_what_is_known,
+            a_name_can_be_changed,
+            prune_takes_the_ended_ones,
+            events_are_told_as_they_happen,
+        ]
+    )
+}
+
+fn ids(words: &[&str]) -> Vec<String> {
+    pipkin(words).succeeds().words()
+}
+
+fn ps_lists_newest_first() {
+    let containers = [1, 2, 3].map(|number| detached(&format!("--name pot{number}"), &["sleep", "1000"]));
+    let newest_first: Vec<&str> = containers.iter().rev().map(|container| container.id.as_str()).collect();
+    assert_eq!(ids(&["ps", "-q"]), newest_first);
+    assert_eq!(ids(&["ps", "--format", "ids"]), newest_first);
+    let table = pipkin(&["ps"]).succeeds().text();
+    let head: Vec<&str> = table.lines().next().unwrap().split_whitespace().collect();
+    assert_eq!(head, ["ID", "IMAGE", "COMMAND", "STATUS", "PID", "CREATED", "UPTIME", "NAME"]);
+    let pid = containers[2].fact("pid");
+    let first = table.lines().nth(1).unwrap();
+    assert!(first.contains("running") && first.contains(&pid) && first.ends_with("pot3"), "{table}");
+    let json = pipkin(&["ps", "--format", "json"]).succeeds().json();
+    assert_eq!((&json[0]["Name"], &json[0]["Status"]), (&"pot3".into(), &"running".into()));
+    assert_eq!(json.as_array().unwrap().len(), 3);
+}
+
+fn ps_shows_what_has_ended_on_demand() {
+    let container = detached_sh("", "exit 3");
+    container.ended();
+    assert!(ids(&["ps", "-q"]).is_empty());
+    let table = pipkin(&["ps", "-a"]).succeeds().text();
+    assert!(table.contains("exited (3)"), "{table}");
+    let json = pipkin(&["ps", "-a", "--format", "json"]).succeeds().json();
+    assert_eq!((&json[0]["ExitCode"], &json[0]["PID"]), (&3.into(), &0.into()));
+}
+
+fn ps_filters() {
+    let container = detached("--name pot --label tier=web -l plain", &["sleep", "1000"]);
+    for filter in
+        ["name=po", "status=running", "state=running", "label=tier", "label=tier=web", "label=plain"]
+    {
+        assert_eq!(ids(&["ps", "-q", "--filter", filter]), [container.id.as_str()], "{filter}");
+    }
+    for filter in ["name=pan", "status=exited", "label=tier=db", "label=ti"] {
+        assert!(ids(&["ps", "-q", "--filter", filter]).is_empty(), "{filter}");
+    }
+    let none = ["ps", "-q", "--filter", "name=po", "--filter", "label=none"];
+    assert!(ids(&none).is_empty());
+    pipkin(&["ps", "--filter", "status=flying"]).fails(125, &["--filter status=flying"]);
+    pipkin(&["ps", "--format", "xml"]).fails(125, &["--format xml"]);
+}
+
+fn inspect_tells_what_is_known() {
+    let options =
+        "--name pot --hostname jar -l a=b -v /etc:/data:ro -e X=1 --restart on-failure:3 --stop-signal INT";
+    let container = detached(options, &["sleep", "1000"]);
+    let told = pipkin(&["inspect", "pot"]).succeeds();
+    let facts = told.json();
+    assert!(told.text().lines().count() > 20, "pretty by default");
+    let image = alpine().unwrap();
+    for (key, value) in [
+        ("ID", container.id.as_str()),
+        ("Name", "pot"),
+        ("Image", image.to_str().unwrap()),
+        ("Command", "sleep 1000"),
+        ("Hostname", "jar"),
+        ("State", "running"),
+        ("RestartPolicy", "on-failure:3"),
+        ("Error", ""),
+        ("FinishedAt", ""),
+    ] {
+        assert_eq!(facts[key], value, "{key}");
+    }
+    assert_eq!(facts["PID"], container.pid("pid"));
+    assert_eq!(facts["Supervisor"], container.pid("supervisor"));
+    assert_eq!((&facts["StopSignal"], &facts["ExitCode"]), (&2.into(), &serde_json::Value::Null));
+    assert_eq!((&facts["Labels"]["a"], &facts["Mounts"][0]), (&"b".into(), &"/etc:/data:ro".into()));
+    assert!(facts["Env"].as_array().unwrap().contains(&"X=1".into()));
+    let log = facts["Paths"]["StdoutLog"].as_str().unwrap();
+    assert!(std::path::Path::new(log).is_file() && facts["StartedAt"].as_str().unwrap().ends_with('Z'));
+    let flat = pipkin(&["inspect", "--pretty=false", "pot", &container.id]).succeeds();
+    assert_eq!(flat.text().lines().count(), 1);
+    assert_eq!(flat.json()[1]["ID"], container.id.as_str());
+    pipkin(&["inspect", "no-such"]).fails(125, &["no-such"]);
+    container.verb("kill").succeeds();
+    container.verb("wait").succeeds();
+    let facts = container.verb("inspect").succeeds().json();
+    assert_eq!((&facts["State"], &facts["Signal"], &facts["PID"]), (&"exited".into(), &9.into(), &0.into()));
+}
+
+fn a_name_can_be_changed() {
+    let container = detached("--name pot", &["sleep", "1000"]);
+    pipkin(&["rename", "pot", "jar"]).prints("");
+    pipkin(&["inspect", "pot"]).fails(125, &["pot"]);
+    assert_eq!(pipkin(&["inspect", "jar"]).succeeds().json()["ID"], container.id.as_str());
+    let other = detached("--name pot", &["sleep", "1000"]);
+    pipkin(&["rename", "pot", "jar"]).fails(125, &["in use"]);
+    pipkin(&["rename", "pot", "-x"]).exits(125);
+    drop(other);
+    container.verb("stop -t 0").succeeds();
+    pipkin(&["rename", &container.id, "pot"]).prints("");
+    assert_eq!(container.fact("name"), "pot");
+}
+
+fn prune_takes_the_ended_ones() {
+    let running = detached("", &["sleep", "1000"]);
+    let ended = try_detached("", &["true"]).succeeds().text();
+    pipkin(&["wait", ended.trim()]).prints("0\n");
+    pipkin(&["prune"]).prints(&ended);
+    pipkin(&["prune"]).prints("");
+    assert_eq!(ids(&["ps", "-a", "-q"]), [running.id.as_str()]);
+}
+
+fn events_are_told_as_they_happen() {
+    let mut command = program::pipkin();
+    command.args(["events"]);
+    let listener = Running::start(command, None);
+    // It has begun when it hears of something.
+    eventually("it listens", &mut || {
+        let container = detached("--rm", &["true"]);
+        container.verb("wait");
+        listener.has(r#""type":"start""#)
+    });
+    let container = detached_sh("--name pot --restart on-failure:1", "exit 3");
+    container.ended();
+    listener.expect(r#""cause":"exit","exit":3"#);
+    eventually("its end is told", &mut || listener.has("restart"));
+    kill(listener.pid(), 9).unwrap();
+    let told = listener.wait().text();
+    let kinds: Vec<String> = told
+        .lines()
+        .filter(|line| line.contains(&container.id))
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|event| event["type"].as_str().unwrap().to_owned())
+        .collect();
+    assert!(kinds.starts_with(&["start".into(), "die".into(), "restart".into()]), "{told}");
+    let again = pipkin(&["events", "--no-follow", "--since", "1h"]).succeeds().text();
+    assert!(again.lines().filter(|line| line.contains(&container.id)).count() == 5, "{again}");
+}
