@@ -145,6 +145,13 @@ fn time_stamp(ns: u64) -> [u8; 30] {
     crate::store::time::stamp(ns)
 }
 
+/// `pipkin exec` with these arguments, for callers within: its exit code.
+fn exec(args: &[OsString]) -> u8 {
+    let sorted = argv::sort(run::exec::HELP, Order::OptionsFirst, args);
+    let sorted = sorted.map_err(|why| Failure::usage("exec", &why));
+    sorted.and_then(|sorted| run::exec::run(&sorted)).map_or(message::FAILED, |code| code.0)
+}
+
 /// The store of whoever calls.
 fn open_store() -> Result<Store, Failure> {
     Store::open().map_err(|error| Failure::io("find the directories of the store", b"", &error))

@@ -24,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
             foreground_ones_are_stopped_too,
             a_timeout_ends_it,
             failures_are_restarted,
+            health_is_found_out,
             a_killed_supervisor_takes_it_along,
             a_killed_first_process_is_told,
             mistakes_are_told,
@@ -178,6 +179,33 @@ fn failures_are_restarted() {
     let container = detached_sh("--restart on-failure", "test -e /second && exit 0; touch /second; exit 1");
     assert_eq!(container.ended(), "0");
     assert_eq!(container.fact("restarts"), "1");
+}
+
+fn health_is_found_out() {
+    let options = "--name pot --health-cmd test\u{a0}-e\u{a0}/well --health-interval 50ms --health-retries 2";
+    let words: Vec<String> = options.split(' ').map(|word| word.replace('\u{a0}', " ")).collect();
+    let image = alpine().unwrap();
+    let mut line: Vec<&str> = vec!["run", "-d"];
+    line.extend(words.iter().map(String::as_str));
+    line.extend([image.to_str().unwrap(), "sleep", "1000"]);
+    let id = pipkin(&line).succeeds().text();
+    let shown = || pipkin(&["ps"]).succeeds().text();
+    assert!(shown().contains("running (starting)") || shown().contains("running (unhealthy)"), "{}", shown());
+    eventually("it is unhealthy", &mut || shown().contains("running (unhealthy)"));
+    pipkin(&["exec", "pot", "touch", "/well"]).succeeds();
+    eventually("it is healthy", &mut || shown().contains("running (healthy)"));
+    // One that hangs is killed, with what it left inside.
+    pipkin(&["rm", "-f", "pot"]).succeeds();
+    let events = pipkin(&["events", "--no-follow"]).succeeds().text();
+    let about = events.lines().filter(|line| line.contains(id.trim()) && line.contains("health"));
+    assert!(about.count() >= 2, "{events}");
+    let hanging =
+        detached("--health-cmd sleep --health-timeout 100ms --health-interval 50ms", &["sleep", "1000"]);
+    hanging.verb("stop -t 0").succeeds();
+    eventually("all is reaped", &mut || {
+        reap_orphans();
+        !crate::harness::has_children()
+    });
 }
 
 fn a_killed_supervisor_takes_it_along() {

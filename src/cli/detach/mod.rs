@@ -8,6 +8,7 @@
 //! The container dies with its supervisor (the kernel sees to it); what survives that is found by the next command.
 
 pub(super) mod control;
+mod health;
 mod policy;
 mod service;
 
@@ -16,6 +17,7 @@ use super::message::Failure;
 use super::{ExitCode, Outcome, event, report};
 use crate::store::Status;
 use crate::store::log::Limits;
+pub(crate) use health::Check;
 use pipkin::host::{Attendant, Company, Ended, Sources};
 use pipkin::spec::Join;
 use pipkin::sys::process::duplicate_onto;
@@ -28,10 +30,10 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
 use rustix::process::{WaitOptions, chdir, setsid, waitpid};
-use service::{News, Service, Verdict};
+use service::{LISTENER, News, Service, Verdict};
 
 /// What was asked of the supervisor.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Orders {
     /// When the container is started again.
     pub(crate) policy: Policy,
@@ -39,6 +41,8 @@ pub(crate) struct Orders {
     pub(crate) limits: Limits,
     /// How long it may run, in milliseconds.
     pub(crate) timeout_ms: Option<u64>,
+    /// How its health is found out.
+    pub(crate) health: Option<Check>,
 }
 
 /// How long a container may take to end after it was asked to, unless told otherwise.
@@ -200,9 +204,9 @@ const SIGCHLD: i32 = 17;
 fn wait(service: &mut Service<'_>, signals: BorrowedFd<'_>, left_ms: u64) -> pipkin::error::Result<bool> {
     let mut sources = Sources::new();
     service.sources(&mut sources);
-    // Nobody writes to the pipes now; a terminal is gone.
+    // Nobody writes to the pipes now, and a terminal is gone.
     let mut polled: Vec<PollFd<'_>> =
-        sources.iter().skip(2).map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
+        sources.iter().skip(LISTENER).map(|(fd, flags)| PollFd::from_borrowed_fd(*fd, *flags)).collect();
     polled.push(PollFd::from_borrowed_fd(signals, PollFlags::IN));
     let timeout = Timespec {
         tv_sec: (left_ms / 1000).cast_signed(),
@@ -212,7 +216,7 @@ fn wait(service: &mut Service<'_>, signals: BorrowedFd<'_>, left_ms: u64) -> pip
         Ok(_) | Err(rustix::io::Errno::INTR) => {}
         Err(errno) => return Err(pipkin::error::Error::new("wait", errno)),
     }
-    let mut ready = vec![PollFlags::empty(); 2];
+    let mut ready = vec![PollFlags::empty(); LISTENER];
     ready.extend(polled.iter().map(PollFd::revents));
     drop((polled, sources));
     let signalled = ready.pop().is_some_and(|flags| !flags.is_empty());

@@ -1,11 +1,12 @@
 //! What a supervisor does while its container runs: log, requests, clocks.
 
 use super::control::{self, Request};
+use super::health::{Health, STARTING};
 use super::{Orders, STOP_TIMEOUT_MS, close_streams};
-use crate::cli::event;
 use crate::cli::launch::errno_of;
 use crate::cli::message::Failure;
 use crate::cli::run::network::Facts;
+use crate::cli::{event, exec};
 use crate::store::log::Writer;
 use crate::store::{Container, Status, now_ns, process};
 use pipkin::error::{Error, Result, Stage};
@@ -17,13 +18,18 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::Errno;
 use std::cell::Cell;
+use std::ffi::OsString;
 
 /// How much is read at a time.
 const CHUNK: usize = 64 << 10;
 /// How often one stream is read before the other sources are looked at again.
 const TURNS: usize = 16;
 /// Most clients at a time.
-const CLIENTS: usize = ATTENDED - 3;
+const CLIENTS: usize = ATTENDED - FIRST_CLIENT;
+/// Places among the sources, after the two outputs.
+const HEALTH: usize = 2;
+pub(super) const LISTENER: usize = 3;
+const FIRST_CLIENT: usize = 4;
 
 /// Why the container was made to end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -73,6 +79,7 @@ pub(super) struct Service<'s> {
     ends_at_ms: Option<u64>,
     /// When it is killed, having been asked to end.
     killed_at_ms: Option<u64>,
+    health: Option<Health<'s>>,
 }
 
 fn nonblocking(fd: OwnedFd) -> rustix::io::Result<OwnedFd> {
@@ -113,6 +120,7 @@ impl<'s> Service<'s> {
             verdict: Verdict::None,
             ends_at_ms: None,
             killed_at_ms: None,
+            health: None,
         })
     }
 
@@ -216,14 +224,33 @@ impl<'s> Service<'s> {
         }
         // From the last to the first: letting one go moves only those behind it.
         for index in (0..self.clients.len()).rev() {
-            if is_ready(index + 3) && !self.attend(index, reach) {
+            if is_ready(index + FIRST_CLIENT) && !self.attend(index, reach) {
                 self.clients.swap_remove(index);
             }
         }
-        if is_ready(2) {
+        if is_ready(LISTENER) {
             self.welcome();
         }
         Ok(())
+    }
+
+    /// Looks after the health command, unless the container stands still.
+    fn watch_health(&mut self, ready: &[PollFlags]) {
+        let Some(health) = &mut self.health else { return };
+        let ended = ready.get(HEALTH).is_some_and(|flags| !flags.is_empty());
+        let paused = self.container.record.status == Status::Paused;
+        if !ended && (paused || health.at_ms() > monotonic_ms()) {
+            return;
+        }
+        let id = self.container.id;
+        let state = health.turn(&|command| exec_in(id.as_str(), command));
+        if let Some(state) = state.filter(|state| *state != self.container.record.health) {
+            state.clone_into(&mut self.container.record.health);
+            let mut told = event::begin("health", &self.container);
+            told.key(b"state").string(state.as_bytes());
+            event::publish(&self.container, told);
+            self.save();
+        }
     }
 
     fn watch_clocks(&mut self, reach: &Reach<'_>) -> Result<()> {
@@ -244,6 +271,11 @@ impl<'s> Service<'s> {
     }
 }
 
+/// Runs a line of the container's shell inside it, as `exec` does.
+fn exec_in(id: &str, command: &str) -> u8 {
+    exec(&[id, "/bin/sh", "-c", command].map(OsString::from))
+}
+
 impl Attendant for Service<'_> {
     fn executed(&mut self) -> Result<()> {
         let record = &mut self.container.record;
@@ -253,7 +285,9 @@ impl Attendant for Service<'_> {
         record.others.extend(self.news.facts.take());
         record.pid_start = process::start_of(record.pid).unwrap_or(0);
         record.started_ns = now_ns();
+        record.health = self.orders.health.as_ref().map_or("", |_| STARTING).to_owned();
         self.container.save().map_err(|error| Error::new("write the record", errno_of(&error)))?;
+        self.health = self.orders.health.as_ref().map(Health::new);
         self.ends_at_ms = self.orders.timeout_ms.map(|ms| monotonic_ms().saturating_add(ms));
         let mut told = event::begin("start", &self.container);
         told.key(b"pid").number(i64::from(self.news.pid.get()));
@@ -280,6 +314,8 @@ impl Attendant for Service<'_> {
         for output in &self.outputs {
             add(output.as_ref().map_or(Stream::Input.fd(), AsFd::as_fd), output.is_some());
         }
+        let health = self.health.as_ref().and_then(Health::process);
+        add(health.map_or(Stream::Input.fd(), AsFd::as_fd), health.is_some());
         add(self.listener.as_fd(), self.clients.len() < CLIENTS);
         for client in &self.clients {
             add(client.socket.as_fd(), true);
@@ -287,12 +323,15 @@ impl Attendant for Service<'_> {
     }
 
     fn patience_ms(&self) -> Option<u64> {
-        let next = [self.ends_at_ms, self.killed_at_ms].into_iter().flatten().min();
+        let health = self.health.as_ref().filter(|_| self.container.record.status != Status::Paused);
+        let health = health.map(Health::at_ms);
+        let next = [self.ends_at_ms, self.killed_at_ms, health].into_iter().flatten().min();
         next.map(|at_ms| at_ms.saturating_sub(monotonic_ms()))
     }
 
     fn serve(&mut self, ready: &[PollFlags], reach: &Reach<'_>) -> Result<()> {
         self.turn(ready, Some(reach))?;
+        self.watch_health(ready);
         self.watch_clocks(reach)
     }
 
@@ -315,6 +354,7 @@ impl Attendant for Service<'_> {
     }
 
     fn finish(&mut self) -> Result<()> {
+        self.health = None;
         self.pump(0)?;
         self.pump(1)?;
         self.rest();

@@ -20,6 +20,11 @@ Container:
       --stop-signal SIGNAL         what asks it to end [TERM]
       --stop-timeout SECONDS       how long it may take after that [10]
       --timeout TIME               how long it may run: 90s, 10m, 2h
+      --health-cmd LINE            run this by its shell now and then: 0 is healthy
+      --health-interval TIME       how often [30s]
+      --health-timeout TIME        how long it may take [30s]
+      --health-retries NUMBER      how many failures in a row are too many [3]
+      --health-start-period TIME   how long failures do not count at first [0]
       --log-max-size SIZE          when a new log file is begun [10m]
       --log-max-files NUMBER       how many log files are kept [3]
   -h, --hostname NAME              host name; the container's id if not given

@@ -4,7 +4,7 @@ use super::quantity::{self, Why};
 use super::request::Request;
 use super::{Checked, each, given, origin};
 use crate::cli::argv::Sorted;
-use crate::cli::detach::{Orders, Policy};
+use crate::cli::detach::{Check, Orders, Policy};
 use crate::cli::message::Failure;
 use crate::cli::signal;
 use crate::store::log::Limits;
@@ -15,7 +15,8 @@ use pipkin::plan::{HostStep, Plan};
 const SMALLEST_LOG: u64 = 4096;
 
 /// Options that mean something to a supervisor only.
-const NEED_DETACH: [&str; 4] = ["--restart", "--timeout", "--log-max-size", "--log-max-files"];
+const NEED_DETACH: [&str; 5] =
+    ["--restart", "--timeout", "--log-max-size", "--log-max-files", "--health-cmd"];
 
 /// What the supervisor is told; `None` in the foreground.
 pub(super) fn orders(typed: &Sorted<'_>) -> Checked<Option<Orders>> {
@@ -31,7 +32,30 @@ pub(super) fn orders(typed: &Sorted<'_>) -> Checked<Option<Orders>> {
     if policy != Policy::No && typed.has("--rm") {
         return Err(Failure::usage("run", "--restart and --rm contradict each other"));
     }
-    Ok(Some(Orders { policy, limits: Limits { size, files }, timeout_ms }))
+    Ok(Some(Orders { policy, limits: Limits { size, files }, timeout_ms, health: health(typed)? }))
+}
+
+/// The health command; what is said about one that is not given is refused.
+fn health(typed: &Sorted<'_>) -> Checked<Option<Check>> {
+    let span = |name, usual_ms| given(typed, name, span_ms).map(|given| given.unwrap_or(usual_ms));
+    let check = Check {
+        command: typed.last("--health-cmd").unwrap_or_default().to_owned(),
+        interval_ms: span("--health-interval", 30_000)?,
+        timeout_ms: span("--health-timeout", 30_000)?,
+        retries: given(typed, "--health-retries", retries)?.unwrap_or(3),
+        start_ms: span("--health-start-period", 0)?,
+    };
+    let told = ["--health-interval", "--health-timeout", "--health-retries", "--health-start-period"];
+    if typed.has("--health-cmd") {
+        return Ok(Some(check));
+    }
+    let alone = told.into_iter().find(|name| typed.has(name));
+    let refused = alone.map(|name| Failure::usage("run", &[name, " needs --health-cmd"].concat()));
+    refused.map_or(Ok(None), Err)
+}
+
+fn retries(text: &str) -> Result<u64, Why> {
+    quantity::unsigned(text).filter(|count| *count > 0).ok_or("give a number from 1 on")
 }
 
 /// The record of the container to be.

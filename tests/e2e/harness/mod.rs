@@ -14,7 +14,7 @@ pub(crate) use case::{Case, Needs, cases};
 pub(crate) use detached::{detached, detached_sh, eventually, try_detached};
 pub(crate) use enclosure::{Enclosure, alpine, cgroup_root};
 pub(crate) use folder::Folder;
-pub(crate) use footprint::{Footprint, reap_orphans};
+pub(crate) use footprint::{Footprint, has_children, reap_orphans};
 pub(crate) use outcome::Outcome;
 pub(crate) use run::{Run, pipkin, run};
 pub(crate) use running::{PATIENCE, Running};
