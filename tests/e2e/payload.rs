@@ -203,7 +203,9 @@ fn type_ahead(text: &str, wide: bool) -> ExitCode {
 /// Says which writable file systems in memory have no size.
 fn unbounded() -> ExitCode {
     let mounts = fs::read_to_string("/proc/self/mountinfo").expect("the mounts");
-    let in_memory = mounts.lines().filter(|line| line.contains(" - tmpfs ") && !line.contains(" ro,"));
+    // A file of a host's file system in memory, shown by a bind, is not this container's to fill.
+    let whole = mounts.lines().filter(|line| line.split(' ').nth(3) == Some("/"));
+    let in_memory = whole.filter(|line| line.contains(" - tmpfs ") && !line.contains(" ro,"));
     in_memory.filter(|line| !line.contains("size=")).for_each(|line| println!("{line}"));
     ExitCode::SUCCESS
 }
