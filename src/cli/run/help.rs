@@ -20,7 +20,7 @@ Container:
       --stop-signal SIGNAL         what asks it to end [TERM]
       --stop-timeout SECONDS       how long it may take after that [10]
       --timeout TIME               how long it may run: 90s, 10m, 2h
-      --health-cmd LINE            run this by its shell now and then: 0 is healthy
+      --health-cmd LINE            run this in it now and then: 0 is healthy
       --health-interval TIME       how often [30s]
       --health-timeout TIME        how long it may take [30s]
       --health-retries NUMBER      how many failures in a row are too many [3]
