@@ -15,10 +15,11 @@ pipkin::entry_point!(start);
 
 #[cfg_attr(test, allow(dead_code, reason = "the test harness brings a main of its own"))]
 fn start(args: Strings) -> ! {
-    let mut args = args.iter().map(|arg| OsStr::from_bytes(arg.to_bytes()).to_owned());
-    let called_as = args.next().unwrap_or_default();
-    let args: Vec<OsString> = args.collect();
-    let code = cli::main(&called_as, &args);
+    let mut words = args.iter().map(|arg| OsStr::from_bytes(arg.to_bytes()).to_owned());
+    let called_as = words.next().unwrap_or_default();
+    let words: Vec<OsString> = words.collect();
+    args.release();
+    let code = cli::main(&called_as, &words);
     // Writes out what std has buffered, which the end of a program without std's start would not.
     std::process::exit(code.number())
 }

@@ -174,7 +174,7 @@ fn put(mount: &OwnedFd, place: &OwnedFd) -> Result<()> {
 }
 
 /// Opens what is to be masked or closed; `None` when the container has no such path.
-fn find(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>> {
+pub(super) fn find(root: BorrowedFd<'_>, path: &CStr) -> Result<Option<OwnedFd>> {
     match path::open(root, path, OFlags::PATH, Links::Refuse) {
         Ok(found) => Ok(Some(found)),
         Err(Errno::NOENT | Errno::NOTDIR) => Ok(None),
@@ -210,22 +210,23 @@ fn put_cover(mount: &OwnedFd, place: &OwnedFd, mounted: &mut Mounted) -> Result<
     mounted.note(mount, verify::Kind::Cover)
 }
 
-/// Lays the null device over a file, or a shared, empty directory over a directory.
+/// Lays the null device over a file, or a shared, empty directory over a directory; false when there is none.
 pub(super) fn mask(
     root: BorrowedFd<'_>,
     path: &CStr,
     null: &mut Cover,
     empty: &mut Option<Cover>,
     mounted: &mut Mounted,
-) -> Result<()> {
-    let Some(place) = find(root, path)? else { return Ok(()) };
+) -> Result<bool> {
+    let Some(place) = find(root, path)? else { return Ok(false) };
     if FileType::from_raw_mode(fstat(&place)?.st_mode) != FileType::Directory {
-        return null.lay(&place, mounted);
+        return null.lay(&place, mounted).map(|()| true);
     }
-    match empty {
-        Some(empty) => empty.lay(&place, mounted),
-        None => empty.insert(Cover::new(empty_directory()?)).lay(&place, mounted),
-    }
+    let empty = match empty {
+        Some(empty) => empty,
+        None => empty.insert(Cover::new(empty_directory()?)),
+    };
+    empty.lay(&place, mounted).map(|()| true)
 }
 
 /// One read-only directory that holds nothing and takes nothing, for all masks: each file system costs the kernel

@@ -26,7 +26,7 @@ mod terminal;
 mod verify;
 
 use crate::plan::{Layers, Plan, Report, SLOTS, Step};
-use crate::spec::{Filter, Process};
+use crate::spec::{Filter, Process, THERMAL};
 use crate::sys;
 use crate::sys::defence::Defence;
 use core::ffi::CStr;
@@ -42,6 +42,9 @@ const FAILED: u8 = 125;
 
 /// Most descriptors that the child takes over: namespace files, sources and the sockets.
 const KEPT: usize = 10 + SLOTS;
+
+/// As many as the kernel can be built for (`NR_CPUS`).
+const MOST_CPUS: u32 = 8192;
 
 /// What the host hands to its child.
 pub struct Context<'a> {
@@ -66,6 +69,8 @@ pub struct Context<'a> {
 
 /// Works through the steps. Ends by becoming the command or, after reporting a failure, by exiting.
 pub fn run(context: Context<'_>) -> ! {
+    // Inside, everybody can read them: variables with secrets may be among them.
+    sys::entry::hide_arguments();
     for (target, stream) in (0..).zip(context.streams.iter().flatten()) {
         if sys::process::duplicate_onto(stream, target).is_err() {
             sys::process::exit(FAILED);
@@ -311,7 +316,21 @@ impl<'a> State<'a> {
             self.null = Some(filesystem::Cover::new(filesystem::clone_at(null.as_fd(), false)?));
         }
         let null = self.null.as_mut().ok_or(Errno::BADF)?;
-        filesystem::mask(root, path, null, &mut self.empty, &mut self.mounted)
+        if path != THERMAL {
+            return filesystem::mask(root, path, null, &mut self.empty, &mut self.mounted).map(drop);
+        }
+        for cpu in 0..MOST_CPUS {
+            let mut path = heapless::String::<64>::new();
+            ufmt::uwrite!(&mut path, "/sys/devices/system/cpu/cpu{}/thermal_throttle\0", cpu)
+                .map_err(|_| Errno::NAMETOOLONG)?;
+            let path = CStr::from_bytes_with_nul(path.as_bytes()).map_err(|_| Errno::INVAL)?;
+            let masked = filesystem::mask(root, path, null, &mut self.empty, &mut self.mounted)?;
+            // Without any on the first CPU the machine has none; a later one may lack them while it is offline.
+            if !masked && (cpu == 0 || !is_cpu(root, cpu)?) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     /// Goes to a directory inside. By descriptor and without links of `/proc`, so that no host directory that a
@@ -349,6 +368,14 @@ impl<'a> State<'a> {
         };
         write_whole(&file, value.to_bytes())
     }
+}
+
+/// Whether the kernel knows a CPU of this number.
+fn is_cpu(root: BorrowedFd<'_>, cpu: u32) -> Result<bool> {
+    let mut path = heapless::String::<48>::new();
+    ufmt::uwrite!(&mut path, "/sys/devices/system/cpu/cpu{}\0", cpu).map_err(|_| Errno::NAMETOOLONG)?;
+    let path = CStr::from_bytes_with_nul(path.as_bytes()).map_err(|_| Errno::INVAL)?;
+    Ok(filesystem::find(root, path)?.is_some())
 }
 
 fn set_oom_score_adj(score: i16) -> Result<()> {

@@ -18,6 +18,9 @@ use rustix::io::{Errno, Result};
 /// Longest line that is read; of a longer one the beginning tells enough.
 const LINE_CAPACITY: usize = 2048;
 
+/// Most mounts that are noted: one a step, and one for each CPU's counters.
+const MOST: usize = STEPS + super::MOST_CPUS as usize;
+
 /// What may lie on a mount that we made.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
@@ -31,7 +34,7 @@ pub(super) enum Kind {
 
 /// The mounts that we made, by their ids.
 pub(super) struct Mounted {
-    list: heapless::Vec<(u64, Kind), STEPS>,
+    list: heapless::Vec<(u64, Kind), MOST>,
 }
 
 impl Mounted {
@@ -43,7 +46,7 @@ impl Mounted {
     /// Notes the mount of `fd`, which is attached by now.
     ///
     /// # Errors
-    /// `ENOBUFS` when there are more than steps, and those of statx(2).
+    /// `ENOBUFS` when there are too many, and those of statx(2).
     pub(super) fn note<Fd: AsFd>(&mut self, fd: Fd, kind: Kind) -> Result<()> {
         let id = mount_id(fd, c"")?;
         self.list.push((id, kind)).map_err(|_| Errno::NOBUFS)

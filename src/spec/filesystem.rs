@@ -221,10 +221,12 @@ pub const DEFAULT_MOUNTS: [Mount<'static>; 7] = [
     },
 ];
 
-/// Paths that tell about or reach into the host. Most are OCI's; `interrupts` and `powercap` tell one container
-/// what another computes. The thermal counters, one directory per CPU, are added by the front end, which counts
-/// the CPUs.
-pub const DEFAULT_MASKED: [&CStr; 13] = [
+/// The thermal counters of every CPU; the one path that stands for many.
+pub const THERMAL: &CStr = c"/sys/devices/system/cpu/cpu*/thermal_throttle";
+
+/// Paths that tell about or reach into the host. Most are OCI's; `interrupts`, `powercap` and the thermal counters tell
+/// one container what another computes.
+pub const DEFAULT_MASKED: [&CStr; 14] = [
     c"/proc/acpi",
     c"/proc/asound",
     c"/proc/interrupts",
@@ -235,6 +237,7 @@ pub const DEFAULT_MASKED: [&CStr; 13] = [
     c"/proc/scsi",
     c"/proc/timer_list",
     c"/proc/timer_stats",
+    THERMAL,
     c"/sys/devices/virtual/powercap",
     c"/sys/firmware",
     c"/sys/fs/selinux",

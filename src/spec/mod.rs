@@ -20,7 +20,7 @@ mod tuning;
 pub use confinement::{Confinement, PathRule};
 pub use filesystem::{
     Attributes, DEFAULT_DEVICES, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Device, DeviceKind, Mount,
-    MountOption, Propagation, Root, RootSource, Source, Upper,
+    MountOption, Propagation, Root, RootSource, Source, THERMAL, Upper,
 };
 pub use id::Id;
 pub use identity::{Account, IdMap, User};

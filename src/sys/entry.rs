@@ -5,9 +5,13 @@
 //! [`Stream::open_closed`](super::stdio::Stream::open_closed).
 
 use core::ffi::{CStr, c_char};
+use core::sync::atomic::{AtomicUsize, Ordering};
 
-/// The arguments as the kernel left them: there for as long as the program runs.
-#[derive(Clone, Copy, Debug)]
+/// Where the released arguments are, for [`hide_arguments`]: address and length.
+static RELEASED: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
+
+/// The arguments as the kernel left them.
+#[derive(Debug)]
 pub struct Strings {
     list: &'static [*const c_char],
 }
@@ -16,8 +20,8 @@ impl Strings {
     /// Takes the null-terminated list at `list`.
     ///
     /// # Safety
-    /// `list` and each string it points to must be what a C runtime hands to `main`: valid, NUL-terminated, never
-    /// written to again.
+    /// `list` and each string it points to must be what a C runtime hands to `main`: valid, writable, NUL-terminated,
+    /// and touched by nobody else.
     #[must_use]
     pub unsafe fn new(list: *const *const c_char) -> Self {
         let mut length = 0;
@@ -33,9 +37,42 @@ impl Strings {
     }
 
     /// The strings in order.
-    pub fn iter(self) -> impl ExactSizeIterator<Item = &'static CStr> + Clone {
-        // SAFETY: `new` was promised NUL-terminated strings that stay as they are.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &CStr> + Clone {
+        // SAFETY: `new` was promised NUL-terminated strings that nobody else touches, and they are written to only
+        // after `release` took `self`, and with it every borrow of them.
         self.list.iter().map(|string| unsafe { CStr::from_ptr(*string) })
+    }
+
+    /// Lets go of them: whoever needs one has a copy. From here on [`hide_arguments`] may overwrite them.
+    pub fn release(self) {
+        let length = |string: &CStr| string.to_bytes_with_nul().len();
+        // The kernel lays them one behind the other (fs/binfmt_elf.c); as far as that holds they are one range.
+        let mut end = self.list.first().map_or(0, |first| (*first).addr());
+        for string in self.iter() {
+            if string.as_ptr().addr() == end {
+                end += length(string);
+            }
+        }
+        let start = self.list.first().map_or(core::ptr::null(), |first| *first);
+        RELEASED[1].store(end.saturating_sub(start.addr()), Ordering::Relaxed);
+        RELEASED[0].store(start.expose_provenance(), Ordering::Relaxed);
+    }
+}
+
+/// Overwrites the released arguments of this process by the program's bare name, so that `/proc/PID/cmdline` tells
+/// nobody what they were.
+pub fn hide_arguments() {
+    const NAME: &[u8] = b"pipkin";
+    let (start, length) = (RELEASED[0].load(Ordering::Relaxed), RELEASED[1].load(Ordering::Relaxed));
+    if start == 0 || length <= NAME.len() {
+        return;
+    }
+    let start = core::ptr::with_exposed_provenance_mut::<u8>(start);
+    // SAFETY: `release` took the only value that could read these bytes, which the kernel left writable on the stack
+    // for the life of the process; `length` bytes from `start` are the strings themselves, and NAME fits into them.
+    unsafe {
+        start.write_bytes(0, length);
+        start.copy_from_nonoverlapping(NAME.as_ptr(), NAME.len());
     }
 }
 

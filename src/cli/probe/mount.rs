@@ -2,7 +2,7 @@
 
 use crate::cli::kernel;
 use crate::cli::report::Report;
-use pipkin::spec::{DEFAULT_MASKED, DEFAULT_READONLY};
+use pipkin::spec::{DEFAULT_MASKED, DEFAULT_READONLY, THERMAL};
 use rustix::fs::{Mode, OFlags, StatVfsMountFlags, open, statvfs};
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr};
@@ -18,7 +18,8 @@ pub(super) fn tell(report: &mut Report) {
     }
     report.close();
     report.open("masked");
-    for path in DEFAULT_MASKED.into_iter().chain(kernel::thermal_directories()) {
+    let single = DEFAULT_MASKED.into_iter().filter(|path| *path != THERMAL);
+    for path in single.chain(kernel::thermal_directories()) {
         report.text(path.to_bytes(), masked(path));
     }
     report.close();

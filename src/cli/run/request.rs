@@ -9,7 +9,6 @@ use super::{
     refuse, resource,
 };
 use crate::cli::argv::Sorted;
-use crate::cli::kernel;
 use crate::cli::message::Failure;
 use pipkin::spec::{
     Account, Capabilities, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Id, Join, Mount, Process, Root,
@@ -90,7 +89,7 @@ impl<'a> Request<'a> {
             mounts: keep::list(mounts),
             devices: keep::list(devices(typed)?),
             sysctls: keep::list(each(typed, "--sysctl", sysctl)?),
-            masked: keep::list([&DEFAULT_MASKED[..], &kernel::thermal_directories()].concat()),
+            masked: &DEFAULT_MASKED,
             readonly: &DEFAULT_READONLY,
             resources: resource::resources(typed)?,
             cgroup: None,
