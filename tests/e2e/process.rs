@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
             ulimits_as_asked,
             an_unknown_ulimit_is_refused,
             oom_score_as_asked,
+            an_init_tells_nobody_what_was_typed,
             sysctls_of_its_own_namespaces,
             sysctls_of_the_machine_are_refused,
             umask_is_022,
@@ -115,6 +116,13 @@ fn an_unknown_ulimit_is_refused() {
     for limit in ["files=1", "nofile", "nofile=", "nofile=x", "nofile=2:1", "nofile=-2"] {
         run("--ulimit").option(limit).sh("true").expect_refusal(&[limit]);
     }
+}
+
+fn an_init_tells_nobody_what_was_typed() {
+    let script = "cat /proc/1/cmdline | tr '\\0' ' '; cat /proc/1/environ 2>/dev/null | grep -c SECRET=hush";
+    let told = run("--init -e SECRET=hush").sh(script).text();
+    assert!(told.starts_with("pipkin") && !told.contains("hush") && !told.contains("SECRET"), "{told}");
+    assert!(told.trim_end().ends_with('0'), "{told}");
 }
 
 fn oom_score_as_asked() {
