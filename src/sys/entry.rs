@@ -69,10 +69,10 @@ pub fn hide_arguments() {
     }
     let start = core::ptr::with_exposed_provenance_mut::<u8>(start);
     // SAFETY: `release` took the only value that could read these bytes, which the kernel left writable on the stack
-    // for the life of the process; `length` bytes from `start` are the strings themselves, and NAME fits into them.
-    unsafe {
-        start.write_bytes(0, length);
-        start.copy_from_nonoverlapping(NAME.as_ptr(), NAME.len());
+    // for the life of the process; `length` bytes from `start` are the strings themselves.
+    let arguments = unsafe { core::slice::from_raw_parts_mut(start, length) };
+    for (place, byte) in arguments.iter_mut().enumerate() {
+        *byte = NAME.get(place).copied().unwrap_or(0);
     }
 }
 
