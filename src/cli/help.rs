@@ -18,6 +18,7 @@ Runs Linux containers from one static program, without a daemon.
 
 Verbs:
   run        run a command in a new container
+  cp         copy files between the host and a container
   exec       run one more command in a running container
   ps         list containers
   inspect    tell all that is known of containers, as JSON

@@ -4,6 +4,7 @@
 //! codes. It makes no container itself.
 
 mod argv;
+mod copy;
 mod detach;
 mod doctor;
 mod event;
@@ -66,6 +67,7 @@ struct Verb {
 }
 
 const VERBS: &[Verb] = &[
+    Verb { name: "cp", help: copy::HELP, order: Order::Mixed, run: copy::run },
     Verb { name: "doctor", help: help::DOCTOR, order: Order::Mixed, run: doctor::run },
     Verb { name: "exec", help: run::exec::HELP, order: Order::OptionsFirst, run: run::exec::run },
     Verb { name: "init", help: help::INIT, order: Order::OptionsFirst, run: init::run },

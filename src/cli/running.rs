@@ -19,13 +19,23 @@ impl Found<'_> {
             Err(error) if error.errno == Errno::SRCH => return Err(self.not_running()),
             target => target?,
         };
-        if start_of(self.record.pid) != Some(self.record.pid_start) || !target.is_alive()? {
+        self.is_same_process()?;
+        if !target.is_alive()? {
             return Err(self.not_running());
         }
         if self.record.status == Status::Paused || target.is_frozen()? {
             return Err(self.fail("it is paused").remedy("let it go on first: pipkin resume"));
         }
         Ok(target)
+    }
+
+    /// Makes sure that its pid still is that of its first process.
+    ///
+    /// # Errors
+    /// It has ended.
+    pub(super) fn is_same_process(&self) -> Result<(), Failure> {
+        let same = start_of(self.record.pid) == Some(self.record.pid_start);
+        if same { Ok(()) } else { Err(self.not_running()) }
     }
 
     /// Makes sure that it has processes.

@@ -13,6 +13,7 @@
 //! | `limit.FILE` | the value written to that file of its cgroup |
 //! | `log.size`, `log.files` | when its log is rotated, in bytes, and how many files are kept |
 //! | `network.NAME` | what it has on the network; `inspect` shows it by that name |
+//! | `root.layer` | one directory under its writable layer, topmost first |
 //! | `exec.NAME` | what a further process in it is made of; lists repeat the key |
 //!
 //! Version 1 stays as long as a reader that does not know a new key is right without it.

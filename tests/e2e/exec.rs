@@ -48,7 +48,8 @@ impl Place {
     /// One in which `script` runs and says `ready`.
     #[track_caller]
     pub(crate) fn of(name: &'static str, options: &str, script: &str) -> Self {
-        let container = run(options).option("--name").option(name).start_sh(script);
+        let options = format!("--net none {options}");
+        let container = run(&options).option("--name").option(name).start_sh(script);
         container.expect("ready");
         Self { name, container: Some(container) }
     }

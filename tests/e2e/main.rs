@@ -16,6 +16,7 @@
 
 mod argument;
 mod confinement;
+mod copy;
 mod crash;
 mod detached;
 mod device;
@@ -80,6 +81,7 @@ fn cases() -> Vec<Case> {
         exit::cases(),
         signal::cases(),
         exec::cases(),
+        copy::cases(),
         manage::cases(),
         terminal::cases(),
         input::cases(),

@@ -26,6 +26,7 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         ["fault"] => fault(),
         ["who"] => who(),
         ["list", folder] => list(folder),
+        ["swap", place, link, target] => swap(place, link, target),
         ["watch", stop] => watch(stop),
         ["climb", jail] => climb(jail),
         ["overwrite", file] => overwrite(file),
@@ -79,6 +80,18 @@ fn list(folder: &str) -> ExitCode {
     names.sort();
     names.iter().for_each(|name| println!("{}", name.display()));
     ExitCode::SUCCESS
+}
+
+/// Lets a directory and a link to `target` take each other's place, again and again.
+fn swap(place: &str, link: &str, target: &str) -> ExitCode {
+    fs::create_dir(place).expect("a directory");
+    std::os::unix::fs::symlink(target, link).expect("a link");
+    println!("ready");
+    loop {
+        let exchange = rustix::fs::RenameFlags::EXCHANGE;
+        rustix::fs::renameat_with(rustix::fs::CWD, place, rustix::fs::CWD, link, exchange)
+            .expect("an exchange");
+    }
 }
 
 /// Looks at every other process, until there is a file called `stop`, for directories that are not ours: open ones, the

@@ -75,7 +75,7 @@ pub(super) fn record(typed: &Sorted<'_>, request: &Request<'_>, plan: &Plan<'_>)
         remove: request.remove,
         ..Record::default()
     };
-    origin::write(&spec.process, &mut record);
+    origin::write(spec, &mut record);
     for label in each(typed, "--label", label)? {
         record.add("label", label.as_bytes());
     }

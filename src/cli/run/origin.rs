@@ -13,12 +13,20 @@ use crate::cli::message::Failure;
 use crate::store::Record;
 use pipkin::spec::{
     Account, Capabilities, CapabilitySet, Confinement, DEFAULT_CAPABILITIES, Filter, PathRule, Process,
-    Rlimit, User,
+    Rlimit, RootSource, Spec, Upper, User,
 };
 use std::ffi::CStr;
 
-/// Adds what `process` is made of to `record`.
-pub(super) fn write(process: &Process<'_>, record: &mut Record) {
+/// Adds to `record` what another command in the container, or somebody who wants at its files when it has ended, has to
+/// know of it.
+pub(super) fn write(spec: &Spec<'_>, record: &mut Record) {
+    if let RootSource::Layers { lower, upper: Upper::Directory(_), .. } = spec.root.source {
+        lower.iter().for_each(|layer| record.add("root.layer", layer.to_bytes()));
+    }
+    write_process(&spec.process, record);
+}
+
+fn write_process(process: &Process<'_>, record: &mut Record) {
     for variable in process.env.list {
         record.add("exec.env", variable.to_bytes());
     }
@@ -217,7 +225,7 @@ mod tests {
 
     fn written(process: &Process<'_>) -> Record {
         let mut record = Record::default();
-        write(process, &mut record);
+        write_process(process, &mut record);
         record
     }
 

@@ -1,0 +1,96 @@
+//! `pipkin cp`: files between the host and a container.
+//!
+//! | module | duty |
+//! |---|---|
+//! | `place` | what is typed as a path: of the host, or inside a container's root |
+//! | `tree` | the walk that copies one entry and all below it |
+//!
+//! Nothing of the container is executed or asked: its files are read and written by descriptors that cannot leave its
+//! root, while its processes stand still. A name that changes under way can make a copy fail, not go astray.
+
+mod place;
+mod tree;
+
+use super::argv::Sorted;
+use super::message::Failure;
+use super::{ExitCode, Outcome, open_store};
+use pipkin::sys::signal::{SignalSet, set_mask, signalfd};
+use place::{Place, Typed};
+use rustix::fd::AsFd;
+use rustix::io::Errno;
+use std::ffi::CString;
+use std::os::unix::ffi::OsStrExt;
+use tree::{Copier, Direction, Target};
+
+/// Its help, and the table of its options.
+pub(super) const HELP: &str = "\
+Usage: pipkin cp [OPTIONS] CONTAINER:PATH PATH
+       pipkin cp [OPTIONS] PATH CONTAINER:PATH
+
+Copies a file, or a directory and all in it, out of a container or into one, which
+may run or not. Into a directory that is there already it goes under its own name,
+or, when the source ends in /., without its directory. Owners, modes, times,
+extended attributes and hard links are kept; set-user-id bits and file
+capabilities do not come out of a container. A running container stands still
+meanwhile.
+
+Options:
+      --live         let the container go on while copying
+  -L, --follow-link  copy what a symbolic link leads to, not the link
+      --help         show this help";
+
+/// Signals that end a copy.
+const ENDING: [i32; 3] = [1, 2, 15];
+
+/// The verb.
+pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
+    let [from, to] = typed.operands.as_slice() else {
+        return Err(Failure::usage("cp", "a source and a destination are needed"));
+    };
+    let (from, to) = (Typed::new(from.as_bytes()), Typed::new(to.as_bytes()));
+    let direction = match (from.container, to.container) {
+        (Some(_), None) => Direction::Out,
+        (None, Some(_)) => Direction::In,
+        _ => return Err(Failure::usage("cp", "one of the two has to be CONTAINER:PATH")),
+    };
+    let store = open_store()?;
+    // From here on an interrupt is seen by the walk, which lets the container go on before the end.
+    let ending = ENDING.iter().fold(SignalSet::EMPTY, |set, signal| set.with(*signal));
+    let fail = |errno| Failure::errno("watch for signals", b"", errno);
+    set_mask(ending).map_err(fail)?;
+    let signals = signalfd(ending).map_err(fail)?;
+    let places = [&from, &to].map(|typed_path| Place::open(&store, typed_path, typed.has("--live")));
+    let [from_place, to_place] = places;
+    let (from_place, to_place) = (from_place?, to_place?);
+    let maps = from_place.maps().or(to_place.maps());
+    let mut copier = Copier::new(direction, maps, signals);
+    let source =
+        from_place.entry(from.path, typed.has("--follow-link")).map_err(|errno| cannot(&from, errno))?;
+    let target = to_place.target(&to, &from, source.is_directory()).map_err(|errno| cannot(&to, errno))?;
+    let done = match &target {
+        (parent, None) => copier.contents(&source, parent, b"", 0),
+        (parent, Some(name)) => {
+            // What came from an argument holds no NUL.
+            let name = CString::new(*name).unwrap_or_default();
+            copier.entry(&source, &Target { parent: parent.as_fd(), path: name.to_bytes().to_vec(), name })
+        }
+    };
+    if let Err(stop) = done {
+        if let Some(signal) = copier.signal {
+            return Ok(ExitCode(128_u8.saturating_add(signal)));
+        }
+        return Err(Failure::errno("copy", &stop.path, stop.errno));
+    }
+    for path in &copier.left_out {
+        Failure::new("copy", path, b"it is a device or a socket: left out").tell();
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn cannot(typed: &Typed<'_>, errno: Errno) -> Failure {
+    let failure = Failure::errno("use", typed.whole, errno);
+    match errno {
+        Errno::XDEV | Errno::LOOP => failure.remedy("a link on the way leads nowhere inside the container"),
+        _ => failure,
+    }
+}

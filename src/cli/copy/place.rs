@@ -1,0 +1,254 @@
+//! A path of the host, or inside the root of a container.
+
+use super::super::message::Failure;
+use super::super::operand::Found;
+use crate::store::{Container, Status, Store};
+use pipkin::host::freeze_group;
+use pipkin::spec::{Id, IdMap};
+use pipkin::sys::process::unshare;
+use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
+use rustix::io::{Errno, Result};
+use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::thread::UnshareFlags;
+use std::ffi::{CString, OsStr};
+use std::os::unix::ffi::OsStrExt;
+
+/// An operand of `cp`.
+#[derive(Clone, Copy)]
+pub(super) struct Typed<'a> {
+    /// As it was typed.
+    pub(super) whole: &'a [u8],
+    /// Its container, if it names one.
+    pub(super) container: Option<&'a [u8]>,
+    /// The path.
+    pub(super) path: &'a [u8],
+}
+
+impl<'a> Typed<'a> {
+    /// `CONTAINER:PATH`, or a path: what has a slash before its first colon is one.
+    pub(super) fn new(whole: &'a [u8]) -> Self {
+        let colon = whole.iter().position(|byte| *byte == b':').filter(|colon| *colon > 0);
+        match colon.and_then(|colon| Some((whole.get(..colon)?, whole.get(colon + 1..)?))) {
+            Some((container, path)) if !container.contains(&b'/') && !container.starts_with(b".") => {
+                Self { whole, container: Some(container), path }
+            }
+            _ => Self { whole, container: None, path: whole },
+        }
+    }
+
+    /// The last component, which names the copy; `None` for one that is no name.
+    fn name(&self) -> Option<&'a [u8]> {
+        let trimmed = trim_slashes(self.path);
+        let name = trimmed.rsplit(|byte| *byte == b'/').next()?;
+        (!name.is_empty() && name != b"." && name != b"..").then_some(name)
+    }
+
+    /// Whether it asks for what is in a directory instead of the directory.
+    fn contents(&self) -> bool {
+        self.path.ends_with(b"/.") || self.path == b"."
+    }
+}
+
+fn trim_slashes(path: &[u8]) -> &[u8] {
+    let end = path.iter().rposition(|byte| *byte != b'/').map_or(0, |last| last + 1);
+    path.get(..end).unwrap_or_default()
+}
+
+/// Where paths are resolved.
+pub(super) struct Place {
+    /// The container's root; the host's paths are taken as they are.
+    root: Option<OwnedFd>,
+    /// Ids of the container's user namespace.
+    maps: Option<[Vec<IdMap>; 2]>,
+    /// What is to be let go on in the end.
+    frozen: Option<Id>,
+    /// A stopped container stays ours as long as its root is mounted here.
+    _held: Option<Container>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(id) = self.frozen.take()
+            && let Err(error) = freeze_group(&id, None, false)
+        {
+            Failure::from(error).tell();
+        }
+    }
+}
+
+const WHAT: &str = "copy from or to";
+
+impl Place {
+    /// Opens the place that `typed` is in. A running container stands still from here on, unless it is to stay `live`.
+    pub(super) fn open(store: &Store, typed: &Typed<'_>, live: bool) -> std::result::Result<Self, Failure> {
+        let mut place = Self { root: None, maps: None, frozen: None, _held: None };
+        let Some(name) = typed.container else { return Ok(place) };
+        let found = Found::find(store, WHAT, OsStr::from_bytes(name))?;
+        if !found.record.status.is_alive() {
+            let held = store
+                .adopt(&found.id)
+                .map_err(|error| found.errno(super::super::launch::errno_of(&error)))?;
+            let held = held.ok_or_else(|| found.fail("it is being started or removed"))?;
+            let layers: Vec<&[u8]> = held.record.all("root.layer").collect();
+            if layers.is_empty() {
+                return Err(found.fail("nothing of its root is left").remedy("start it first"));
+            }
+            let own = store.layer(&found.id);
+            place.root =
+                Some(mount_stopped(&layers, own.as_os_str().as_bytes()).map_err(|errno| found.errno(errno))?);
+            place._held = Some(held);
+            return Ok(place);
+        }
+        let pid = found.record.pid.to_string();
+        let target = if found.record.status == Status::Paused { None } else { Some(found.target()?) };
+        if !live && target.as_ref().is_some_and(pipkin::host::Target::has_group) {
+            freeze_group(&found.id, None, true)?;
+            place.frozen = Some(found.id);
+        }
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let root = openat(CWD, ["/proc/", &pid, "/root"].concat().as_str(), flags, Mode::empty());
+        place.root = Some(root.map_err(|errno| found.errno(errno))?);
+        let maps = ["/uid_map", "/gid_map"].map(|file| read_map(&["/proc/", &pid, file].concat()));
+        place.maps = Some(maps);
+        // Only now: what was opened belongs to the process that is recorded, if that still lives.
+        found.is_same_process()?;
+        Ok(place)
+    }
+
+    /// The ids of its user namespace.
+    pub(super) fn maps(&self) -> Option<[Vec<IdMap>; 2]> {
+        self.maps.clone()
+    }
+
+    /// Resolves `path` without opening what is there (`O_PATH`).
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub(super) fn resolve(&self, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
+        let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
+        let Some(root) = &self.root else { return openat(CWD, path, flags, Mode::empty()) };
+        let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
+        loop {
+            // A rename elsewhere made the kernel unsure.
+            match openat2(root, path, flags, Mode::empty(), inside) {
+                Err(Errno::AGAIN | Errno::INTR) => {}
+                done => return done,
+            }
+        }
+    }
+
+    /// The entry at `path`.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub(super) fn entry(&self, path: &[u8], follow: bool) -> Result<Entry> {
+        let link = if follow || path.ends_with(b"/") { OFlags::empty() } else { OFlags::NOFOLLOW };
+        Entry::new(self.resolve(if path.is_empty() { b"/" } else { path }, link)?)
+    }
+
+    /// Where the copy of `from` goes when `to` is asked for: under its own name into a directory that is there, right
+    /// into it when it is what is in a directory that is copied (no name), else in the place of what is there.
+    ///
+    /// # Errors
+    /// Those of open(2); `ENOTDIR` when a directory is to take the place of a file, `EINVAL` when it would have no
+    /// name.
+    pub(super) fn target<'a>(
+        &self,
+        to: &Typed<'a>,
+        from: &Typed<'a>,
+        directory: bool,
+    ) -> Result<(OwnedFd, Option<&'a [u8]>)> {
+        let path: &[u8] = if to.path.is_empty() { b"/" } else { to.path };
+        match self.resolve(path, OFlags::DIRECTORY) {
+            Ok(parent) if directory && from.contents() => return Ok((parent, None)),
+            Ok(parent) => return Ok((parent, Some(from.name().ok_or(Errno::INVAL)?))),
+            Err(Errno::NOTDIR) if directory => return Err(Errno::NOTDIR),
+            Err(Errno::NOENT | Errno::NOTDIR) => {}
+            Err(errno) => return Err(errno),
+        }
+        // A file cannot be made by a name that says it is a directory.
+        if path.ends_with(b"/") && !directory {
+            return Err(Errno::NOTDIR);
+        }
+        let name = to.name().ok_or(Errno::INVAL)?;
+        let trimmed = trim_slashes(to.path);
+        let above = trimmed.get(..trimmed.len() - name.len()).filter(|above| !above.is_empty());
+        let here: &[u8] = if self.root.is_some() { b"/" } else { b"." };
+        Ok((self.resolve(above.unwrap_or(here), OFlags::DIRECTORY)?, Some(name)))
+    }
+}
+
+/// Something that is there, held without being opened.
+pub(super) struct Entry {
+    fd: OwnedFd,
+    pub(super) stat: Stat,
+}
+
+impl Entry {
+    /// Looks at what `fd` stands for.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub(super) fn new(fd: OwnedFd) -> Result<Self> {
+        let stat = fstat(&fd)?;
+        Ok(Self { fd, stat })
+    }
+
+    pub(super) fn kind(&self) -> FileType {
+        FileType::from_raw_mode(self.stat.st_mode)
+    }
+
+    pub(super) fn is_directory(&self) -> bool {
+        self.kind() == FileType::Directory
+    }
+
+    /// Opens it for reading: the very thing, whatever its name means by now.
+    ///
+    /// # Errors
+    /// Those of open(2).
+    pub(super) fn open(&self, flags: OFlags) -> Result<OwnedFd> {
+        let flags = flags | OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+        openat(CWD, link_to(self.fd.as_fd()).as_str(), flags, Mode::empty())
+    }
+
+    pub(super) fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
+/// The link in `/proc` that stands for a descriptor.
+pub(super) fn link_to(fd: BorrowedFd<'_>) -> String {
+    ["/proc/self/fd/", &fd.as_raw_fd().to_string()].concat()
+}
+
+/// A map of ids; empty when it is that of the host.
+fn read_map(path: &str) -> Vec<IdMap> {
+    let text = std::fs::read_to_string(path).unwrap_or_default();
+    let maps: Vec<IdMap> = text
+        .lines()
+        .filter_map(|line| {
+            let mut numbers = line.split_ascii_whitespace().map(str::parse);
+            let mut next = || numbers.next()?.ok();
+            Some(IdMap { inside: next()?, outside: next()?, count: next()? })
+        })
+        .collect();
+    if maps == [IdMap { inside: 0, outside: 0, count: u32::MAX }] { Vec::new() } else { maps }
+}
+
+/// Mounts the root of a container that does not run, in a mount namespace of our own, which ends with us.
+fn mount_stopped(layers: &[&[u8]], own: &[u8]) -> Result<OwnedFd> {
+    unshare(UnshareFlags::NEWNS)?;
+    mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let open = |path: &[u8]| openat(CWD, path, flags, Mode::empty());
+    // By descriptor: no character in a path can be taken for a separator.
+    let lower = layers.iter().map(|layer| open(layer)).collect::<Result<Vec<_>>>()?;
+    let above = [open(&[own, b"/upper"].concat())?, open(&[own, b"/work"].concat())?];
+    let links: Vec<String> = lower.iter().chain(&above).map(|fd| link_to(fd.as_fd())).collect();
+    let (lower, above) = links.split_at(layers.len());
+    let options = ["lowerdir=", &lower.join(":"), ",upperdir=", &above[0], ",workdir=", &above[1]].concat();
+    let options = CString::new(options).map_err(|_| Errno::INVAL)?;
+    mount("overlay", own, "overlay", MountFlags::NODEV | MountFlags::NOSUID, Some(options.as_c_str()))?;
+    open(own)
+}

@@ -1,0 +1,292 @@
+//! Files copied out of containers and into them.
+
+use crate::exec::{Place, wait_until};
+use crate::harness::{Case, Folder, Running, cases, detached, pipkin, run};
+use crate::program;
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::Path;
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases!(
+        Nothing,
+        [
+            a_file_goes_out_and_in,
+            a_directory_goes_with_all_in_it,
+            everything_of_a_file_is_kept,
+            nothing_that_gives_rights_comes_out,
+            what_is_there_is_replaced,
+            what_cannot_be_is_told,
+            links_lead_nowhere_else,
+            a_race_leads_nowhere_else,
+            nothing_of_the_container_is_executed,
+            it_stands_still_and_goes_on,
+            an_interrupt_lets_it_go_on,
+            one_that_has_ended_has_its_files,
+            ids_are_those_inside,
+        ]
+    )
+}
+
+#[track_caller]
+fn cp(from: &str, to: &str) {
+    pipkin(&["cp", from, to]).prints("");
+}
+
+fn shown(path: &Path) -> &str {
+    path.to_str().expect("a path")
+}
+
+fn a_file_goes_out_and_in() {
+    let (place, folder) = (Place::new("cp-file", ""), Folder::new());
+    let file = folder.file("a file", "bytes\0and more\n");
+    let text = |path: &str| place.exec("", &["cat", path]).stdout;
+    cp(shown(&file), "cp-file:/tmp");
+    assert_eq!(text("/tmp/a file"), b"bytes\0and more\n");
+    cp(shown(&file), "cp-file:/tmp/other");
+    assert_eq!(text("/tmp/other"), b"bytes\0and more\n");
+    cp(shown(&file), "cp-file:top");
+    assert_eq!(text("/top"), b"bytes\0and more\n");
+    cp("cp-file:/tmp/other", shown(&folder.join("back")));
+    assert_eq!(fs::read(folder.join("back")).unwrap(), b"bytes\0and more\n");
+    let big = folder.file("big", vec![7; 3_000_001]);
+    cp(shown(&big), "cp-file:/tmp/");
+    cp("cp-file:/tmp/big", shown(&folder.join("big-back")));
+    assert_eq!(fs::read(folder.join("big-back")).unwrap(), vec![7; 3_000_001]);
+    place.end();
+}
+
+fn a_directory_goes_with_all_in_it() {
+    let (place, folder) = (Place::new("cp-tree", ""), Folder::new());
+    folder.file("tree/a/b/c", "c");
+    folder.file("tree/d", "");
+    symlink("d", folder.join("tree/link")).unwrap();
+    fs::create_dir(folder.join("tree/empty")).unwrap();
+    let tree = folder.join("tree");
+    let list = |path: &str| place.sh("", &format!("cd {path} && find . | sort")).text();
+    let all = ".\n./a\n./a/b\n./a/b/c\n./d\n./empty\n./link\n";
+    cp(shown(&tree), "cp-tree:/new");
+    assert_eq!(list("/new"), all);
+    cp(shown(&tree), "cp-tree:/new");
+    assert_eq!(list("/new/tree"), all);
+    cp(&format!("{}/.", shown(&tree)), "cp-tree:/srv");
+    assert_eq!(list("/srv"), all);
+    cp("cp-tree:/srv/.", shown(&folder.folder("out")));
+    assert_eq!(fs::read_to_string(folder.join("out/a/b/c")).unwrap(), "c");
+    assert_eq!(fs::read_link(folder.join("out/link")).unwrap(), Path::new("d"));
+    cp("cp-tree:/srv", shown(&folder.join("out")));
+    assert!(folder.join("out/srv/empty").is_dir());
+    place.end();
+}
+
+fn everything_of_a_file_is_kept() {
+    let (place, folder) = (Place::new("cp-keep", ""), Folder::new());
+    let file = folder.file("tree/file", "x");
+    fs::hard_link(&file, folder.join("tree/second name")).unwrap();
+    chown(&file, Some(1234), Some(5678)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o6751)).unwrap();
+    rustix::fs::setxattr(&file, c"user.kitchen", b"oven", rustix::fs::XattrFlags::empty()).unwrap();
+    let time = std::time::UNIX_EPOCH + std::time::Duration::new(1_000_000_000, 123_456_789);
+    fs::File::open(&file).unwrap().set_modified(time).unwrap();
+    cp(shown(&folder.join("tree")), "cp-keep:/tree");
+    let seen = place.sh("", "stat -c '%u %g %a %h %Y' /tree/file; stat -c %i /tree/* | sort -u | wc -l");
+    assert_eq!(seen.text(), "1234 5678 6751 2 1000000000\n1\n");
+    place.sh("", "mkfifo /tree/pipe").prints("");
+    cp("cp-keep:/tree", shown(&folder.join("back")));
+    let back = fs::metadata(folder.join("back/file")).unwrap();
+    assert_eq!((back.uid(), back.gid(), back.nlink()), (1234, 5678, 2));
+    assert_eq!((back.mtime(), back.mtime_nsec()), (1_000_000_000, 123_456_789));
+    let mut value = [0; 8];
+    let length = rustix::fs::getxattr(folder.join("back/file"), c"user.kitchen", &mut value);
+    assert_eq!(length.map(|length| &value[..length]), Ok(&b"oven"[..]));
+    use std::os::unix::fs::FileTypeExt;
+    assert!(fs::metadata(folder.join("back/pipe")).unwrap().file_type().is_fifo());
+    place.end();
+}
+
+fn nothing_that_gives_rights_comes_out() {
+    let (place, folder) = (Place::new("cp-rights", ""), Folder::new());
+    place.sh("", "cp /bin/busybox /tmp/su; chmod 6755 /tmp/su").prints("");
+    cp("cp-rights:/tmp/su", shown(folder.path()));
+    assert_eq!(fs::metadata(folder.join("su")).unwrap().mode() & 0o7777, 0o755);
+    let outcome = pipkin(&["cp", "cp-rights:/dev/null", shown(folder.path())]).exits(0);
+    assert!(outcome.told().contains("null: it is a device"), "{outcome}");
+    assert!(!folder.join("null").exists());
+    place.end();
+}
+
+fn what_is_there_is_replaced() {
+    let (place, folder) = (Place::new("cp-replace", ""), Folder::new());
+    let file = folder.file("file", "new");
+    let target = folder.file("target", "old");
+    symlink(&target, folder.join("link")).unwrap();
+    place.sh("", "echo old > /tmp/old; ln -s /tmp/old /tmp/link; mkfifo /tmp/pipe").prints("");
+    for name in ["link", "pipe"] {
+        cp(shown(&file), &format!("cp-replace:/tmp/{name}"));
+        place.sh("", &format!("cat /tmp/{name}; cat /tmp/old")).prints("newold\n");
+    }
+    cp("cp-replace:/tmp/pipe", shown(&folder.join("link")));
+    assert_eq!(fs::read_to_string(target).unwrap(), "old");
+    place.end();
+}
+
+fn what_cannot_be_is_told() {
+    let (place, folder) = (Place::new("cp-told", ""), Folder::new());
+    let file = folder.file("file", "");
+    let (file, top) = (shown(&file), shown(folder.path()));
+    for (from, to, word) in [
+        (file, "cp-told:/no/such/place", "No such file"),
+        (file, "cp-told:/new/", "Not a directory"),
+        (top, "cp-told:/etc/passwd", "Not a directory"),
+        (file, "no-such:/tmp", "there is no such container"),
+        ("cp-told:/no-such", top, "No such file"),
+        ("cp-told:/etc/passwd/x", top, "Not a directory"),
+        ("cp-told:/sys/kernel/x", top, "No such file"),
+        (file, top, "CONTAINER:PATH"),
+        ("cp-told:/a", "cp-told:/b", "CONTAINER:PATH"),
+    ] {
+        pipkin(&["cp", from, to]).expect_refusal(&[word]);
+    }
+    pipkin(&["cp", file]).expect_refusal(&["destination"]);
+    place.sh("", "mkdir /tmp/file").prints("");
+    pipkin(&["cp", file, "cp-told:/tmp"]).expect_refusal(&["file", "directory"]);
+    // It goes on after a failure.
+    place.exec("", &["true"]).prints("");
+    place.end();
+}
+
+fn links_lead_nowhere_else() {
+    let (place, folder) = (Place::new("cp-links", ""), Folder::new());
+    let file = folder.file("file", "of the host");
+    let outside = folder.folder("outside");
+    let secret = folder.file("outside/secret", "secret");
+    let (outside, secret) = (shown(&outside), shown(&secret));
+    place
+        .sh(
+            "",
+            &format!(
+                "ln -s {outside} /abs; ln -s ../../../../..{outside} /rel; ln -s {secret} /one; \
+                           ln -s /proc/self/root /magic; ln -s /proc/1/root /first; ln -s loop /loop"
+            ),
+        )
+        .prints("");
+    for link in ["abs", "rel", "loop", "magic", "first"] {
+        pipkin(&["cp", shown(&file), &format!("cp-links:/{link}/x")]).exits(125);
+        pipkin(&["cp", &format!("cp-links:/{link}/secret"), shown(&folder.join("got"))]).exits(125);
+    }
+    pipkin(&["cp", "-L", "cp-links:/one", shown(&folder.join("got"))]).expect_refusal(&["No such file"]);
+    // Without -L the link itself comes, and is not followed.
+    cp("cp-links:/one", shown(&folder.join("got")));
+    assert!(folder.join("got").is_symlink());
+    assert_eq!(fs::read_dir(outside).unwrap().count(), 1);
+    // A container that has such a place of its own gets the file there.
+    place.sh("", &format!("mkdir -p {outside}")).prints("");
+    cp(shown(&file), "cp-links:/abs");
+    place.sh("", &format!("cat {outside}/file")).prints("of the host");
+    assert_eq!(fs::read_dir(outside).unwrap().count(), 1);
+    place.end();
+}
+
+fn a_race_leads_nowhere_else() {
+    let folder = Folder::new();
+    let outside = folder.folder("outside");
+    let file = folder.file("file", "x");
+    let container = run("--net none --name cp-race")
+        .start_payload(&format!("swap /tmp/place /tmp/link {}", shown(&outside)));
+    container.expect("ready");
+    let mut arrived = 0;
+    for _ in 0..150 {
+        let outcome = pipkin(&["cp", "--live", shown(&file), "cp-race:/tmp/place/x"]);
+        arrived += usize::from(outcome.status.success());
+        pipkin(&["cp", "--live", "cp-race:/tmp/place", shown(&folder.join("out"))]);
+        if folder.join("out").is_symlink() {
+            fs::remove_file(folder.join("out")).unwrap();
+        } else if folder.join("out").exists() {
+            assert!(!folder.join("out/secret").exists());
+            fs::remove_dir_all(folder.join("out")).unwrap();
+        }
+    }
+    assert_eq!(fs::read_dir(&outside).unwrap().count(), 0);
+    assert!(arrived > 0, "nothing ever arrived: the race was not on");
+    container.signal(15);
+    pipkin(&["rm", "-f", "cp-race"]).exits(0);
+    container.wait();
+}
+
+/// docker cp ran the container's own programs and libraries (CVE-2019-14271, CVE-2026-41567).
+fn nothing_of_the_container_is_executed() {
+    let (place, folder) = (Place::new("cp-trojan", ""), Folder::new());
+    let script = "for p in /bin/tar /usr/bin/tar /usr/bin/xz /bin/gunzip /usr/bin/unpigz; do \
+                  rm -f $p; printf '#!/bin/sh\\ntouch /tmp/ran\\n' > $p; chmod 755 $p; done; \
+                  echo 'passwd: evil' > /etc/nsswitch.conf; mkdir -p /usr/lib; echo x > /usr/lib/libnss_evil.so.2";
+    place.sh("", script).prints("");
+    let archive = folder.file("a.tar.xz", "\u{fd}7zXZ");
+    cp(shown(&archive), "cp-trojan:/tmp");
+    cp("cp-trojan:/usr/bin", shown(&folder.join("bin")));
+    place.sh("", "ls /tmp").prints("a.tar.xz\n");
+    place.end();
+}
+
+/// Whether its cgroup stands still.
+fn is_frozen(name: &str) -> bool {
+    pipkin(&["exec", name, "true"]).told().contains("paused")
+}
+
+fn it_stands_still_and_goes_on() {
+    let (place, folder) = (Place::new("cp-still", ""), Folder::new());
+    place.sh("", "mkdir /tmp/many; cd /tmp/many; for n in $(seq 2000); do echo $n > $n; done").prints("");
+    let mut command = program::pipkin();
+    command.args(["cp", "cp-still:/tmp/many", shown(&folder.join("many"))]);
+    let copy = Running::start(command, None);
+    copy.wait().prints("");
+    assert!(!is_frozen("cp-still"));
+    assert_eq!(fs::read_dir(folder.join("many")).unwrap().count(), 2000);
+    // One that was paused before stays so.
+    pipkin(&["pause", "cp-still"]).succeeds();
+    cp("cp-still:/etc/passwd", shown(folder.path()));
+    assert!(is_frozen("cp-still"));
+    pipkin(&["resume", "cp-still"]).succeeds();
+    place.end();
+}
+
+fn an_interrupt_lets_it_go_on() {
+    let (place, folder) = (Place::new("cp-interrupt", ""), Folder::new());
+    place.sh("", "truncate -s 600M /tmp/big").prints("");
+    let mut command = program::pipkin();
+    command.args(["cp", "cp-interrupt:/tmp/big", shown(folder.path())]);
+    let copy = Running::start(command, None);
+    wait_until(|| folder.join("big").exists());
+    assert!(is_frozen("cp-interrupt"));
+    copy.signal(2);
+    copy.wait().exits(130);
+    assert!(!is_frozen("cp-interrupt"));
+    // Half a file is not left.
+    assert!(!folder.join("big").exists());
+    place.end();
+}
+
+fn one_that_has_ended_has_its_files() {
+    let folder = Folder::new();
+    let container =
+        detached("--net none --name cp-ended", &["sh", "-c", "echo inside > /made; rm /etc/motd"]);
+    pipkin(&["wait", "cp-ended"]).prints("0\n");
+    cp("cp-ended:/made", shown(folder.path()));
+    assert_eq!(fs::read_to_string(folder.join("made")).unwrap(), "inside\n");
+    pipkin(&["cp", "cp-ended:/etc/motd", shown(folder.path())]).expect_refusal(&["No such file"]);
+    cp(shown(&folder.file("new", "new")), "cp-ended:/srv");
+    cp("cp-ended:/srv/new", shown(&folder.join("back")));
+    assert_eq!(fs::read_to_string(folder.join("back")).unwrap(), "new");
+    cp("cp-ended:/etc/passwd", shown(folder.path()));
+    drop(container);
+}
+
+fn ids_are_those_inside() {
+    let (place, folder) = (Place::new("cp-ids", "--uidmap 0:100000:65536"), Folder::new());
+    let file = folder.file("file", "x");
+    cp(shown(&file), "cp-ids:/tmp");
+    place.sh("", "stat -c '%u %g' /tmp/file; echo made > /tmp/made; chown 7:8 /tmp/made").prints("0 0\n");
+    cp("cp-ids:/tmp/made", shown(folder.path()));
+    let made = fs::metadata(folder.join("made")).unwrap();
+    assert_eq!((made.uid(), made.gid()), (7, 8));
+    place.end();
+}
