@@ -14,6 +14,18 @@ impl Found<'_> {
     /// # Errors
     /// It does not run, or the process cannot be looked at.
     pub(super) fn target(&self) -> Result<Target, Failure> {
+        let target = self.any_target()?;
+        if self.record.status == Status::Paused || target.is_frozen()? {
+            return Err(self.fail("it is paused").remedy("let it go on first: pipkin resume"));
+        }
+        Ok(target)
+    }
+
+    /// The same, also when it stands still.
+    ///
+    /// # Errors
+    /// It does not run, or the process cannot be looked at.
+    pub(super) fn any_target(&self) -> Result<Target, Failure> {
         self.runs()?;
         let target = match Target::open(self.record.pid) {
             Err(error) if error.errno == Errno::SRCH => return Err(self.not_running()),
@@ -22,9 +34,6 @@ impl Found<'_> {
         self.is_same_process()?;
         if !target.is_alive()? {
             return Err(self.not_running());
-        }
-        if self.record.status == Status::Paused || target.is_frozen()? {
-            return Err(self.fail("it is paused").remedy("let it go on first: pipkin resume"));
         }
         Ok(target)
     }

@@ -59,9 +59,9 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let fail = |errno| Failure::errno("watch for signals", b"", errno);
     set_mask(ending).map_err(fail)?;
     let signals = signalfd(ending).map_err(fail)?;
-    let places = [&from, &to].map(|typed_path| Place::open(&store, typed_path, typed.has("--live")));
-    let [from_place, to_place] = places;
-    let (from_place, to_place) = (from_place?, to_place?);
+    let live = typed.has("--live");
+    let from_place = Place::open(&store, &from, live, false)?;
+    let to_place = Place::open(&store, &to, live, true)?;
     let maps = from_place.maps().or(to_place.maps());
     let mut copier = Copier::new(direction, maps, signals);
     let source =

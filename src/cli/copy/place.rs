@@ -13,6 +13,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
 use rustix::thread::UnshareFlags;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::MetadataExt;
 
 /// An operand of `cp`.
 #[derive(Clone, Copy)]
@@ -81,7 +82,16 @@ const WHAT: &str = "copy from or to";
 
 impl Place {
     /// Opens the place that `typed` is in. A running container stands still from here on, unless it is to stay `live`.
-    pub(super) fn open(store: &Store, typed: &Typed<'_>, live: bool) -> std::result::Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// There is no such container; or one with a user namespace, when it is to be written `into` or has ended: its ids
+    /// are not those that we write with.
+    pub(super) fn open(
+        store: &Store,
+        typed: &Typed<'_>,
+        live: bool,
+        into: bool,
+    ) -> std::result::Result<Self, Failure> {
         let mut place = Self { root: None, maps: None, frozen: None, _held: None };
         let Some(name) = typed.container else { return Ok(place) };
         let found = Found::find(store, WHAT, OsStr::from_bytes(name))?;
@@ -95,14 +105,19 @@ impl Place {
                 return Err(found.fail("nothing of its root is left").remedy("start it first"));
             }
             let own = store.layer(&found.id);
+            // Its writable layer belongs to the root of its user namespace, if it had one.
+            if std::fs::metadata(own.join("upper")).is_ok_and(|upper| upper.uid() != 0) {
+                return Err(foreign(&found));
+            }
             place.root =
                 Some(mount_stopped(&layers, own.as_os_str().as_bytes()).map_err(|errno| found.errno(errno))?);
             place._held = Some(held);
             return Ok(place);
         }
         let pid = found.record.pid.to_string();
-        let target = if found.record.status == Status::Paused { None } else { Some(found.target()?) };
-        if !live && target.as_ref().is_some_and(pipkin::host::Target::has_group) {
+        let target = found.any_target()?;
+        let paused = found.record.status == Status::Paused || target.is_frozen()?;
+        if !live && !paused && target.has_group() {
             freeze_group(&found.id, None, true)?;
             place.frozen = Some(found.id);
         }
@@ -110,6 +125,9 @@ impl Place {
         let root = openat(CWD, ["/proc/", &pid, "/root"].concat().as_str(), flags, Mode::empty());
         place.root = Some(root.map_err(|errno| found.errno(errno))?);
         let maps = ["/uid_map", "/gid_map"].map(|file| read_map(&["/proc/", &pid, file].concat()));
+        if maps.iter().any(|map| !map.is_empty()) && into {
+            return Err(foreign(&found));
+        }
         place.maps = Some(maps);
         // Only now: what was opened belongs to the process that is recorded, if that still lives.
         found.is_same_process()?;
@@ -215,6 +233,11 @@ impl Entry {
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
+}
+
+fn foreign(found: &Found<'_>) -> Failure {
+    let failure = found.fail("its user namespace has ids of its own");
+    failure.remedy("let it run, and use tar by way of pipkin exec -i")
 }
 
 /// The link in `/proc` that stands for a descriptor.

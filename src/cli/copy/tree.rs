@@ -124,7 +124,7 @@ impl Copier {
                 let into = make_directory(target).map_err(stop)?;
                 self.contents(source, &into, &target.path, depth)?;
                 let from = source.open(OFlags::DIRECTORY);
-                return from.and_then(|from| self.dress(source, from.as_fd(), into.as_fd())).map_err(stop);
+                from.and_then(|from| self.dress(source, from.as_fd(), into.as_fd())).map_err(stop)
             }
             FileType::RegularFile => self.file(source, target).map_err(stop),
             FileType::Symlink => self.link(source, target).map_err(stop),
