@@ -52,6 +52,7 @@ mod signal;
 mod start;
 mod stream;
 mod terminal;
+mod unmodified;
 mod usage;
 mod user;
 mod volume;
@@ -110,7 +111,11 @@ fn main() -> ExitCode {
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let enclosure = if arguments.list { None } else { Enclosure::enter() };
     let mut trials = start::cases();
-    trials.extend([init::cases(), machine::cases(), seccomp::cases(), usage::cases()].into_iter().flatten());
+    trials.extend(
+        [init::cases(), machine::cases(), seccomp::cases(), unmodified::cases(), usage::cases()]
+            .into_iter()
+            .flatten(),
+    );
     trials.extend(cases().into_iter().filter(Case::can_run_here).map(Case::into_trial));
     let conclusion = libtest_mimic::run(&arguments, trials);
     drop(enclosure);

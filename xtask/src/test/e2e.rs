@@ -42,6 +42,14 @@ pub(super) fn on_host(case: Option<&str>) -> Result<Tally> {
         Program { name: "newuidmap", package: "uidmap" },
         Program { name: "setpriv", package: "util-linux" },
     ])?;
+    // Which containers run as the distribution ships them.
+    setup::programs(&[
+        Program { name: "python3", package: "python3" },
+        Program { name: "node", package: "nodejs" },
+        Program { name: "openssl", package: "openssl" },
+        Program { name: "nginx", package: "nginx-light" },
+        Program { name: "fzf", package: "fzf" },
+    ])?;
     let built = EndToEnd::build(Arch::HOST)?;
     let mut test = Command::new(&built.test);
     test.args(case).current_dir(command::repository());
