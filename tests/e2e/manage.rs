@@ -29,7 +29,7 @@ fn stats(name: &str) -> serde_json::Value {
 }
 
 fn stats_show_what_runs() {
-    let idle = Place::new("stats-idle", "--net none");
+    let idle = Place::new("stats-idle", "");
     let busy = Place::of("stats-busy", "", "echo ready; sleep 1000 & while :; do :; done");
     let of_busy = stats("stats-busy");
     assert!(of_busy["cpu_percent"].as_f64().expect("a share") > 0.5, "{of_busy}");
