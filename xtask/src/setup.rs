@@ -12,7 +12,7 @@ use std::{env, fmt};
 /// A program a verb starts and the Debian package that brings it.
 #[derive(Clone, Copy)]
 pub(crate) struct Program {
-    /// The file looked for in `PATH`.
+    /// The file looked for in `PATH`; with a `/` in front, a path that a package without a program brings.
     pub(crate) name: &'static str,
     /// What `apt-get install` is given.
     pub(crate) package: &'static str,
@@ -73,8 +73,7 @@ pub(crate) fn rust_source() -> Result<()> {
 /// # Errors
 /// [`Missing`] with the line to run when not root, or where there is no apt-get.
 pub(crate) fn programs(wanted: &[Program]) -> Result<()> {
-    let missing: Vec<Program> =
-        wanted.iter().copied().filter(|program| find(program.name).is_none()).collect();
+    let missing: Vec<Program> = wanted.iter().copied().filter(|program| !is_there(program)).collect();
     if missing.is_empty() {
         return Ok(());
     }
@@ -90,11 +89,15 @@ pub(crate) fn programs(wanted: &[Program]) -> Result<()> {
     let mut shell = Command::new("sh");
     command::run(shell.args(["-c", &install]).env("DEBIAN_FRONTEND", "noninteractive"))?;
     for program in missing {
-        if find(program.name).is_none() {
+        if !is_there(&program) {
             bail!("package {} was installed but brought no {}", program.package, program.name);
         }
     }
     Ok(())
+}
+
+fn is_there(program: &Program) -> bool {
+    find(program.name).is_some() || (program.name.starts_with('/') && Path::new(program.name).exists())
 }
 
 /// Where `name` is found in `PATH`, or in the folders of system programs that a user's `PATH` may lack.
