@@ -143,7 +143,7 @@ fn a_change_is_whole_or_none() {
         .expect_refusal(&["cpuset"]);
     assert_eq!(limit(&place, "memory.max"), "67108864");
     // Refused before anything happens.
-    pipkin(&["update", "--pids", "0", "--memory", "32m", "update-whole"]).expect_refusal(&["processes"]);
+    pipkin(&["update", "--pids", "0", "--memory", "32m", "update-whole"]).expect_refusal(&["--pids-limit 0"]);
     assert_eq!(limit(&place, "memory.max"), "67108864");
     place.end();
 }
