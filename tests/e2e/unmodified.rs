@@ -11,6 +11,10 @@ use std::path::{Path, PathBuf};
 use std::{env, fs};
 
 pub(crate) fn cases() -> Vec<Trial> {
+    // The test machine has no distribution in it.
+    if env::var_os("PIPKIN_VM").is_some() {
+        return Vec::new();
+    }
     PROGRAMS
         .iter()
         .map(|program| {
