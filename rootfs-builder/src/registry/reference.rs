@@ -103,7 +103,9 @@ impl FromStr for Reference {
         };
         let host_byte =
             |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b':' | b'[' | b']');
-        if host.is_empty() || !host.bytes().all(host_byte) {
+        // An empty host, or one that is a path (`..`), begins with none of these.
+        let begins = host.starts_with(|first: char| first.is_ascii_alphanumeric() || first == '[');
+        if !begins || !host.bytes().all(host_byte) {
             return Err(bad("a host may have letters, digits, '.', '-' and a port"));
         }
         let path_byte = |byte: u8| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'.' | b'_' | b'-');
