@@ -18,6 +18,7 @@
 mod argument;
 pub mod compile;
 pub mod default;
+pub mod device;
 pub mod instruction;
 pub mod policy;
 mod program;

@@ -3,8 +3,9 @@
 //! Dangers: whoever returns from here without an error leaves a process behind on purpose; on any other way out the
 //! child is ended and its cgroup taken away.
 
+use super::enter::Target;
 use super::report::{Heard, hear};
-use super::spawn::{Entry, Host};
+use super::spawn::{Entry, Host, clone};
 use super::supervise::Failure;
 use crate::error::{Error, Result, Stage};
 use crate::plan::{HostStep, Plan};
@@ -12,8 +13,8 @@ use crate::spec::Id;
 use crate::sys;
 use rustix::event::Timespec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::io::Errno;
-use rustix::process::Pid;
+use rustix::io::{Errno, retry_on_intr};
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 
 /// How long the child may take to the next place where it waits. It is there to end a hang.
 const PATIENCE: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
@@ -98,6 +99,7 @@ impl Host {
                 Heard::Waiting => return Ok(None),
                 Heard::Failed(failure) => return Ok(Some(failure)),
                 Heard::Terminal(master) => *terminal = Some(master),
+                Heard::Inside(_) => return Err(Error::new("prepare the container", Errno::BADMSG)),
                 Heard::End => return Err(Error::new("prepare the container", Errno::CHILD)),
             }
         }
@@ -113,6 +115,58 @@ pub fn start_waiting(connection: BorrowedFd<'_>) -> Result<Option<Failure>> {
     match hear(connection, &PATIENCE)? {
         Heard::End => Ok(None),
         Heard::Failed(failure) => Ok(Some(failure)),
-        Heard::Terminal(_) | Heard::Waiting => Err(Error::new("start the container", Errno::BADMSG)),
+        Heard::Terminal(_) | Heard::Waiting | Heard::Inside(_) => {
+            Err(Error::new("start the container", Errno::BADMSG))
+        }
+    }
+}
+
+/// A further process in a container, once it has executed its command.
+#[derive(Debug)]
+pub struct Entered {
+    /// The process.
+    pub pidfd: OwnedFd,
+    /// The master of its terminal, when it was to have one.
+    pub terminal: Option<OwnedFd>,
+}
+
+impl Host {
+    /// Carries out the host's list of a plan to enter `target` for an engine: the process becomes our child, and is left
+    /// to run. Gives the step that failed, if one did.
+    ///
+    /// # Errors
+    /// The first step of the host that failed.
+    pub fn enter_alone(
+        &mut self,
+        plan: &Plan<'_>,
+        target: Target,
+        entry: Entry<'_>,
+    ) -> Result<core::result::Result<Entered, Failure>> {
+        let (files, group) = target.into_parts();
+        let cgroup = plan.host.iter().any(|step| matches!(step, HostStep::Clone { cgroup: true, .. }));
+        let group = group.as_ref().filter(|_| cgroup).map(AsFd::as_fd);
+        let child = self.child.insert(clone(0, group, &files, &[], entry)?);
+        let (mut inside, mut terminal) = (None, None);
+        let heard = loop {
+            match hear(child.channel.as_fd(), &PATIENCE)? {
+                Heard::Inside(process) => inside = Some(process),
+                Heard::Terminal(master) => terminal = Some(master),
+                Heard::Failed(failure) => break Err(failure),
+                Heard::End => {
+                    let pidfd = inside.take().ok_or(Error::new("enter the container", Errno::CHILD))?;
+                    break Ok(Entered { pidfd, terminal });
+                }
+                Heard::Waiting => return Err(Error::new("enter the container", Errno::BADMSG)),
+            }
+        };
+        // The scout has ended by itself, or is to.
+        self.end_child();
+        if let (Err(_), Some(process)) = (&heard, &inside) {
+            // Ours to reap: a container whose dead are not reaped does not end.
+            let reap = || waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED);
+            retry_on_intr(reap).stage("reap the process")?;
+        }
+        sys::signal::set_mask(self.former_mask).stage("restore the signal mask")?;
+        Ok(heard)
     }
 }

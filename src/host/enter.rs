@@ -71,6 +71,11 @@ impl Target {
         self.namespaces
     }
 
+    /// Its pidfd, as the one file that is to be entered, and its cgroup.
+    pub(super) fn into_parts(self) -> ([OwnedFd; 1], Option<Group>) {
+        ([self.pidfd], self.group)
+    }
+
     /// Whether its cgroup is not ours too.
     #[must_use]
     pub fn has_group(&self) -> bool {

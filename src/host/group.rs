@@ -1,14 +1,16 @@
 //! The container's cgroup: `pipkin/ID` below the root of the v2 hierarchy that we see, or without root below the group
 //! that was delegated to us.
 
+use crate::bpf::device::{Rule, assemble};
 use crate::cgroup::controller::{Controller, Controllers};
 use crate::cgroup::deadline::Deadline;
 use crate::cgroup::group::Group as Directory;
 use crate::cgroup::hierarchy::{self, Found, Hierarchy};
 use crate::cgroup::watch::{MemoryEvents, Watch};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Stage};
 use crate::plan::{HOST_STEPS, HostStep, LimitValue, Plan};
-use crate::spec::Id;
+use crate::spec::{DeviceRule, Id};
+use crate::sys::bpf;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::io::Errno;
@@ -161,6 +163,14 @@ impl Group {
         self.own.write(file, value)
     }
 
+    /// Lets its processes use the devices that `rules` allow, in the place of former rules.
+    ///
+    /// # Errors
+    /// Those of bpf(2); `E2BIG` for too many rules.
+    pub(super) fn limit_devices(&self, rules: &[DeviceRule]) -> Result<()> {
+        limit_devices(self.own.as_fd(), rules)
+    }
+
     /// Makes every process in it stand still, or go on.
     ///
     /// # Errors
@@ -273,4 +283,20 @@ pub fn open_group(id: &Id, path: Option<&CStr>) -> Result<Option<Directory>> {
         };
     }
     Ok(Some(here))
+}
+
+/// Lets the processes of `group` use the devices that `rules` allow, in the place of former rules.
+///
+/// # Errors
+/// Those of bpf(2); `E2BIG` for too many rules.
+fn limit_devices(group: BorrowedFd<'_>, rules: &[DeviceRule]) -> Result<()> {
+    const STAGE: &str = "limit the use of devices";
+    let rule = |rule: &DeviceRule| {
+        let DeviceRule { allow, block, major, minor, access } = *rule;
+        Rule { allow, block, major, minor, access }
+    };
+    let program = assemble(&mut rules.iter().map(rule)).ok_or(Error::new(STAGE, Errno::TOOBIG))?;
+    let program = bpf::load_device_program(&program).stage(STAGE)?;
+    let former = bpf::attached_device_program(group).stage(STAGE)?;
+    bpf::attach_device_program(group, program.as_fd(), former.as_ref().map(AsFd::as_fd)).stage(STAGE)
 }

@@ -136,6 +136,7 @@ impl Host {
             HostStep::EnableController(name) => self.group()?.enable(name)?,
             HostStep::SetLimit { file, value } => self.group()?.set(file, value.as_bytes())?,
             HostStep::SetUnified { file, value } => self.group()?.set(file, value.as_bytes())?,
+            HostStep::LimitDevices(rules) => self.group()?.limit_devices(rules)?,
             HostStep::OpenNamespace { path, .. } => {
                 let full = Error::on("open a namespace", path.to_bytes(), Errno::TOOBIG);
                 self.namespaces.push(open_namespace(path)?).map_err(|_| full)?;

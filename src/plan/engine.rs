@@ -71,6 +71,11 @@ impl<'a> HostStep<'a> {
                 "write {value} to {file}",
                 [("file", Value::Bytes(file.as_bytes())), ("value", Value::Bytes(value.as_bytes()))],
             ),
+            Self::LimitDevices(rules) => Description::new(
+                "limit-devices",
+                "let its processes use devices by {rules} rules",
+                [("rules", Value::Number(rules.len() as u64))],
+            ),
             Self::OffsetClocks(offsets) => Description::new(
                 "offset-clocks",
                 "make a time namespace and set {clocks} of its clocks",

@@ -27,6 +27,9 @@ pub struct EnterSpec<'a> {
     pub detached: bool,
     /// Whether it writes nothing: standard output and error are `/dev/null`.
     pub silent: bool,
+    /// Whether it is the first to be seen inside itself, as a child of the caller who waits for it or leaves it to whom
+    /// that falls: an engine that reaps.
+    pub alone: bool,
 }
 
 /// Decides how to make `spec` and writes the steps into `plan`, which must be empty.
@@ -66,8 +69,10 @@ pub fn enter<'a>(spec: &EnterSpec<'a>, plan: &mut Plan<'a>) -> Result<(), Confli
         child.take_rights(process, spec.groups);
     }
     child.push(Step::AppearInside);
-    child.push(Step::StayAsReaper { attached: !spec.detached });
-    child.push(Step::DieWithParent);
+    if !spec.alone {
+        child.push(Step::StayAsReaper { attached: !spec.detached });
+        child.push(Step::DieWithParent);
+    }
     child.push(Step::NewSession);
     child.confine(process, process.confinement.paths);
     child.install(process.filter);

@@ -1,7 +1,7 @@
 //! The two lists of a plan: what the host does and what the child does.
 
 use crate::spec::{
-    Attributes, Capabilities, ClockOffset, Device, Filter, IdMap, MountOption, Network, PathRule,
+    Attributes, Capabilities, ClockOffset, Device, DeviceRule, Filter, IdMap, MountOption, Network, PathRule,
     Propagation, Rlimit, Scheduler, Upper, User, WindowSize,
 };
 use core::ffi::CStr;
@@ -55,6 +55,8 @@ pub enum HostStep<'a> {
         /// What to write.
         value: &'a str,
     },
+    /// Let its processes use these devices and no others.
+    LimitDevices(&'a [DeviceRule]),
     /// Make a time namespace for the child and set its clocks.
     OffsetClocks(&'a [ClockOffset]),
     /// Open the file of a namespace to join; the child enters it.

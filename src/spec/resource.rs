@@ -62,4 +62,21 @@ pub struct Resources<'a> {
     pub devices: &'a [DeviceLimit],
     /// Further files of the cgroup and what to write to them, in order.
     pub unified: &'a [(&'a str, &'a str)],
+    /// Which devices may be used, later rules counting more; empty is all.
+    pub access: &'a [DeviceRule],
+}
+
+/// A rule on the use of devices (cgroup v2, device controller).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct DeviceRule {
+    /// Whether it allows.
+    pub allow: bool,
+    /// Block devices, or character devices; `None` is both.
+    pub block: Option<bool>,
+    /// Major number; `None` is any.
+    pub major: Option<u32>,
+    /// Minor number; `None` is any.
+    pub minor: Option<u32>,
+    /// Of what: bit 0 make, bit 1 read, bit 2 write.
+    pub access: u8,
 }

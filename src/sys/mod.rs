@@ -10,6 +10,7 @@
 mod arch;
 pub mod attempt;
 pub mod auxv;
+pub mod bpf;
 pub mod clock;
 pub mod defence;
 pub mod entry;

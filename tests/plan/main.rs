@@ -284,8 +284,15 @@ golden! {
 /// A further process, in a container that has every namespace but those of the user and of time.
 fn entered(process: Process<'_>, detached: bool) -> String {
     let namespaces = 0x0002_0000 | 0x0200_0000 | 0x0400_0000 | 0x0800_0000 | 0x2000_0000 | 0x4000_0000;
-    let spec =
-        EnterSpec { process, groups: Groups::All, namespaces, cgroup: true, detached, silent: detached };
+    let spec = EnterSpec {
+        process,
+        groups: Groups::All,
+        namespaces,
+        cgroup: true,
+        detached,
+        silent: detached,
+        alone: false,
+    };
     let mut plan = Plan::default();
     let mut text = Text(String::new());
     match enter(&spec, &mut plan) {

@@ -10,8 +10,8 @@ use crate::oci::json::Value;
 use crate::oci::state::{Container, Record};
 use crate::store::{now_ns, process};
 use pipkin::host::{Host, Moment};
-use pipkin::plan::{Plan, resolve};
-use pipkin::spec::{Id, Spec};
+use pipkin::plan::{Plan, Step, resolve};
+use pipkin::spec::{CapabilitySet, Id, Spec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::io;
@@ -91,8 +91,10 @@ fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Fail
         kernel: kernel::version(),
         preserved: preserved(typed)?,
         keeps_keyring: typed.has("--no-new-keyring"),
+        held: held(),
+        further: false,
     };
-    let spec = config::spec(&config, &context)
+    let mut spec = config::spec(&config, &context)
         .map_err(|fault| faulty(&bundle, &config::sentence(&fault, &config, &bundle.text)))?;
     if spec.process.terminal.is_some() != typed.last("--console-socket").is_some() {
         let why: &[u8] = if spec.process.terminal.is_some() {
@@ -104,6 +106,11 @@ fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Fail
     }
     let mut facts = pipkin::host::probe()?;
     facts.cgroup &= !global.no_cgroup;
+    if global.no_cgroup || !facts.root {
+        // An engine that wants no cgroup wants no rules on devices; and without root's rights no node can be made that
+        // they could forbid.
+        spec.resources.access = &[];
+    }
     let mut plan = Plan::default();
     resolve(&spec, &facts, &mut plan)?;
     let container = global.root.create(id).map_err(|error| cannot_open(&id, &error))?;
@@ -121,8 +128,14 @@ fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Fail
     }
 }
 
+/// The capabilities that can be handed on; none where the kernel does not say.
+pub(super) fn held() -> CapabilitySet {
+    rustix::thread::capabilities(None)
+        .map_or(CapabilitySet::EMPTY, |sets| CapabilitySet(sets.permitted.bits()))
+}
+
 /// How many descriptors are passed on; each must be there, or ours would be among them.
-fn preserved(typed: &Sorted<'_>) -> Result<u32, Failure> {
+pub(super) fn preserved(typed: &Sorted<'_>) -> Result<u32, Failure> {
     const FIRST: i32 = 3;
     let Some(text) = typed.last("--preserve-fds") else { return Ok(0) };
     let wrong = |why: &[u8]| Failure::new("pass on descriptors", text.as_bytes(), why);
@@ -234,13 +247,15 @@ impl Maker<'_> {
 /// The failure of a step of the child.
 pub(super) fn told(plan: &Plan<'_>, failure: pipkin::host::Failure) -> Failure {
     match plan.child.get(usize::from(failure.step)) {
+        // In the words that engines know.
+        Some(Step::Execute { command, .. }) => explain(&Step::FindCommand(command), failure.errno),
         Some(step) => explain(step, failure.errno),
         None => Failure::errno("prepare the container", b"", failure.errno),
     }
 }
 
 /// The whole file appears at once: engines watch for it.
-fn write_pid(path: &str, pid: i32) -> io::Result<()> {
+pub(super) fn write_pid(path: &str, pid: i32) -> io::Result<()> {
     let temporary = [path, ".new"].concat();
     std::fs::write(&temporary, pid.to_string())?;
     std::fs::rename(temporary, path)
@@ -255,7 +270,7 @@ fn listen(path: &str) -> Result<OwnedFd, Errno> {
 }
 
 /// Sends a descriptor to the socket at `path`, with a word beside it.
-fn send(path: &str, descriptor: BorrowedFd<'_>, word: &[u8]) -> Result<(), Failure> {
+pub(super) fn send(path: &str, descriptor: BorrowedFd<'_>, word: &[u8]) -> Result<(), Failure> {
     use rustix::net::{
         AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
         SocketType, connect, sendmsg, socket_with,
@@ -289,6 +304,8 @@ pub(super) fn plan_again<'p>(
         kernel: kernel::version(),
         preserved: 0,
         keeps_keyring: false,
+        held: held(),
+        further: false,
     };
     let spec = config::spec(config, &context)
         .map_err(|fault| Failure::new("use the configuration", b"", fault.what.as_bytes()))?;

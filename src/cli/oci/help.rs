@@ -39,6 +39,31 @@ Options:
   -d, --detach                run: do not wait
       --help                  show this help";
 
+/// Options of `exec`.
+pub(super) const EXEC: &str = "\
+Usage: pipkin exec [OPTIONS] ID [COMMAND [ARGUMENT ...]]
+
+Runs a further process in a container.
+
+Options:
+  -p, --process FILE          the process, as in config.json
+  -d, --detach                do not wait for its end
+      --pid-file FILE         write its pid there
+      --console-socket PATH   send the terminal's master to this socket
+      --cwd DIR               its working directory
+  -e, --env NAME=VALUE        a variable
+  -u, --user UID[:GID]        its user and group
+  -g, --additional-gids GID   a further group
+  -c, --cap CAPABILITY        a further capability
+      --no-new-privs          let no exec raise its rights
+      --apparmor PROFILE      its AppArmor profile
+      --process-label LABEL   its SELinux label
+  -t, --tty                   give it a terminal
+      --preserve-fds N        pass on N descriptors from 3 on
+      --cgroup PATH           refused unless it is / or empty
+      --ignore-paused         taken: a paused container is refused
+      --help                  show this help";
+
 /// Options of `kill`.
 pub(super) const KILL: &str = "\
 Usage: pipkin kill [OPTIONS] ID [SIGNAL]

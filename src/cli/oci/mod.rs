@@ -6,12 +6,13 @@
 //! | module | duty |
 //! |---|---|
 //! | `help` | the text that names the options |
-//! | `create`, `start`, `state`, `kill`, `delete` | the verbs, and those like them |
+//! | `create`, `start`, `state`, `exec`, `kill`, `delete` | the verbs, and those like them |
 //! | `hook` | runs the engine's programs |
 //! | `feature` | what `features` and `spec` print |
 
 mod create;
 mod delete;
+mod exec;
 mod feature;
 mod help;
 mod hook;
@@ -32,6 +33,9 @@ use std::io::{ErrorKind, Write};
 /// Exit code of a failure, as with runc.
 const FAILED: u8 = 1;
 
+/// Exit code of a further process that could not be made, as with runc.
+const EXEC_FAILED: u8 = 255;
+
 /// What stood before the verb.
 struct Global {
     root: Root,
@@ -48,6 +52,7 @@ struct Verb(&'static str, &'static str, Run, bool);
 const VERBS: &[Verb] = &[
     Verb("create", help::CREATE, create::create, true),
     Verb("run", help::CREATE, create::run, false),
+    Verb("exec", help::EXEC, exec::exec, false),
     Verb("start", help::PLAIN, start::start, true),
     Verb("state", help::PLAIN, state::state, true),
     Verb("kill", help::KILL, kill::kill, false),
@@ -63,11 +68,13 @@ const VERBS: &[Verb] = &[
 ];
 
 /// Options of the shared verbs that only engines give.
-const ONLY_ENGINES: [&str; 7] = [
+const ONLY_ENGINES: [&str; 9] = [
     "--bundle",
+    "--process",
     "--pid-file",
     "--console-socket",
     "--pidfd-socket",
+    "--preserve-fds",
     "--no-pivot",
     "--no-new-keyring",
     "--all",
@@ -125,7 +132,9 @@ fn answer(typed: &Sorted<'_>) -> Outcome {
         return Err(usage("this is no verb of an OCI runtime"));
     };
     let rest: Vec<OsString> = typed.operands.iter().skip(1).map(|word| (*word).to_owned()).collect();
-    let sorted = argv::sort(help, Order::Mixed, &rest).map_err(|why| usage(&why))?;
+    // What follows the id of exec is the command's own.
+    let order = if *name == "exec" { Order::OptionsFirst } else { Order::Mixed };
+    let sorted = argv::sort(help, order, &rest).map_err(|why| usage(&why))?;
     if sorted.help_wanted {
         return super::help::show(help);
     }
@@ -136,7 +145,8 @@ fn answer(typed: &Sorted<'_>) -> Outcome {
     }
     let no_root = |error| Failure::io("find the directory of containers", b"", &error).code(FAILED);
     let root = Root::new(typed.last("--root")).map_err(no_root)?;
-    run(&Global { root, no_cgroup: manager == "disabled" }, &sorted).map_err(|failure| failure.code(FAILED))
+    run(&Global { root, no_cgroup: manager == "disabled" }, &sorted)
+        .map_err(|failure| failure.code(if *name == "exec" { EXEC_FAILED } else { FAILED }))
 }
 
 /// Appends a failure to the engine's log, in logrus' words, which engines look for.

@@ -57,7 +57,10 @@ fn exec(typed: &Sorted<'_>) -> Outcome {
     let (namespaces, cgroup) = (target.namespaces(), target.has_group());
     let mut plan = Plan::default();
     let groups = groups(found.record.pid, namespaces)?;
-    enter(&EnterSpec { process, groups, namespaces, cgroup, detached, silent: detached }, &mut plan)?;
+    enter(
+        &EnterSpec { process, groups, namespaces, cgroup, detached, silent: detached, alone: false },
+        &mut plan,
+    )?;
     let ended = Host::new()?.enter(&plan, target, process.stdin, &mut |channel, namespaces, sources| {
         become_command(Context {
             plan: &plan,

@@ -36,6 +36,7 @@ pub(super) fn resources<'a>(typed: &Sorted<'a>) -> Checked<Resources<'a>> {
         io_weight: given(typed, "--io-weight", weight)?,
         devices: keep::list(devices(typed)?),
         unified: &[],
+        access: &[],
     })
 }
 

@@ -2,7 +2,7 @@
 
 use super::c_text;
 use crate::oci::json::{Fault, Value};
-use pipkin::spec::{Device, DeviceKind};
+use pipkin::spec::{Device, DeviceKind, DeviceRule};
 
 /// The nodes to make beside the usual ones.
 pub(super) fn devices(value: &Value<'_>) -> Result<Vec<Device<'static>>, Fault> {
@@ -35,26 +35,23 @@ pub(super) fn devices(value: &Value<'_>) -> Result<Vec<Device<'static>>, Fault> 
     Ok(devices)
 }
 
-/// One rule of the list, later ones first.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(crate) struct DeviceRule {
-    /// Whether it allows.
-    pub(crate) allow: bool,
-    /// Which kind; `None` is any.
-    pub(crate) block: Option<bool>,
-    /// Major number; `None` is any.
-    pub(crate) major: Option<u32>,
-    /// Minor number; `None` is any.
-    pub(crate) minor: Option<u32>,
-    /// Of what: bit 0 mknod, bit 1 read, bit 2 write (`BPF_DEVCG_ACC_*`).
-    pub(crate) access: u32,
-}
+/// What a container can always use: the nodes that it has, and making nodes, which without the rest is harmless.
+const ALWAYS: [(u32, Option<u32>); 8] = [
+    (1, Some(3)),
+    (1, Some(5)),
+    (1, Some(7)),
+    (1, Some(8)),
+    (1, Some(9)),
+    (5, Some(0)),
+    (5, Some(2)),
+    (136, None),
+];
 
 /// Reads the rules of `resources`, in order.
 ///
 /// # Errors
 /// A word that means nothing.
-pub(crate) fn device_rules(resources: &Value<'_>) -> Result<Vec<DeviceRule>, Fault> {
+pub(super) fn device_rules(resources: &Value<'_>) -> Result<Vec<DeviceRule>, Fault> {
     let mut rules = Vec::new();
     for given in resources.elements("devices") {
         let block = match given.text_at("type").unwrap_or("a") {
@@ -77,6 +74,17 @@ pub(crate) fn device_rules(resources: &Value<'_>) -> Result<Vec<DeviceRule>, Fau
         let access = if access == 0 { 7 } else { access };
         let (major, minor) = (number("major"), number("minor"));
         rules.push(DeviceRule { allow: given.is_true("allow"), block, major, minor, access });
+    }
+    if !rules.is_empty() {
+        let plain = |(major, minor): &(u32, Option<u32>)| DeviceRule {
+            allow: true,
+            block: Some(false),
+            major: Some(*major),
+            minor: *minor,
+            access: 7,
+        };
+        rules.push(DeviceRule { allow: true, block: None, major: None, minor: None, access: 1 });
+        rules.extend(ALWAYS.iter().map(plain));
     }
     Ok(rules)
 }

@@ -22,11 +22,15 @@ mod tests;
 pub(crate) use hook::hooks;
 pub(crate) use mount::{is_recursive, known as mount_options};
 pub(crate) use namespace::TYPES as NAMESPACES;
+pub(crate) use process::{capabilities, filter, read as process};
 pub(crate) use resource::resources;
 
 use super::json::{self, Fault, Value};
 use super::keep;
-use pipkin::spec::{Id, Limit, Mount, Network, Propagation, Root, RootSource, Spec, Start, Sysctl};
+use pipkin::spec::{
+    Capabilities, CapabilitySet, Id, Limit, Mount, Network, Propagation, Root, RootSource, Spec, Start,
+    Sysctl,
+};
 use std::ffi::CStr;
 
 /// The newest version whose properties are known, as `(major, minor)`.
@@ -44,6 +48,10 @@ pub(crate) struct Context<'c> {
     pub(crate) preserved: u32,
     /// Whether the container keeps the caller's session keyring.
     pub(crate) keeps_keyring: bool,
+    /// The capabilities that we have ourselves.
+    pub(crate) held: CapabilitySet,
+    /// Whether it is for a further process in a container that runs.
+    pub(crate) further: bool,
 }
 
 /// Reads a configuration and checks the type of everything that is known.
@@ -98,13 +106,17 @@ fn version(value: &Value<'_>) -> Result<(), Fault> {
 pub(crate) fn spec(value: &Value<'_>, context: &Context<'_>) -> Result<Spec<'static>, Fault> {
     refuse_unknown_wishes(value)?;
     let namespaces = namespace::namespaces(value)?;
-    let process = process::process(value, context)?;
+    let mut process = process::first(value, context)?;
+    if namespaces.user.is_none() {
+        process.capabilities = granted(process.capabilities, context.held);
+    }
     let masked = paths(value, "linux.maskedPaths")?;
     let mut limits = resources(value.at("linux.resources"))?;
-    // A new group has no limits: there is nothing to be lifted, and no controller needed for it.
+    // A new group has no limits and the usual weight: what asks for no more needs no controller.
     for limit in [&mut limits.memory_max, &mut limits.swap_max, &mut limits.pids_max] {
         *limit = limit.filter(|limit| *limit != Limit::Max);
     }
+    limits.cpu_weight = limits.cpu_weight.filter(|weight| *weight != 100);
     limits.cpu_max = limits.cpu_max.filter(|cpu| cpu.quota != Limit::Max);
     Ok(Spec {
         id: context.id,
@@ -221,4 +233,16 @@ fn mounts(value: &Value<'_>, context: &Context<'_>) -> Result<&'static [Mount<'s
         mounts.push(mount::mount(element, value, context)?);
     }
     Ok(keep::list(mounts))
+}
+
+/// The sets without what cannot be granted, as the specification demands.
+pub(crate) fn granted(sets: Capabilities, held: CapabilitySet) -> Capabilities {
+    let only = |set: CapabilitySet| CapabilitySet(set.0 & held.0);
+    Capabilities {
+        bounding: only(sets.bounding),
+        effective: only(sets.effective),
+        permitted: only(sets.permitted),
+        inheritable: only(sets.inheritable),
+        ambient: only(sets.ambient),
+    }
 }

@@ -15,7 +15,7 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 const NO_ID: u64 = u32::MAX as u64;
 
 /// Reads the process that the configuration names.
-pub(super) fn process(value: &Value<'_>, context: &Context<'_>) -> Result<Process<'static>, Fault> {
+pub(super) fn first(value: &Value<'_>, context: &Context<'_>) -> Result<Process<'static>, Fault> {
     let Some(process) = value.at("process") else { return Err(value.fault("process is missing")) };
     let capabilities = capabilities(process)?;
     let seccomp = value.at("linux.seccomp").filter(|profile| !profile.members().is_empty());
@@ -67,7 +67,10 @@ pub(crate) fn read(
             personality: None,
             scheduler: scheduler(process)?,
             io_priority: io_priority(process)?,
-            cpus: &[],
+            cpus: match process.at("execCPUAffinity.final").or(process.at("execCPUAffinity.initial")) {
+                Some(list) if context.further => cpus(list)?,
+                _ => &[],
+            },
             preserved: context.preserved,
             keeps_keyring: context.keeps_keyring,
         },
@@ -158,7 +161,8 @@ pub(crate) fn capabilities(process: &Value<'_>) -> Result<Capabilities, Fault> {
     })
 }
 
-fn filter(
+/// The filter of a profile.
+pub(crate) fn filter(
     profile: &Value<'_>,
     capabilities: Capabilities,
     context: &Context<'_>,
@@ -286,7 +290,7 @@ fn domain(value: &Value<'_>) -> Result<Option<u32>, Fault> {
 }
 
 /// CPUs as a mask, from a list such as `0-3,7`.
-pub(crate) fn cpus(given: &Value<'_>) -> Result<&'static [u64], Fault> {
+pub(super) fn cpus(given: &Value<'_>) -> Result<&'static [u64], Fault> {
     let wrong = || given.fault("give a list of CPUs such as 0-3,7");
     let mut mask = vec![0_u64; 16];
     for part in given.text()?.split(',').filter(|part| !part.trim_ascii().is_empty()) {

@@ -1,6 +1,7 @@
 //! Limits: from the specification's mixture of cgroup v1 and v2 to the kernel's own v2 units (config-linux.md, control
 //! groups).
 
+use super::device::device_rules;
 use crate::oci::json::{Fault, Value};
 use crate::oci::keep;
 use pipkin::spec::{CpuMax, DeviceLimit, Limit, Resources};
@@ -60,6 +61,7 @@ pub(crate) fn resources(value: Option<&Value<'_>>) -> Result<Resources<'static>,
         io_weight,
         devices: keep::list(devices),
         unified: keep::list(unified),
+        access: keep::list(device_rules(value)?),
     })
 }
 

@@ -7,7 +7,15 @@ use proptest::prelude::*;
 
 fn context() -> Context<'static> {
     let id = Id::new(b"c").unwrap();
-    Context { id, bundle: b"/", kernel: (6, 18), preserved: 0, keeps_keyring: false }
+    Context {
+        id,
+        bundle: b"/",
+        kernel: (6, 18),
+        preserved: 0,
+        keeps_keyring: false,
+        held: CapabilitySet::ALL,
+        further: false,
+    }
 }
 
 /// A configuration with a bit of everything; its root is one that is there.
@@ -32,7 +40,7 @@ const WHOLE: &str = r#"{
   "sysctl": {"net/core/somaxconn": "5"},
   "devices": [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3, "fileMode": 438}],
   "resources": {
-    "memory": {"limit": 1000, "swap": 3000, "reservation": 500}, "cpu": {"shares": 1024, "quota": 5000, "burst": 7},
+    "memory": {"limit": 1000, "swap": 3000, "reservation": 500}, "cpu": {"shares": 2048, "quota": 5000, "burst": 7},
     "pids": {"limit": 0}, "hugepageLimits": [{"pageSize": "2MB", "limit": 9}], "rdma": {"mlx": {"hcaHandles": 2}},
     "blockIO": {"weight": 1000, "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 77}]},
     "unified": {"memory.high": "900"}},
@@ -62,7 +70,7 @@ fn a_whole_configuration_is_understood() {
         swap_max: Some(Limit::At(2000)),
         memory_low: Some(500),
         cpu_max: Some(CpuMax { quota: Limit::At(5000), period_us: 100_000 }),
-        cpu_weight: Some(100),
+        cpu_weight: Some(173),
         pids_max: Some(Limit::At(1)),
         io_weight: Some(10_000),
         devices: spec.resources.devices,

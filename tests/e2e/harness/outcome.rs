@@ -79,6 +79,13 @@ impl Outcome {
         }
     }
 
+    /// It ended with `code` and told this.
+    #[track_caller]
+    pub(crate) fn fails_with(self, code: i32, words: &str) {
+        let outcome = self.exits(code);
+        assert!(outcome.told().contains(words), "{words:?} is not told\n{outcome}");
+    }
+
     /// Pipkin itself refused, and told why.
     #[track_caller]
     pub(crate) fn expect_refusal(self, words: &[&str]) {

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod hook;
+mod process;
 mod refusal;
 
 use crate::harness::{Case, cases};
@@ -30,7 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
             a_template_runs,
         ]
     );
-    [own, hook::cases(), refusal::cases()].concat()
+    [own, hook::cases(), process::cases(), refusal::cases()].concat()
 }
 
 const SLEEPER: &str = "trap 'exit 3' TERM; while :; do sleep 0.05; done";
@@ -46,8 +47,10 @@ fn a_life() {
     assert_eq!(bundle.status(), "running");
     assert_eq!(bundle.call("ps --format json c").succeeds().json()[0], state["pid"]);
     bundle.call("delete c").fails(1, &["not stopped"]);
-    bundle.call("kill c TERM").succeeds();
-    bundle.await_status("stopped");
+    // Until its trap is set, PID 1 is deaf to this signal.
+    while bundle.status() == "running" {
+        bundle.call("kill c TERM");
+    }
     bundle.call("kill c KILL").fails(1, &["container not running"]);
     bundle.call("kill --all c 9").succeeds();
     bundle.call("delete c").succeeds();

@@ -1,0 +1,193 @@
+//! `exec`: a further process in a container that runs.
+
+use super::super::message::Failure;
+use super::super::{ExitCode, Outcome, kernel};
+use super::create::{held, preserved, send, told, write_pid};
+use super::{Global, Sorted, lock, start};
+use crate::oci::config;
+use crate::oci::json::Value;
+use crate::oci::keep;
+use crate::oci::state::{Container, Status};
+use crate::store::process::start_of;
+use pipkin::host::{Entered, Host, Target};
+use pipkin::plan::{EnterSpec, Groups, Plan, enter};
+use pipkin::spec::{Account, Capabilities, CapabilitySet, Process, User};
+use rustix::fd::{AsFd, AsRawFd};
+use std::ffi::CStr;
+use std::io;
+use std::os::unix::ffi::OsStrExt;
+
+/// `CLONE_NEWUSER`.
+const NEWUSER: u64 = 0x1000_0000;
+
+/// `exec ID`.
+pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
+    let (container, record) = lock(global, typed)?;
+    let name = container.id.as_str().as_bytes();
+    let cannot = |why: &[u8]| Failure::new("run a process in", name, why);
+    if !matches!(container.status(&record), Status::Running | Status::Created) {
+        return Err(cannot(b"container not running"));
+    }
+    if typed.last("--cgroup").is_some_and(|path| !path.is_empty() && path != "/") {
+        return Err(cannot(b"it goes into the container's own cgroup"));
+    }
+    let process = process(&container, typed, &record.bundle)?;
+    if process.terminal.is_some() != typed.last("--console-socket").is_some() {
+        return Err(cannot(b"a terminal and --console-socket go together"));
+    }
+    let target = Target::open(record.pid)?;
+    if start_of(record.pid) != Some(record.pid_start) || !target.is_alive()? {
+        return Err(cannot(b"container not running"));
+    }
+    let (namespaces, cgroup) = (target.namespaces(), target.has_group());
+    let mut process = process;
+    if namespaces & NEWUSER == 0 {
+        process.capabilities = config::granted(process.capabilities, held());
+    }
+    let spec = EnterSpec {
+        process,
+        groups: Groups::All,
+        namespaces,
+        cgroup,
+        detached: true,
+        silent: false,
+        alone: true,
+    };
+    let mut plan = Plan::default();
+    enter(&spec, &mut plan)?;
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+    let entered = Host::new()?.enter_alone(&plan, target, &mut |channel, namespaces, sources| {
+        pipkin::child::run(pipkin::child::Context {
+            plan: &plan,
+            process: &process,
+            channel,
+            namespaces,
+            streams: None,
+            start: None,
+            sources,
+            #[cfg(feature = "test-hooks")]
+            pause_at: super::super::launch::pause("PIPKIN_PAUSE_CHILD"),
+        })
+    })?;
+    // Others may go on with the container while this process runs.
+    drop(container);
+    finish(entered.map_err(|failure| told(&plan, failure))?, typed)
+}
+
+/// What is to be done once it runs.
+fn finish(entered: Entered, typed: &Sorted<'_>) -> Outcome {
+    let told = tell(&entered, typed);
+    if told.is_err() {
+        // Nobody knows of it: it must not stay.
+        pipkin::sys::signal::send(&entered.pidfd, 9).unwrap_or(());
+    }
+    told?;
+    if typed.has("--detach") { Ok(ExitCode::SUCCESS) } else { start::wait(&entered.pidfd) }
+}
+
+fn tell(entered: &Entered, typed: &Sorted<'_>) -> Result<(), Failure> {
+    if let (Some(path), Some(master)) = (typed.last("--console-socket"), &entered.terminal) {
+        send(path, master.as_fd(), b"/dev/pts/0")?;
+    }
+    if let Some(path) = typed.last("--pid-file") {
+        let fail = |error: io::Error| Failure::io("write the pid to", path.as_bytes(), &error);
+        write_pid(path, pid_of(entered).map_err(fail)?).map_err(fail)?;
+    }
+    Ok(())
+}
+
+/// The pid that a pidfd stands for (proc_pid_fdinfo(5)).
+fn pid_of(entered: &Entered) -> io::Result<i32> {
+    let path = ["/proc/self/fdinfo/", &entered.pidfd.as_raw_fd().to_string()].concat();
+    let text = std::fs::read_to_string(path)?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    line.and_then(|pid| pid.trim().parse().ok()).ok_or(io::ErrorKind::InvalidData.into())
+}
+
+/// The process that was asked for: a whole one from a file, or the container's own with another command.
+fn process(container: &Container, typed: &Sorted<'_>, bundle: &[u8]) -> Result<Process<'static>, Failure> {
+    const WHAT: &str = "use the configuration";
+    let text = container.config().map_err(|error| Failure::io("read the configuration", b"", &error))?;
+    let config = config::read(&text).map_err(|why| Failure::new(WHAT, b"", why.as_bytes()))?;
+    let context = config::Context {
+        id: container.id,
+        bundle,
+        kernel: kernel::version(),
+        preserved: preserved(typed)?,
+        keeps_keyring: false,
+        held: held(),
+        further: true,
+    };
+    let read = |process: &Value<'_>, from: &[u8], text: &[u8]| {
+        let faulty = |fault: crate::oci::json::Fault| {
+            Failure::new(WHAT, from, config::sentence(&fault, process, text).as_bytes())
+        };
+        let capabilities = config::capabilities(process).map_err(faulty)?;
+        let profile = config.at("linux.seccomp").filter(|profile| !profile.members().is_empty());
+        let filter = profile
+            .map_or(Ok(None), |profile| config::filter(profile, capabilities, &context))
+            .map_err(faulty)?;
+        config::process(process, capabilities, filter, &context).map_err(faulty)
+    };
+    let Some(path) = typed.last("--process") else {
+        let process = config.at("process").ok_or_else(|| Failure::new(WHAT, b"", b"process is missing"))?;
+        return amend(read(process, b"", &text)?, typed);
+    };
+    let text =
+        std::fs::read(path).map_err(|error| Failure::io("read the process", path.as_bytes(), &error))?;
+    let process = config::read_process(&text)
+        .map_err(|why| Failure::new("use the process", path.as_bytes(), why.as_bytes()))?;
+    read(&process, path.as_bytes(), &text)
+}
+
+/// The container's own process with what the options say.
+fn amend(mut process: Process<'static>, typed: &Sorted<'_>) -> Result<Process<'static>, Failure> {
+    let wrong =
+        |name: &str, text: &str, why: &str| Failure::usage("exec", &[name, " ", text, ": ", why].concat());
+    let words: Vec<&'static CStr> =
+        typed.operands.iter().skip(1).filter_map(|word| keep::text(word.as_bytes())).collect();
+    if words.is_empty() {
+        return Err(Failure::usage("exec", "a COMMAND or --process is needed"));
+    }
+    for label in ["--apparmor", "--process-label"] {
+        if let Some(text) = typed.last(label).filter(|text| !text.is_empty()) {
+            return Err(wrong(label, text, "labels cannot be had"));
+        }
+    }
+    let mut env = process.env.list.to_vec();
+    env.extend(typed.all("--env").filter_map(keep::text));
+    process.args = keep::strings(words, None);
+    process.env = keep::strings(env, process.home);
+    process.terminal = typed
+        .has("--tty")
+        .then_some(process.terminal.unwrap_or(pipkin::spec::WindowSize { rows: 0, columns: 0 }));
+    process.no_new_privileges |= typed.has("--no-new-privs");
+    if let Some(cwd) = typed.last("--cwd") {
+        let kept = keep::text(cwd).filter(|_| cwd.starts_with('/'));
+        process.cwd = kept.ok_or_else(|| wrong("--cwd", cwd, "give an absolute path"))?;
+    }
+    let mut additional = process.user.additional.to_vec();
+    if let Some(text) = typed.last("--user") {
+        let user = User::parse(keep::list(text.as_bytes().to_vec()));
+        let numbers = |user: &User<'_>| {
+            matches!(user.user, Account::Id(_)) && !matches!(user.group, Some(Account::Name(_)))
+        };
+        let user = user.filter(numbers).ok_or_else(|| wrong("--user", text, "give UID or UID:GID"))?;
+        process.user = User { group: user.group.or(Some(Account::Id(0))), exact: true, ..user };
+        additional.clear();
+    }
+    for text in typed.all("--additional-gids") {
+        additional.push(text.parse().map_err(|_| wrong("--additional-gids", text, "give a number"))?);
+    }
+    process.user.additional = keep::list(additional);
+    let mut more = CapabilitySet::EMPTY;
+    for text in typed.all("--cap") {
+        let number = CapabilitySet::number(text.as_bytes());
+        more = more.with(number.ok_or_else(|| wrong("--cap", text, "this is not a capability"))?);
+    }
+    let Capabilities { bounding, effective, permitted, .. } = &mut process.capabilities;
+    for set in [bounding, effective, permitted] {
+        set.0 |= more.0;
+    }
+    Ok(process)
+}

@@ -1,0 +1,181 @@
+//! Further processes, terminals and devices.
+
+use super::bundle::Bundle;
+use crate::harness::{Case, cases};
+use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use serde_json::json;
+use std::fs;
+use std::io::{Read, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixListener;
+use std::process::Stdio;
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases!(
+        Nothing,
+        [
+            a_further_process_is_as_asked_for,
+            a_further_process_from_a_file,
+            a_further_process_is_left_to_the_engine,
+            a_missing_further_command_is_told,
+            terminals_go_to_the_engine,
+            devices_are_allowed_by_rules,
+            a_paused_container_is_told_and_deleted,
+        ]
+    )
+}
+
+const SLEEPER: &str = "trap 'exit 3' TERM; while :; do sleep 0.05; done";
+
+fn running() -> Bundle {
+    let bundle = Bundle::sh(SLEEPER).written();
+    bundle.create("");
+    bundle.call("start c").succeeds();
+    bundle
+}
+
+fn end(bundle: &Bundle) {
+    // As engines do: a container whose dead are not reaped does not end.
+    crate::harness::reap_orphans();
+    bundle.call("delete --force c").succeeds();
+    bundle.is_clean();
+}
+
+fn a_further_process_is_as_asked_for() {
+    let bundle = running();
+    let outcome = bundle.call("exec c /bin/sh -c id;hostname;exit$IFS$((5+1))").exits(6);
+    assert_eq!(outcome.text(), "uid=0(root) gid=0(root) groups=0(root)\nbundle\n", "{outcome}");
+    let options = "--user 7:8 --additional-gids 9 --env A=b --cwd /etc --cap CAP_CHOWN --no-new-privs";
+    let outcome = bundle.call(&format!(
+        "exec {options} c /bin/sh -c id;echo${{IFS}}$A;pwd;grep${{IFS}}CapBnd${{IFS}}/proc/self/status"
+    ));
+    assert_eq!(
+        outcome.text(),
+        "uid=7(halt) gid=8 groups=8,9(kmem)\nb\n/etc\nCapBnd:\t0000000000000021\n",
+        "{outcome}"
+    );
+    bundle.call("exec c").fails_with(255, "a COMMAND or --process is needed");
+    bundle.call("exec --user x c true").fails_with(255, "UID or UID:GID");
+    end(&bundle);
+    bundle.call("exec c true").fails_with(255, "container does not exist");
+}
+
+fn a_further_process_from_a_file() {
+    let bundle = running();
+    let process = json!({
+        "cwd": "/tmp", "args": ["/bin/sh", "-c", "id -u; pwd; cat /proc/self/oom_score_adj; echo $X"],
+        "env": ["PATH=/bin:/usr/bin", "X=y"], "user": { "uid": 4, "gid": 5 }, "oomScoreAdj": 33
+    });
+    fs::write(bundle.path("process.json"), process.to_string()).unwrap();
+    let call = format!("exec --process={} c", bundle.path("process.json").display());
+    assert_eq!(bundle.call(&call).exits(0).text(), "4\n/tmp\n33\ny\n");
+    fs::write(bundle.path("process.json"), r#"{"cwd": "x", "args": ["true"]}"#).unwrap();
+    bundle.call(&call).fails_with(255, "cwd, line 1, column 9: this must be an absolute path");
+    end(&bundle);
+}
+
+fn a_further_process_is_left_to_the_engine() {
+    let bundle = running();
+    let pid_file = bundle.path("exec.pid");
+    let call = format!("exec --detach --pid-file {} c sleep 1000", pid_file.display());
+    let mut command = bundle.command(&call);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(command.status().unwrap().success());
+    let pid: i32 = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
+    assert_eq!(fs::read_to_string(format!("/proc/{pid}/cmdline")).unwrap(), "sleep\u{0}1000\u{0}");
+    let listed = bundle.call("ps -f json c").succeeds().json();
+    assert!(listed.as_array().unwrap().contains(&json!(pid)), "{listed}");
+    // It is for whoever reaps here to see its end.
+    pipkin::sys::signal::kill(pid, 9).unwrap();
+    let (_, status) =
+        rustix::process::waitpid(rustix::process::Pid::from_raw(pid), rustix::process::WaitOptions::empty())
+            .unwrap()
+            .unwrap();
+    assert_eq!(status.terminating_signal(), Some(9));
+    end(&bundle);
+}
+
+fn a_missing_further_command_is_told() {
+    let bundle = running();
+    bundle.call("exec c nosuch").fails_with(255, "executable file not found in $PATH");
+    bundle.call("exec c /etc/passwd").fails_with(255, "permission denied");
+    end(&bundle);
+}
+
+/// Takes the descriptor that comes to `listener`.
+fn receive(listener: &UnixListener) -> OwnedFd {
+    let (connection, _) = listener.accept().unwrap();
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let mut word = [0; 64];
+    let mut parts = [std::io::IoSliceMut::new(&mut word)];
+    recvmsg(&connection, &mut parts, &mut control, RecvFlags::CMSG_CLOEXEC).unwrap();
+    let sent = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    sent.expect("a descriptor")
+}
+
+fn terminals_go_to_the_engine() {
+    let bundle = Bundle::sh("tty; stty size; read x; echo got $x; ls -l /dev/console | cut -c1; sleep 1000")
+        .set("/process/terminal", json!(true))
+        .set("/process/consoleSize", json!({ "height": 11, "width": 22 }))
+        .written();
+    let path = bundle.path("console");
+    let listener = UnixListener::bind(&path).unwrap();
+    bundle.create(&format!("--console-socket {}", path.display()));
+    let mut master = fs::File::from(receive(&listener));
+    bundle.call("start c").succeeds();
+    let expect = |master: &mut fs::File, wanted: &str| {
+        let mut seen = String::new();
+        while !seen.contains(wanted) {
+            let mut bytes = [0; 256];
+            let length = master.read(&mut bytes).unwrap();
+            seen.push_str(&String::from_utf8_lossy(&bytes[..length]));
+        }
+    };
+    expect(&mut master, "/dev/pts/0\r\n11 22\r\n");
+    master.write_all(b"this\n").unwrap();
+    expect(&mut master, "got this\r\nc\r\n");
+    let call = format!("exec --tty --detach --console-socket {} c tty", path.display());
+    assert!(bundle.command(&call).stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap().success());
+    expect(&mut fs::File::from(receive(&listener)), "/dev/pts/1\r\n");
+    end(&bundle);
+}
+
+fn devices_are_allowed_by_rules() {
+    let node = |path: &str, minor: u32| json!({ "path": path, "type": "c", "major": 240, "minor": minor });
+    // Nobody drives these numbers: opening one that may be used is another error than opening one that may not.
+    let script = "cat /dev/allowed; cat /dev/closed; cat /dev/null; echo x > /dev/allowed";
+    let bundle = Bundle::sh(script)
+        .set("/linux/devices", json!([node("/dev/allowed", 7), node("/dev/closed", 8)]))
+        .set("/linux/cgroupsPath", json!("/oci-devices"))
+        .set(
+            "/linux/resources",
+            json!({ "devices": [
+            { "allow": false, "access": "rwm" },
+            { "allow": true, "type": "c", "major": 240, "minor": 7, "access": "r" }
+        ] }),
+        )
+        .written();
+    let told = bundle.call("run c").told();
+    let errors: Vec<&str> = told.lines().filter_map(|line| line.rsplit(": ").next()).collect();
+    let (none, not) = ("No such device or address", "Operation not permitted");
+    assert_eq!(errors, [none, not, not], "{told}");
+    bundle.is_clean();
+}
+
+fn a_paused_container_is_told_and_deleted() {
+    let bundle = running();
+    bundle.call("pause c").succeeds();
+    assert_eq!(bundle.status(), "paused");
+    bundle.call("resume c").succeeds();
+    assert_eq!(bundle.status(), "running");
+    bundle.call("resume c").fails(1, &["container not paused"]);
+    bundle.call("pause c").succeeds();
+    bundle.call("kill c KILL").succeeds();
+    bundle.call("delete --force c").succeeds();
+    bundle.is_clean();
+}
