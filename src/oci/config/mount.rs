@@ -74,6 +74,8 @@ impl Options {
             (self.bind, self.recursive) = (true, self.recursive || word == "rbind");
         } else if word == "idmap" || word == "ridmap" {
             self.mapped = true;
+        } else if word == "tmpcopyup" {
+            return Err(option.fault("what lies below cannot be copied into a new file system with Pipkin"));
         } else if word == "remount" {
             return Err(option.fault("mounts are made, not changed"));
         } else if !EMPTY.contains(&word) {

@@ -77,6 +77,11 @@ fn wrong_surroundings_are_named() {
             json!({ "destination": "/mnt", "source": "/x", "type": "bind" }),
             &["/x", "does not exist"],
         ),
+        (
+            "/mounts/-",
+            json!({ "destination": "/mnt", "type": "tmpfs", "options": ["tmpcopyup"] }),
+            &["mounts[5].options[0]"],
+        ),
         ("/annotations", json!({ "": "x" }), &["annotations", "name must not be empty"]),
         ("/annotations", json!({ "a": 1 }), &["annotations.a", "must be a string"]),
         ("/linux/namespaces", json!([]), &["linux.namespaces", "mount namespace"]),
