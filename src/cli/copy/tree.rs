@@ -166,7 +166,9 @@ impl Copier {
             let stat = &source.stat;
             self.linked.push(Linked {
                 source: (stat.st_dev, stat.st_ino),
-                left: stat.st_nlink - 1,
+                // Its width differs between architectures.
+                #[allow(clippy::useless_conversion, reason = "u32 on aarch64")]
+                left: u64::from(stat.st_nlink) - 1,
                 copy: to,
             });
         }
