@@ -104,8 +104,6 @@ pub(super) fn run(
     company: Company<'_>,
     started: &mut dyn FnMut(i32, Facts) -> pipkin::error::Result<()>,
 ) -> Result<Ended, Failure> {
-    #[cfg(feature = "test-hooks")]
-    go_without("PIPKIN_WITHOUT")?;
     let Job { spec, plan, .. } = *job;
     let mut host = Host::new()?;
     #[cfg(feature = "test-hooks")]
@@ -146,15 +144,6 @@ pub(super) fn run(
 #[cfg(feature = "test-hooks")]
 pub(crate) fn pause(variable: &str) -> Option<usize> {
     std::env::var(variable).ok()?.parse().ok()
-}
-
-/// Takes away the defences that a test names, between commas.
-#[cfg(feature = "test-hooks")]
-fn go_without(variable: &str) -> Result<(), Failure> {
-    let names = std::env::var(variable).unwrap_or_default();
-    let unknown =
-        names.split(',').find(|name| !name.is_empty() && !pipkin::sys::defence::Defence::take_away(name));
-    unknown.map_or(Ok(()), |name| Err(Failure::new("go without", name.as_bytes(), b"no such defence")))
 }
 
 /// Takes away what dead supervisors left. Best effort: this run does not depend on it, and `rm` tells of trouble.

@@ -120,6 +120,8 @@ fn prepare(args: &[OsString]) -> Result<(), Failure> {
 }
 
 fn dispatch(args: &[OsString]) -> Outcome {
+    #[cfg(feature = "test-hooks")]
+    go_without("PIPKIN_WITHOUT")?;
     let Some((first, rest)) = args.split_first() else {
         return Err(Failure::usage("", "a verb is needed"));
     };
@@ -136,6 +138,15 @@ fn dispatch(args: &[OsString]) -> Outcome {
     };
     let sorted = argv::sort(verb.help, verb.order, rest).map_err(|why| Failure::usage(verb.name, &why))?;
     if sorted.help_wanted { help::show(verb.help) } else { (verb.run)(&sorted) }
+}
+
+/// Takes away the defences that a test names, between commas.
+#[cfg(feature = "test-hooks")]
+fn go_without(variable: &str) -> Result<(), Failure> {
+    let names = std::env::var(variable).unwrap_or_default();
+    let unknown =
+        names.split(',').find(|name| !name.is_empty() && !pipkin::sys::defence::Defence::take_away(name));
+    unknown.map_or(Ok(()), |name| Err(Failure::new("go without", name.as_bytes(), b"no such defence")))
 }
 
 fn find(name: &str) -> Option<&'static Verb> {

@@ -62,8 +62,8 @@ fn cve_2024_21626_a_program_by_descriptor() {
 
 fn cve_2024_21626_a_working_directory_by_any_descriptor() {
     let outside = Folder::new();
-    for number in 3..24 {
-        for place in ["", "/..", "/../../../.."] {
+    for number in 3..14 {
+        for place in ["", "/../../.."] {
             let run = run("-w").option(format!("/proc/self/fd/{number}{place}"));
             // Where it is one of ours it may be a directory of the container; none of the host's.
             let outcome =

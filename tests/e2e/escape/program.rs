@@ -1,10 +1,11 @@
 //! The host's program file and the first process's own secrets, as others in the container see them.
 
-use crate::harness::{Case, Folder, cases, run};
+use crate::harness::{Case, Folder, Running, cases, run};
 use crate::program;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
+use std::process::Command;
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -13,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
             cve_2019_5736_an_entry_point_that_is_the_runtime,
             cve_2019_5736_a_link_to_the_runtime,
             cve_2019_5736_the_init_is_not_reached,
+            cve_2019_5736_a_further_command_that_is_the_runtime,
             cve_2016_9962_nothing_is_seen_of_a_process_that_joins,
         ]
     )
@@ -75,6 +77,27 @@ fn cve_2019_5736_the_init_is_not_reached() {
     attack(&["own-file", "not-dumpable"], "--init", &words);
     // With the right to trace, only where the file is counts.
     attack(&["own-file"], "--init --cap-add SYS_PTRACE", &words);
+}
+
+fn cve_2019_5736_a_further_command_that_is_the_runtime() {
+    let container = run("--name victim").with_payload().start_sh("echo here; exec sleep 1000");
+    container.expect("here");
+    for (absent, intact) in [("own-file", false), ("", true)] {
+        let victim = Victim::new();
+        let mut exec = Command::new(&victim.path);
+        exec.env_clear().env("PIPKIN_WITHOUT", absent).args([
+            "exec",
+            "victim",
+            "/proc/self/exe",
+            "init",
+            "-s",
+            "--",
+        ]);
+        exec.args(["sh", "-c", "exec /e2e --payload deface $PPID"]);
+        let outcome = Running::start(exec, None).wait();
+        assert_eq!(victim.is_intact(), intact, "without {absent:?}: {outcome}");
+    }
+    container.kill_and_clean();
 }
 
 fn cve_2016_9962_nothing_is_seen_of_a_process_that_joins() {

@@ -48,7 +48,7 @@ impl Drop for Swapper {
 
 /// Swaps needed before a defence counts as tried, and starts before an attack counts as failed.
 const ROUNDS: u64 = 5_000;
-pub(super) const STARTS: usize = 60;
+pub(super) const STARTS: usize = 20;
 const MOST_STARTS: usize = 2_000;
 
 /// Starts containers by `attack`, which is given the shared folder, until something is made outside; whether it was.
