@@ -78,7 +78,7 @@ impl Suite {
         match self {
             Suite::Format => check(&["fmt", "--all", "--check"]),
             Suite::Clippy => clippy(),
-            Suite::Tidy => tidy::Tidy {}.run().map(|()| Tally::SUCCESS),
+            Suite::Tidy => tidy::Tidy::new().run().map(|()| Tally::SUCCESS),
             Suite::Unit => unit(),
             Suite::RootfsBuilder => rootfs_builder(),
             Suite::Host => e2e::on_host(case),

@@ -13,7 +13,7 @@ mod unsafety;
 mod word;
 
 use crate::command;
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use argh::FromArgs;
 use source::Source;
 use std::fmt;
@@ -21,10 +21,22 @@ use std::fmt;
 /// Check the rules of the house: arrows between rooms, lengths, names, where unsafe may stand.
 #[derive(FromArgs)]
 #[argh(subcommand, name = "tidy")]
-pub(crate) struct Tidy {}
+pub(crate) struct Tidy {
+    /// list instead every unsafe block of the program, and the fact that makes it sound
+    #[argh(switch, long = "unsafe")]
+    unsafety: bool,
+}
 
 impl Tidy {
+    /// The rules alone.
+    pub(crate) const fn new() -> Self {
+        Self { unsafety: false }
+    }
+
     pub(crate) fn run(&self) -> Result<()> {
+        if self.unsafety {
+            return list_unsafe();
+        }
         let findings = findings()?;
         for finding in &findings {
             println!("{finding}");
@@ -50,6 +62,17 @@ impl fmt::Display for Finding {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(out, "{}:{}: {}", self.path, self.line, self.what)
     }
+}
+
+/// Prints each `unsafe` of `src/` with its place and its reason.
+fn list_unsafe() -> Result<()> {
+    for source in source::all(&command::repository())? {
+        if source.room().is_some() && source.path.ends_with(".rs") {
+            let syntax = syn::parse_file(&source.text).with_context(|| source.path.clone())?;
+            unsafety::reasons(&source, &syntax).iter().for_each(|reason| println!("{reason}"));
+        }
+    }
+    Ok(())
 }
 
 /// Applies every rule to the repository; sorted by place.

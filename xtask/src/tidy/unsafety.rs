@@ -11,11 +11,21 @@ const ROOM: &str = "sys";
 
 /// Finds `unsafe` outside its room, and inside it blocks and implementations without a `SAFETY:` comment.
 pub(super) fn check(source: &Source, syntax: &syn::File) -> Vec<Finding> {
+    visit_all(source, syntax).found
+}
+
+/// Each `unsafe` with the fact that makes it sound.
+pub(super) fn reasons(source: &Source, syntax: &syn::File) -> Vec<Finding> {
+    visit_all(source, syntax).reasons
+}
+
+fn visit_all<'a>(source: &'a Source, syntax: &syn::File) -> Visitor<'a> {
     let lines: Vec<&str> = source.text.lines().collect();
     let allowed = source.room() == Some(ROOM);
-    let mut visitor = Visitor { source, lines, allowed, statement: 0, found: Vec::new() };
+    let mut visitor =
+        Visitor { source, lines, allowed, statement: 0, found: Vec::new(), reasons: Vec::new() };
     visitor.visit_file(syntax);
-    visitor.found
+    visitor
 }
 
 struct Visitor<'a> {
@@ -25,6 +35,7 @@ struct Visitor<'a> {
     /// The first line of the statement, match arm or item being visited: its comment may stand above that.
     statement: usize,
     found: Vec<Finding>,
+    reasons: Vec<Finding>,
 }
 
 impl Visitor<'_> {
@@ -35,17 +46,25 @@ impl Visitor<'_> {
     }
 
     fn needs_reason(&mut self, line: usize, what: &str) {
-        if self.allowed && !self.has_reason(line) && !self.has_reason(self.statement) {
-            self.found.push(self.source.finding(line, format!("{what} without a SAFETY comment above")));
+        if !self.allowed {
+            return;
+        }
+        match self.reason(line).or_else(|| self.reason(self.statement)) {
+            Some(reason) => self.reasons.push(self.source.finding(line, reason)),
+            None => {
+                self.found.push(self.source.finding(line, format!("{what} without a SAFETY comment above")));
+            }
         }
     }
 
-    /// Whether the comment that ends directly above `line`, attributes left out, has the word.
-    fn has_reason(&self, line: usize) -> bool {
+    /// What the comment that ends directly above `line`, attributes left out, says behind the word, in one line.
+    fn reason(&self, line: usize) -> Option<String> {
         let above = self.lines.iter().take(line.saturating_sub(1)).rev().map(|line| line.trim());
-        let mut comment =
+        let comment =
             above.skip_while(|line| line.starts_with("#[")).take_while(|line| line.starts_with("//"));
-        comment.any(|line| line.contains("SAFETY:"))
+        let mut words: Vec<&str> = comment.map(|line| line.trim_start_matches('/').trim()).collect();
+        words.reverse();
+        words.join(" ").split_once("SAFETY:").map(|(_, reason)| reason.trim().to_owned())
     }
 
     fn within(&mut self, line: usize, visit: impl FnOnce(&mut Self)) {
@@ -135,6 +154,7 @@ impl<'ast> Visit<'ast> for Visitor<'_> {
 
 #[cfg(test)]
 mod tests {
+    use super::Source;
     use crate::tidy::tests::told;
 
     #[test]
@@ -150,6 +170,15 @@ mod tests {
                 told(path, code).into_iter().filter(|line| line.contains("outside")).collect();
             assert_eq!(told, expected, "{path}");
         }
+    }
+
+    #[test]
+    fn reasons_are_told_in_one_line() {
+        let text =
+            "fn g() {\n    // SAFETY: f needs nothing,\n    // ever.\n    unsafe { f() }\n}\n".to_owned();
+        let source = Source { path: "src/sys/a.rs".to_owned(), text };
+        let told = super::reasons(&source, &syn::parse_file(&source.text).unwrap());
+        assert_eq!(told, [source.finding(4, "f needs nothing, ever.".to_owned())]);
     }
 
     #[test]
