@@ -50,8 +50,9 @@ fn signals_are_rewritten_and_dropped() -> Result<(), Failed> {
 }
 
 fn the_whole_group_is_reached() -> Result<(), Failed> {
-    let script = "(trap 'echo child; exit' TERM; echo ready; while :; do sleep 0.1; done) & \
-                  trap 'wait; echo parent; exit 4' TERM; wait";
+    // The parent is prepared before the child can say that it is.
+    let script = "trap 'wait; echo parent; exit 4' TERM; \
+                  (trap 'echo child; exit' TERM; echo ready; while :; do sleep 0.1; done) & wait";
     let mut running = Running::start(&mut init(&["-g"], &shell(script)))?;
     running.tells("ready")?;
     running.kill(TERM)?;
