@@ -3,6 +3,7 @@
 use super::bundle::Bundle;
 use crate::harness::{Case, cases};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use serde_json::json;
 use std::fs;
 use std::io::{Read, Write};
@@ -88,12 +89,13 @@ fn a_further_process_is_left_to_the_engine() {
     assert!(listed.as_array().unwrap().contains(&json!(pid)), "{listed}");
     // It is for whoever reaps here to see its end.
     pipkin::sys::signal::kill(pid, 9).unwrap();
-    let (_, status) =
-        rustix::process::waitpid(rustix::process::Pid::from_raw(pid), rustix::process::WaitOptions::empty())
-            .unwrap()
-            .unwrap();
-    assert_eq!(status.terminating_signal(), Some(9));
+    assert_eq!(reap(pid).terminating_signal(), Some(9));
     end(&bundle);
+}
+
+/// Waits for the end of a process that was left to whoever reaps here, as engines do.
+fn reap(pid: i32) -> WaitStatus {
+    waitpid(Pid::from_raw(pid), WaitOptions::empty()).unwrap().unwrap().1
 }
 
 fn a_missing_further_command_is_told() {
@@ -139,9 +141,12 @@ fn terminals_go_to_the_engine() {
     expect(&mut master, "/dev/pts/0\r\n11 22\r\n");
     master.write_all(b"this\n").unwrap();
     expect(&mut master, "got this\r\nc\r\n");
-    let call = format!("exec --tty --detach --console-socket {} c tty", path.display());
+    let pid_file = bundle.path("exec.pid");
+    let options = format!("--console-socket {} --pid-file {}", path.display(), pid_file.display());
+    let call = format!("exec --tty --detach {options} c tty");
     assert!(bundle.command(&call).stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap().success());
     expect(&mut fs::File::from(receive(&listener)), "/dev/pts/1\r\n");
+    assert_eq!(reap(fs::read_to_string(&pid_file).unwrap().parse().unwrap()).exit_status(), Some(0));
     end(&bundle);
 }
 
