@@ -101,9 +101,10 @@ init=; what follows ' -- ' is the command.";
 /// Help of `ps`.
 pub(super) const PS: &str = "\
 Usage: pipkin ps [OPTIONS]
+       pipkin ps CONTAINER
 
-Lists the containers that run, newest first. What a killed Pipkin left behind is
-cleaned up on the way.
+Lists the containers that run, newest first; of a CONTAINER that is named, its
+processes, as top does. What a killed Pipkin left behind is cleaned up on the way.
 
 Options:
   -a, --all               also those that have ended

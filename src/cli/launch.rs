@@ -151,8 +151,8 @@ pub(crate) fn sweep(store: &Store) {
     store.reclaim(SWEPT, end).unwrap_or(());
 }
 
-/// Gives back what a container had beside its files: its processes, its cgroup and its network. For one that has ended, and for one
-/// whose supervisor is found dead; what is gone already is no error.
+/// Gives back what a container had beside its files: its processes, its cgroup and its network. For one that has ended,
+/// and for one whose supervisor is found dead; what is gone already is no error.
 pub(crate) fn end(id: &Id, record: &Record) -> io::Result<()> {
     let mut ended = remove_group(id, None);
     // Of one that was killed while it was made nothing may be written down yet.

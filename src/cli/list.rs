@@ -13,11 +13,14 @@ use std::io::Write;
 /// Longest command shown.
 const COMMAND_WIDTH: usize = 30;
 
-/// Lists running containers, or all, newest first.
+/// Lists running containers, or all, newest first; of one that is named, its processes.
 ///
 /// # Errors
 /// A store that cannot be read, and filters and formats that do not exist.
 pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
+    if !sorted.operands.is_empty() {
+        return super::top::run(sorted);
+    }
     let usage =
         |name: &str, text: &str, why: &str| Failure::usage("ps", &[name, " ", text, ": ", why].concat());
     let format = sorted.last("--format").unwrap_or("table");

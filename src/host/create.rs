@@ -5,7 +5,7 @@
 
 use super::enter::Target;
 use super::report::{Heard, hear};
-use super::spawn::{Entry, Host, clone};
+use super::spawn::{Entry, Host, clone, end_process};
 use super::supervise::Failure;
 use crate::error::{Error, Result, Stage};
 use crate::plan::{HostStep, Plan};
@@ -13,8 +13,8 @@ use crate::spec::Id;
 use crate::sys;
 use rustix::event::Timespec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
+use rustix::io::Errno;
+use rustix::process::Pid;
 
 /// How long the child may take to the next place where it waits. It is there to end a hang.
 const PATIENCE: Timespec = Timespec { tv_sec: 120, tv_nsec: 0 };
@@ -146,27 +146,36 @@ impl Host {
         let cgroup = plan.host.iter().any(|step| matches!(step, HostStep::Clone { cgroup: true, .. }));
         let group = group.as_ref().filter(|_| cgroup).map(AsFd::as_fd);
         let child = self.child.insert(clone(0, group, &files, &[], entry)?);
-        let (mut inside, mut terminal) = (None, None);
-        let heard = loop {
-            match hear(child.channel.as_fd(), &PATIENCE)? {
-                Heard::Inside(process) => inside = Some(process),
-                Heard::Terminal(master) => terminal = Some(master),
-                Heard::Failed(failure) => break Err(failure),
-                Heard::End => {
-                    let pidfd = inside.take().ok_or(Error::new("enter the container", Errno::CHILD))?;
-                    break Ok(Entered { pidfd, terminal });
-                }
-                Heard::Waiting => return Err(Error::new("enter the container", Errno::BADMSG)),
-            }
-        };
+        let mut inside = None;
+        let heard = follow(child.channel.as_fd(), &mut inside);
         // The scout has ended by itself, or is to.
         self.end_child();
-        if let (Err(_), Some(process)) = (&heard, &inside) {
-            // Ours to reap: a container whose dead are not reaped does not end.
-            let reap = || waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED);
-            retry_on_intr(reap).stage("reap the process")?;
+        if let Some(process) = inside {
+            // Ours to end and to reap: a container whose dead are not reaped does not end.
+            end_process(&process);
         }
         sys::signal::set_mask(self.former_mask).stage("restore the signal mask")?;
-        Ok(heard)
+        heard
+    }
+}
+
+/// Listens until the process that enters has executed its command. One that has not is left in `inside`.
+fn follow(
+    channel: BorrowedFd<'_>,
+    inside: &mut Option<OwnedFd>,
+) -> Result<core::result::Result<Entered, Failure>> {
+    const STAGE: &str = "enter the container";
+    let mut terminal = None;
+    loop {
+        match hear(channel, &PATIENCE)? {
+            Heard::Inside(process) => *inside = Some(process),
+            Heard::Terminal(master) => terminal = Some(master),
+            Heard::Failed(failure) => return Ok(Err(failure)),
+            Heard::End => {
+                let pidfd = inside.take().ok_or(Error::new(STAGE, Errno::CHILD))?;
+                return Ok(Ok(Entered { pidfd, terminal }));
+            }
+            Heard::Waiting => return Err(Error::new(STAGE, Errno::BADMSG)),
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! Removing what a container without root left: as the root of a user namespace with the same ids.
 
 use super::id_map;
+use super::spawn::end_process;
 use crate::error::{Error, Result, Stage};
 use crate::plan::{MapWriter, RELEASE};
 use crate::spec::IdMap;
@@ -53,6 +54,7 @@ pub fn remove_tree(path: &CStr, uids: &[IdMap], gids: &[IdMap]) -> Result<()> {
 fn finish(child: &OwnedFd) -> Result<()> {
     let mut ends = [PollFd::new(child, PollFlags::IN)];
     if retry_on_intr(|| poll(&mut ends, Some(&PATIENCE))).stage(STAGE)? == 0 {
+        end_process(child);
         return Err(Error::new(STAGE, Errno::TIMEDOUT));
     }
     let wait = || waitid(WaitId::PidFd(child.as_fd()), WaitIdOptions::EXITED);

@@ -217,14 +217,20 @@ impl Host {
 
     /// Kills and reaps a child that is still there; with it, as PID 1, goes its whole namespace.
     pub(super) fn end_child(&mut self) {
-        let Some(child) = self.child.take() else { return };
-        // Best effort: the only way to fail is that it is gone already.
-        sys::signal::send(&child.pidfd, SIGKILL as i32).unwrap_or(());
-        let mut ends = [PollFd::new(&child.pidfd, PollFlags::IN)];
-        if retry_on_intr(|| poll(&mut ends, Some(&DEATH_PATIENCE))) != Ok(0) {
-            let reap = || waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED);
-            retry_on_intr(reap).unwrap_or(None);
+        if let Some(child) = self.child.take() {
+            end_process(&child.pidfd);
         }
+    }
+}
+
+/// Kills and reaps a child of ours; one that does not die in time is left to the kernel.
+pub(super) fn end_process(pidfd: &OwnedFd) {
+    // Best effort: the only way to fail is that it is gone already.
+    sys::signal::send(pidfd, SIGKILL as i32).unwrap_or(());
+    let mut ends = [PollFd::new(pidfd, PollFlags::IN)];
+    if retry_on_intr(|| poll(&mut ends, Some(&DEATH_PATIENCE))) != Ok(0) {
+        let reap = || waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+        retry_on_intr(reap).unwrap_or(None);
     }
 }
 

@@ -37,6 +37,11 @@ fn ps_lists_newest_first() {
     let json = pipkin(&["ps", "--format", "json"]).succeeds().json();
     assert_eq!((&json[0]["Name"], &json[0]["Status"]), (&"pot3".into(), &"running".into()));
     assert_eq!(json.as_array().unwrap().len(), 3);
+    // One that is named is looked into.
+    let processes = pipkin(&["ps", "pot3"]).succeeds().text();
+    assert!(processes.contains("sleep 1000") && processes.contains(&pid), "{processes}");
+    assert_eq!(processes, pipkin(&["top", "pot3"]).succeeds().text());
+    pipkin(&["ps", "nosuch"]).expect_refusal(&["nosuch"]);
 }
 
 fn ps_shows_what_has_ended_on_demand() {

@@ -124,7 +124,11 @@ impl Place {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let root = openat(CWD, ["/proc/", &pid, "/root"].concat().as_str(), flags, Mode::empty());
         place.root = Some(root.map_err(|errno| found.errno(errno))?);
-        let maps = ["/uid_map", "/gid_map"].map(|file| read_map(&["/proc/", &pid, file].concat()));
+        let map = |file: &str| {
+            let read = read_map(&["/proc/", &pid, file].concat());
+            read.map_err(|error| found.errno(super::super::launch::errno_of(&error)))
+        };
+        let maps = [map("/uid_map")?, map("/gid_map")?];
         if maps.iter().any(|map| !map.is_empty()) && into {
             return Err(foreign(&found));
         }
@@ -246,8 +250,8 @@ pub(super) fn link_to(fd: BorrowedFd<'_>) -> String {
 }
 
 /// A map of ids; empty when it is that of the host.
-fn read_map(path: &str) -> Vec<IdMap> {
-    let text = std::fs::read_to_string(path).unwrap_or_default();
+fn read_map(path: &str) -> std::io::Result<Vec<IdMap>> {
+    let text = std::fs::read_to_string(path)?;
     let maps: Vec<IdMap> = text
         .lines()
         .filter_map(|line| {
@@ -256,7 +260,8 @@ fn read_map(path: &str) -> Vec<IdMap> {
             Some(IdMap { inside: next()?, outside: next()?, count: next()? })
         })
         .collect();
-    if maps == [IdMap { inside: 0, outside: 0, count: u32::MAX }] { Vec::new() } else { maps }
+    let hosts = maps == [IdMap { inside: 0, outside: 0, count: u32::MAX }];
+    Ok(if hosts { Vec::new() } else { maps })
 }
 
 /// Mounts the root of a container that does not run, in a mount namespace of our own, which ends with us.

@@ -18,7 +18,7 @@ use super::request::Directories;
 use super::{Checked, each, keep, refuse};
 use crate::cli::argv::Sorted;
 use crate::cli::message::Failure;
-use crate::store::Store;
+use crate::store::{Record, Store, process};
 use pipkin::netlink::wire::link::Name;
 use pipkin::spec::{Join, Network};
 use std::ffi::CStr;
@@ -54,7 +54,7 @@ pub(super) fn network(
     }
     if modes.len() > 1 {
         let last = typed.last("--network").unwrap_or_default();
-        return Err(refuse("--network", last, "only bridges can be given together"));
+        return Err(refuse("--network", last, "give one: only bridges can be given together"));
     }
     if let Some(name) = ON_BRIDGES.into_iter().find(|name| typed.has(name)) {
         return Err(Failure::usage("run", &[name, " needs --net bridge"].concat()));
@@ -91,7 +91,10 @@ pub(super) fn joined(typed: &Sorted<'_>, store: &Store) -> Checked<Option<&'stat
         return Ok(None);
     };
     let record = store.find(name).and_then(|id| store.read(&id)).ok().flatten();
-    let pid = record.filter(|record| record.status.is_alive()).map(|record| record.pid.to_string());
+    // A number that another process has by now is not the container's.
+    let same = |record: &Record| process::start_of(record.pid) == Some(record.pid_start);
+    let pid =
+        record.filter(|record| record.status.is_alive() && same(record)).map(|record| record.pid.to_string());
     let path = pid.and_then(|pid| keep::text(["/proc/", &pid, "/ns/net"].concat()));
     let none = || Failure::new("join the network of", name.as_bytes(), b"no such container is running");
     path.ok_or_else(none).map(Some)

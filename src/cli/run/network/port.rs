@@ -20,6 +20,10 @@ pub(super) fn publish(text: &str) -> Result<Publish, Why> {
         None => (None, front),
         Some((host, outside)) => (Some(address(host)?), outside),
     };
+    if host == Some(IpAddr::V6(std::net::Ipv6Addr::LOCALHOST)) {
+        // Packets from ::1 never leave the loopback interface, whatever is made of their destination.
+        return Err("::1 cannot be published: give 127.0.0.1, or another address of this host");
+    }
     let (host_port, count) = range(outside)?;
     let (port, inside_count) = range(inside)?;
     if count != inside_count {
