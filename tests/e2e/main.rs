@@ -59,7 +59,10 @@ mod volume;
 
 use harness::{Case, Enclosure};
 use libtest_mimic::Arguments;
+use pipkin::sys::signal::{Action, set_action};
 use std::process::ExitCode;
+
+const SIGHUP: i32 = 1;
 
 fn cases() -> Vec<Case> {
     [
@@ -108,6 +111,8 @@ fn main() -> ExitCode {
     if words.first().is_some_and(|word| word == "--payload") {
         return payload::run(&words[1..]);
     }
+    // What a program that was started to outlive its terminal ignores, cases would ignore with it.
+    set_action(SIGHUP, Action::Default).expect("SIGHUP as usual");
     let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
     let enclosure = if arguments.list { None } else { Enclosure::enter() };
     let mut trials = start::cases();

@@ -156,8 +156,10 @@ fn a_background_init_takes_nothing() -> Result<(), Failed> {
 /// Ctrl-Z and `fg` in a shell with job control behind init.
 fn a_stopped_job_goes_on() -> Result<(), Failed> {
     let mut shell = Command::new("sh");
-    shell.arg("-i");
+    shell.args(["-c", "echo here; exec sh -i"]);
     let mut seated = Seated::start(&init(&[], &shell))?;
+    // What is typed before somebody has opened the terminal is shown, and taken for the word of whoever has.
+    seated.tells("here")?;
     let types = |text: &[u8]| {
         rustix::io::write(&*seated.terminal, text).map_err(|errno| Failed::from(format!("write: {errno}")))
     };
