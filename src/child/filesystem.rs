@@ -78,6 +78,7 @@ pub(super) fn create(kind: &CStr, options: &[MountOption<'_>], attributes: Attri
         match *option {
             MountOption::Flag(word) => fsconfig_set_flag(context.as_fd(), word)?,
             MountOption::Value(key, value) => fsconfig_set_string(context.as_fd(), key, value)?,
+            MountOption::CopyUp => {}
         }
     }
     fsconfig_create(context.as_fd())?;

@@ -18,6 +18,7 @@ mod engine;
 mod enter;
 mod execute;
 mod filesystem;
+mod fill;
 mod identity;
 mod overlay;
 mod path;
@@ -196,7 +197,11 @@ impl<'a> State<'a> {
                 filesystem::create(kind, options, attributes).and_then(|made| self.keep(slot, made))
             }
             Step::MountFileSystem { kind, options, target, attributes, propagation } => {
-                let mount = filesystem::create(kind, options, attributes)?;
+                let mount = if kind == c"tmpfs" {
+                    fill::create(self.root()?, options, target, attributes)?
+                } else {
+                    filesystem::create(kind, options, attributes)?
+                };
                 filesystem::attach(self.root()?, &mount, target, attributes, propagation)?;
                 self.mounted.note(&mount, Kind::Plain)?;
                 if kind == c"proc" {

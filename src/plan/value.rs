@@ -149,6 +149,7 @@ fn write_options<W: uWrite + ?Sized>(options: &[MountOption<'_>], out: &mut W) -
             MountOption::Value(key, value) => {
                 write_list([key.to_bytes(), value.to_bytes()].into_iter(), b"=", out)?;
             }
+            MountOption::CopyUp => out.write_str("what lies there")?,
         }
     }
     Ok(())

@@ -87,6 +87,8 @@ pub enum MountOption<'a> {
     Flag(&'a CStr),
     /// A key and its value.
     Value(&'a CStr, &'a CStr),
+    /// None of its own: what lies at the target is copied into it.
+    CopyUp,
 }
 
 /// What a mount shows.

@@ -73,6 +73,7 @@ pub(super) fn features(_: &Global, _: &Sorted<'_>) -> Outcome {
         "runbindable",
         "idmap",
         "ridmap",
+        "tmpcopyup",
     ];
     json.key(b"mountOptions").open(b'[');
     for name in config::mount_options().chain(fixed) {

@@ -348,6 +348,7 @@ mod tests {
                 (key.to_str().unwrap().to_owned(), value.to_str().unwrap().to_owned())
             }
             MountOption::Flag(word) => (word.to_str().unwrap().to_owned(), String::new()),
+            MountOption::CopyUp => panic!(),
         });
         (shown.collect(), volume.attributes.set)
     }

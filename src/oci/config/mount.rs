@@ -75,7 +75,7 @@ impl Options {
         } else if word == "idmap" || word == "ridmap" {
             self.mapped = true;
         } else if word == "tmpcopyup" {
-            return Err(option.fault("what lies below cannot be copied into a new file system with Pipkin"));
+            self.own.push(MountOption::CopyUp);
         } else if word == "remount" {
             return Err(option.fault("mounts are made, not changed"));
         } else if !EMPTY.contains(&word) {
@@ -128,6 +128,9 @@ pub(super) fn mount(
             "" | "none" => return Err(value.fault("type is missing")),
             "cgroup" | "cgroup2" => Source::Cgroup,
             _ => {
+                if kind != "tmpfs" && options.own.contains(&MountOption::CopyUp) {
+                    return Err(value.fault("tmpcopyup is an option of tmpfs"));
+                }
                 name_device(value, &mut options)?;
                 let kind = value.at("type").map_or(Ok(c""), c_text)?;
                 Source::FileSystem { kind, options: keep::list(options.own) }

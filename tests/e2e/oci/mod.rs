@@ -9,6 +9,7 @@ use crate::harness::{Case, cases};
 use bundle::Bundle;
 use serde_json::json;
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::process::Stdio;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -27,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
             descriptors_are_passed_on,
             a_process_is_as_configured,
             mounts_are_as_configured,
+            what_lies_below_is_copied_into_memory,
             the_whole_interface_is_told,
             a_template_runs,
         ]
@@ -255,6 +257,57 @@ fn mounts_are_as_configured() {
     let outcome = bundle.call("run c").exits(0);
     let expected = "/mnt ro,nosuid,nodev,relatime\n/opt ro,nosuid,nodev,noexec,relatime\n/srv rw,noatime,nosymfollow\nbound\ncrw-------\nclosed\n";
     assert_eq!(outcome.text(), expected, "{outcome}");
+}
+
+fn what_lies_below_is_copied_into_memory() {
+    // A root of its own, with one of everything in the directory that is covered.
+    let script = "cd /data; stat -c '%a %u %n' . a/b a/link pipe; readlink a/link; cat a/b; touch x 2>/dev/null || echo closed; \
+                  stat -c '%a' /plain /given; ls /plain; stat -c %Y /data/a/b";
+    let bundle = Bundle::sh(script).set("/root/readonly", json!(false));
+    let root = bundle.path("root");
+    let data = root.join("data");
+    fs::create_dir_all(data.join("a")).unwrap();
+    for name in ["plain", "given", "bin", "lib", "usr", "proc", "dev", "sys", "tmp"] {
+        fs::create_dir(root.join(name)).unwrap();
+    }
+    fs::write(root.join("plain/below"), "").unwrap();
+    fs::write(data.join("a/b"), "copied\n").unwrap();
+    fs::set_permissions(&data, fs::Permissions::from_mode(0o750)).unwrap();
+    fs::set_permissions(root.join("plain"), fs::Permissions::from_mode(0o711)).unwrap();
+    let past = std::time::UNIX_EPOCH + std::time::Duration::from_secs(86400);
+    fs::File::open(data.join("a/b")).unwrap().set_modified(past).unwrap();
+    std::os::unix::fs::chown(data.join("a/b"), Some(7), Some(8)).unwrap();
+    fs::set_permissions(data.join("a/b"), fs::Permissions::from_mode(0o4755)).unwrap();
+    std::os::unix::fs::symlink("/nowhere", data.join("a/link")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        data.join("pipe"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let alpine = crate::harness::alpine().unwrap();
+    let mount = |target: &str, options: &[&str]| json!({ "destination": target, "type": "tmpfs", "options": options });
+    let bind = |name: &str| json!({ "destination": format!("/{name}"), "type": "bind", "source": alpine.join(name), "options": ["rbind", "ro"] });
+    let bundle = bundle
+        .set("/root/path", json!(root))
+        .set("/mounts/-", mount("/data", &["tmpcopyup", "ro", "size=1m"]))
+        .set("/mounts/-", mount("/plain", &["size=64k"]))
+        .set("/mounts/-", mount("/given", &["mode=1700"]))
+        .set("/mounts/-", bind("bin"))
+        .set("/mounts/-", bind("lib"))
+        .set("/mounts/-", bind("usr"))
+        .written();
+    let outcome = bundle.call("run c").exits(0);
+    let expected =
+        "750 0 .\n4755 7 a/b\n777 0 a/link\n600 0 pipe\n/nowhere\ncopied\nclosed\n711\n1700\n86400\n";
+    assert_eq!(outcome.text(), expected, "{outcome}");
+    // More than fits is no container, and nothing of it is left.
+    fs::write(data.join("large"), vec![b'x'; 2 << 20]).unwrap();
+    bundle.call("run c").fails(1, &["/data", "No space left"]);
+    bundle.is_clean();
+    assert!(!data.join("x").exists());
 }
 
 fn the_whole_interface_is_told() {

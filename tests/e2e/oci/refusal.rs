@@ -79,8 +79,8 @@ fn wrong_surroundings_are_named() {
         ),
         (
             "/mounts/-",
-            json!({ "destination": "/mnt", "type": "tmpfs", "options": ["tmpcopyup"] }),
-            &["mounts[5].options[0]"],
+            json!({ "destination": "/mnt", "type": "proc", "options": ["tmpcopyup"] }),
+            &["mounts[5]", "tmpcopyup", "tmpfs"],
         ),
         ("/annotations", json!({ "": "x" }), &["annotations", "name must not be empty"]),
         ("/annotations", json!({ "a": 1 }), &["annotations.a", "must be a string"]),
