@@ -160,6 +160,10 @@ pub(crate) struct Pull {
     /// image name here; if not given, the reference without its host
     #[argh(positional)]
     pub(crate) name: Option<ImageName>,
+    /// file of certificates (PEM) that vouch for the registry, instead of the usual ones; this machine's registry is
+    /// then reached over TLS as well
+    #[argh(option)]
+    pub(crate) cacert: Option<String>,
     /// keep the layers apart, for overlay mounts, instead of merging them
     #[argh(switch)]
     pub(crate) layers: bool,

@@ -3,8 +3,9 @@
 //! Blobs are kept in a cache under their digests until the image is stored; what an interrupted download brought stays
 //! under `DIGEST.partial`, and the next one goes on from there. A blob has its name only once its digest is right.
 //!
-//! Registries are reached over TLS, those of this machine over plain http.
+//! Registries are reached over TLS, those of this machine over plain http unless it is said who vouches for them.
 
+mod authority;
 mod client;
 mod credential;
 mod reference;
@@ -17,6 +18,7 @@ use rustix::fs::FlockOperation;
 use serde_json::json;
 use tempfile::TempDir;
 
+pub use authority::Authorities;
 pub use client::Patience;
 use client::{Client, Document, PULL, network};
 pub use credential::Credential;
@@ -68,6 +70,8 @@ pub struct Request<'r> {
     pub wanted: &'r Wanted,
     /// Who we are to the registry.
     pub credential: Option<&'r Credential>,
+    /// Who vouches for the registry, if not the usual authorities.
+    pub authorities: Option<&'r Authorities>,
     /// Where blobs are kept meanwhile.
     pub cache: &'r Path,
     /// All of an image's blobs together, at most, in bytes.
@@ -93,7 +97,7 @@ pub fn cache_of_user() -> Result<PathBuf> {
 pub fn pull(request: &Request<'_>, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<Pulled> {
     let cache = request.cache;
     std::fs::create_dir_all(cache).doing("make the cache", || cache.display())?;
-    let mut client = Client::new(request.reference, request.credential, request.patience);
+    let mut client = Client::new(request);
     let layout = tempfile::tempdir_in(cache).doing("write into the cache", || cache.display())?;
     let blobs = layout.path().join("blobs/sha256");
     std::fs::create_dir_all(&blobs).doing("write into the cache", || blobs.display())?;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use indicatif::{DecimalBytes, HumanCount};
 use rootfs_builder::directory::Directory;
 use rootfs_builder::image::Wanted;
-use rootfs_builder::registry::{Credential, Patience};
+use rootfs_builder::registry::{Authorities, Credential, Patience};
 use rootfs_builder::store::{Contents, Image, ImageName, ROOTFS, Store};
 use rootfs_builder::tree::Tree;
 use rootfs_builder::unpack::{self, Options, Summary};
@@ -141,10 +141,15 @@ fn pull(verb: &Pull) -> Result<Outcome> {
     let wanted = Wanted { arch: verb.arch, reference: None };
     let credential = Credential::of_user(reference.host())?;
     let cache = registry::cache_of_user()?;
+    let authorities = match &verb.cacert {
+        Some(path) => Some(Authorities::read(Path::new(path))?),
+        None => None,
+    };
     let request = registry::Request {
         reference,
         wanted: &wanted,
         credential: credential.as_ref(),
+        authorities: authorities.as_ref(),
         cache: &cache,
         size_max: verb.size_max,
         patience: Patience::default(),

@@ -1,5 +1,6 @@
 //! Images with something added, and what they say about how they are run.
 
+mod need;
 mod tarball;
 
 use std::io::Write;
@@ -7,10 +8,11 @@ use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use need::{root, skip};
 use rootfs_builder::compress::{Compression, Encoder};
 use rootfs_builder::digest::Digest;
 use serde_json::{Value, json};
-use tarball::{Tarball, is_root};
+use tarball::Tarball;
 
 fn run(directory: &Path, words: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_rootfs-builder"));
@@ -56,8 +58,7 @@ fn files_users_and_the_init_are_added() {
         "init",
         "--json",
     ];
-    // Owners are what they are to be for root alone.
-    if !is_root() {
+    if !root("owners are set by root alone") {
         return;
     }
     let told: Value = serde_json::from_str(&succeeds(dir.path(), &words)).unwrap();
@@ -156,11 +157,9 @@ fn package() -> Vec<u8> {
 #[test]
 fn packages_are_installed_by_apk_in_a_container() {
     let (Some(pipkin), Some(alpine)) = (std::env::var_os("PIPKIN"), std::env::var_os("PIPKIN_ROOTFS")) else {
-        eprintln!("skipped: PIPKIN and PIPKIN_ROOTFS do not name the program and an unpacked Alpine");
-        return;
+        return skip("PIPKIN and PIPKIN_ROOTFS do not name the program and an unpacked Alpine");
     };
-    if !is_root() {
-        eprintln!("skipped: containers need root");
+    if !root("containers with an owner each need root") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -1,11 +1,12 @@
 //! What is written in other forms: read back by ourselves, by the tools of others, and the same every time.
 
-mod tarball;
+mod need;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use need::{programs_and_root, skip};
 use rootfs_builder::alpine::Arch;
 use rootfs_builder::filesystem::{self, Filesystem};
 use rootfs_builder::image::{Layout, Metadata, Wanted, write_archive, write_layout};
@@ -15,7 +16,6 @@ use rootfs_builder::sink::Sink;
 use rootfs_builder::tree::{Kind, Node, Special, Tree};
 use rootfs_builder::unpack::{Options, apply};
 use serde_json::json;
-use tarball::is_root;
 
 /// What a tree holds, in full: hard links show as the first of their names.
 fn listing(tree: &Tree, with_times: bool) -> BTreeMap<Vec<u8>, String> {
@@ -98,14 +98,6 @@ fn a_tar_is_read_back_whole() {
     assert_eq!(error, "write to the archive s: the format cannot hold a socket");
 }
 
-fn installed(tool: &str) -> bool {
-    let found = Command::new(tool).arg("--version").output().is_ok();
-    if !found {
-        eprintln!("skipped: {tool} is not installed");
-    }
-    found
-}
-
 #[track_caller]
 fn succeeds(command: &mut Command) -> String {
     let output = command.output().unwrap();
@@ -121,7 +113,7 @@ fn directory(path: &Path) -> Tree {
 
 #[test]
 fn tar_reads_our_archive() {
-    if !installed("tar") || !is_root() {
+    if !programs_and_root(&["tar"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -168,7 +160,7 @@ fn our_image_is_read_back_and_reproducible() {
 
 #[test]
 fn umoci_and_skopeo_read_our_image() {
-    if !installed("umoci") || !installed("skopeo") || !is_root() {
+    if !programs_and_root(&["umoci", "skopeo"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -197,7 +189,7 @@ fn umoci_and_skopeo_read_our_image() {
 
 #[test]
 fn skopeo_and_umoci_read_our_layout() {
-    if !installed("skopeo") || !installed("umoci") || !is_root() {
+    if !programs_and_root(&["umoci", "skopeo"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -228,7 +220,7 @@ fn skopeo_and_umoci_read_our_layout() {
 
 #[test]
 fn podman_loads_our_archive_and_we_what_it_saves() {
-    if !installed("podman") || !is_root() {
+    if !programs_and_root(&["podman"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -270,7 +262,7 @@ fn mounted(filesystem: &str, image: &Path, at: &Path) -> Option<Tree> {
     if !std::fs::read_to_string("/proc/filesystems").unwrap().lines().any(|line| line.ends_with(filesystem))
         || !Path::new("/dev/loop-control").exists()
     {
-        eprintln!("skipped: this kernel mounts no {filesystem}");
+        skip(&format!("this kernel mounts no {filesystem}"));
         return None;
     }
     let (mount, copy) = (at.join("mount"), at.join("copy"));
@@ -287,7 +279,7 @@ fn mounted(filesystem: &str, image: &Path, at: &Path) -> Option<Tree> {
 
 #[test]
 fn squashfs() {
-    if !installed("mksquashfs") || !is_root() {
+    if !programs_and_root(&["mksquashfs"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -304,7 +296,7 @@ fn squashfs() {
 
 #[test]
 fn erofs() {
-    if !installed("mkfs.erofs") || !is_root() {
+    if !programs_and_root(&["mkfs.erofs"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -317,7 +309,7 @@ fn erofs() {
 
 #[test]
 fn ext4() {
-    if !installed("mke2fs") || !is_root() {
+    if !programs_and_root(&["mke2fs"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

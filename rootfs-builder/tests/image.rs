@@ -1,6 +1,7 @@
 //! Images with layers: what they become merged and kept apart, and that nothing in them is believed.
 
 mod layout;
+mod need;
 mod tarball;
 
 use std::collections::BTreeMap;
@@ -8,6 +9,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt};
 use std::path::Path;
 
 use layout::{LayoutDirectory, digest, for_platform, named, with};
+use need::root;
 use rootfs_builder::alpine::Arch;
 use rootfs_builder::compress::{Compression, Limits};
 use rootfs_builder::image::{Image, Layout, Wanted};
@@ -15,7 +17,7 @@ use rootfs_builder::store::{CONFIG, Contents, ImageName, Store};
 use rootfs_builder::tree::{Kind, Tree};
 use rootfs_builder::unpack::Options;
 use serde_json::{Value, json};
-use tarball::{Tarball, is_root};
+use tarball::Tarball;
 
 fn wanted() -> Wanted {
     Wanted { arch: Arch::X86_64, reference: None }
@@ -154,8 +156,7 @@ fn hostile_layers() {
 
 #[test]
 fn layers_kept_apart_look_the_same_when_mounted() {
-    if !is_root() {
-        eprintln!("skipped: overlay mounts need root");
+    if !root("overlay mounts need root") {
         return;
     }
     let layers = [
@@ -178,8 +179,7 @@ fn layers_kept_apart_look_the_same_when_mounted() {
 
 #[test]
 fn deletions_are_written_down_in_overlay_terms() {
-    if !is_root() {
-        eprintln!("skipped: trusted attributes need root");
+    if !root("trusted attributes need root") {
         return;
     }
     let base = Tarball::new().mode(0o1777, 5, 6, 7).directory("d").mode(0o755, 0, 0, 0);

@@ -1,11 +1,14 @@
 //! The `newc` writer against a reader of our own, against cpio(1) where it is installed, and its refusals.
 
+mod need;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::Path;
 use std::process::{Command, Stdio};
 
+use need::installed;
 use rootfs_builder::cpio;
 use rootfs_builder::tree::{Kind, Meta, Node, Special, Tree};
 
@@ -171,8 +174,7 @@ fn a_file_that_changes_its_size_is_an_error() {
 
 #[test]
 fn the_cpio_program_unpacks_it() {
-    if Command::new("cpio").arg("--version").stdout(Stdio::null()).status().is_err() {
-        eprintln!("skipped: cpio is not installed");
+    if !installed("cpio") {
         return;
     }
     let mut tree = Tree::new();

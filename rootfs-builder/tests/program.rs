@@ -1,6 +1,7 @@
 //! The program itself: verbs, JSON, exit status, one line per error, and what it does without root.
 
 mod layout;
+mod need;
 mod tarball;
 
 use std::ffi::OsStr;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use layout::LayoutDirectory;
+use need::{root, skip};
 use tarball::{Tarball, is_root};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_rootfs-builder");
@@ -201,8 +203,7 @@ fn bad_words_are_one_line() {
 
 /// Runs the program as another user; `None` if this is not root, who alone can become one.
 fn as_nobody(directory: &Path, words: &str) -> Option<Output> {
-    if !is_root() {
-        eprintln!("skipped: only root can become another user");
+    if !root("only root can become another user") {
         return None;
     }
     let copy = directory.join("program");
@@ -247,8 +248,7 @@ fn without_root() {
 
 #[test]
 fn a_full_disk_leaves_nothing() {
-    if !is_root() {
-        eprintln!("skipped: only root can mount a small disk");
+    if !root("only root can mount a small disk") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -271,8 +271,7 @@ fn a_full_disk_leaves_nothing() {
 #[test]
 fn a_real_alpine() {
     let Some(given) = std::env::var_os("PIPKIN_ROOTFS_DIR") else {
-        eprintln!("skipped: PIPKIN_ROOTFS_DIR is not set");
-        return;
+        return skip("PIPKIN_ROOTFS_DIR is not set");
     };
     let dir = tempfile::tempdir().unwrap();
     let output = program(dir.path())

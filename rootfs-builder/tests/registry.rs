@@ -1,14 +1,18 @@
 //! Images from registries: a well-behaved one, all the others, and the one that distributions have.
 
+mod distribution;
 mod layout;
+mod need;
 mod server;
 mod tarball;
 
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command};
-use std::time::{Duration, Instant};
+use std::process::Command;
+use std::time::Duration;
 
+use distribution::{Distribution, KEY, certificates, succeeds};
 use layout::{LayoutDirectory, for_platform};
+use need::installed;
 use rootfs_builder::alpine::Arch;
 use rootfs_builder::image::Wanted;
 use rootfs_builder::registry::{Patience, Pulled, Reference, Request, pull};
@@ -91,8 +95,15 @@ impl Stage {
 
 fn pull_as(reference: &Reference, cache: &Path, patience: Patience) -> Result<Pulled, Error> {
     let wanted = wanted();
-    let request =
-        Request { reference, wanted: &wanted, credential: None, cache, size_max: 1 << 30, patience };
+    let request = Request {
+        reference,
+        wanted: &wanted,
+        credential: None,
+        authorities: None,
+        cache,
+        size_max: 1 << 30,
+        patience,
+    };
     pull(&request, &mut |_, _| {})
 }
 
@@ -336,81 +347,14 @@ fn a_password_is_not_sent_on_to_where_blobs_are() {
     assert!(asked.len() >= 2 && asked.iter().all(|asked| asked.header("authorization").is_none()));
 }
 
-fn installed(tool: &str) -> bool {
-    let found = Command::new(tool).arg("--version").output().is_ok();
-    if !found {
-        eprintln!("skipped: {tool} is not installed");
-    }
-    found
-}
-
-#[track_caller]
-fn succeeds(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A distribution's registry on a free port, ended with this.
-struct Distribution {
-    child: Child,
-    address: String,
-}
-
-impl Distribution {
-    fn start(folder: &Path) -> Distribution {
-        // Free a moment ago; nobody else on this machine asks for ports by number here.
-        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let address = format!("127.0.0.1:{port}");
-        let config = folder.join("registry.yml");
-        let storage = folder.join("storage");
-        let text = format!(
-            "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: {address}\n",
-            storage.display()
-        );
-        std::fs::write(&config, text).unwrap();
-        let mut command = Command::new("docker-registry");
-        command
-            .arg("serve")
-            .arg(&config)
-            .stdout(std::process::Stdio::null())
-            .stderr(std::process::Stdio::null());
-        let registry = Distribution { child: command.spawn().unwrap(), address };
-        let start = Instant::now();
-        while std::net::TcpStream::connect(&registry.address).is_err() {
-            assert!(start.elapsed() < Duration::from_secs(30), "the registry does not answer");
-            std::thread::sleep(Duration::from_millis(20));
-        }
-        registry
-    }
-}
-
-impl Drop for Distribution {
-    fn drop(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
 #[test]
 fn what_skopeo_pushed_to_a_real_registry_is_pulled() {
     if !installed("docker-registry") || !installed("skopeo") {
         return;
     }
     let stage = Stage::new();
-    let registry = Distribution::start(stage.folder.path());
-    let target = format!("docker://{}/team/app:both", registry.address);
-    let source = format!("oci:{}", stage.layout().display());
-    let mut skopeo = Command::new("skopeo");
-    skopeo.args([
-        "copy",
-        "--quiet",
-        "--all",
-        "--dest-tls-verify=false",
-        "--insecure-policy",
-        &source,
-        &target,
-    ]);
-    succeeds(skopeo.env("HOME", stage.folder.path()));
+    let registry = Distribution::start(stage.folder.path(), "");
+    registry.push(&stage.layout(), stage.folder.path());
     let reference: Reference = format!("{}/team/app:both", registry.address).parse().unwrap();
     let pulled = pull_as(&reference, &stage.cache(), Patience::default()).unwrap();
     let tree = squashed(&pulled);
@@ -418,4 +362,72 @@ fn what_skopeo_pushed_to_a_real_registry_is_pulled() {
     let missing: Reference = format!("{}/team/other", registry.address).parse().unwrap();
     let error = pull_as(&missing, &stage.cache(), Patience::default()).unwrap_err();
     assert!(matches!(error.reason, Reason::Missing(_)), "{error}");
+}
+
+#[test]
+fn a_registry_is_reached_over_tls_by_an_authority_of_its_own() {
+    if !installed("docker-registry") || !installed("skopeo") || !installed("openssl") {
+        return;
+    }
+    let stage = Stage::new();
+    let folder = stage.folder.path();
+    certificates(folder);
+    let at = |name: &str| folder.join(name).display().to_string();
+    let tls = format!("  tls:\n    certificate: {}\n    key: {}\n", at("server.pem"), at("server.key"));
+    let registry = Distribution::start(folder, &tls);
+    registry.push(&stage.layout(), stage.folder.path());
+    let pull = |cacert: &str| {
+        let mut program = Command::new(env!("CARGO_BIN_EXE_rootfs-builder"));
+        program.env_clear().env("HOME", folder).args(["pull", "--arch", "x86_64", "--images", &at("images")]);
+        program.args(["--cacert", &at(cacert), &format!("{}/team/app:both", registry.address), cacert]);
+        program.output().unwrap()
+    };
+    let output = pull("ca.pem");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert!(folder.join("images/ca.pem/rootfs/noise").is_file());
+    // Somebody else's word is none, nor is a file without certificates.
+    std::fs::create_dir(folder.join("other")).unwrap();
+    certificates(&folder.join("other"));
+    std::fs::rename(folder.join("other/ca.pem"), folder.join("other.pem")).unwrap();
+    for (cacert, expected) in [
+        ("other.pem", "certificate"),
+        ("server.key", "there is none in PEM form"),
+        ("nowhere", "No such file"),
+    ] {
+        let output = pull(cacert);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(125), "{told}");
+        assert!(told.contains(expected) && told.lines().count() == 1, "{told}");
+        assert!(!folder.join("images").join(cacert).exists());
+    }
+}
+
+#[test]
+fn a_registry_that_vouches_for_itself_is_taken_at_its_word() {
+    if !installed("docker-registry") || !installed("openssl") {
+        return;
+    }
+    let stage = Stage::new();
+    let folder = stage.folder.path();
+    let at = |name: &str| folder.join(name).display().to_string();
+    for (kind, expected) in [
+        ("CA:FALSE", "the registry has no manifests/latest"),
+        ("CA:TRUE", "is an authority's and no server's"),
+    ] {
+        let script = format!(
+            "openssl req -x509 {KEY} -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints={kind} \
+             -keyout own.key -out own.pem"
+        );
+        succeeds(Command::new("sh").args(["-ec", &script]).current_dir(folder));
+        let tls = format!("  tls:\n    certificate: {}\n    key: {}\n", at("own.pem"), at("own.key"));
+        let registry = Distribution::start(folder, &tls);
+        for (more, expected) in [(&["--cacert", "own.pem"][..], expected), (&[], "takes no plain http")] {
+            let mut program = Command::new(env!("CARGO_BIN_EXE_rootfs-builder"));
+            program.env_clear().env("HOME", folder).current_dir(folder).arg("pull").args(more);
+            let output = program.arg(format!("{}/a", registry.address)).output().unwrap();
+            let told = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert_eq!(output.status.code(), Some(125), "{told}");
+            assert!(told.contains(expected) && told.lines().count() == 1, "{told}");
+        }
+    }
 }

@@ -28,6 +28,23 @@ pub(crate) fn obtain() -> Result<Rootfs> {
     obtain_in(&command::target().join("rootfs"))
 }
 
+/// The folder with the tarballs of all architectures, if they could be had and are in one.
+///
+/// # Errors
+/// As [`obtain`].
+pub(crate) fn tarballs() -> Result<Option<PathBuf>> {
+    let mut folders = Vec::new();
+    for arch in [alpine::Arch::X86_64, alpine::Arch::Aarch64] {
+        match alpine::obtain(&Request::from_environment(arch), &mut |_, _| {}) {
+            Ok(tarball) => folders.extend(tarball.path.parent().map(Path::to_path_buf)),
+            Err(error) if matches!(error.reason, Reason::Missing(_) | Reason::Network(_)) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    folders.dedup();
+    Ok(folders.pop().filter(|_| folders.is_empty()))
+}
+
 /// As [`obtain`], a copy of one's own below `folder`.
 ///
 /// # Errors

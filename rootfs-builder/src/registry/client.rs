@@ -5,8 +5,10 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use ureq::http::Response;
+use ureq::tls::TlsConfig;
 use ureq::{Agent, Body};
 
+use super::Request;
 use super::credential::Credential;
 use super::reference::{Reference, is_loopback};
 use crate::digest::Digest;
@@ -47,6 +49,8 @@ pub(super) struct Client<'r> {
     agent: Agent,
     reference: &'r Reference,
     credential: Option<&'r Credential>,
+    /// Whether it is spoken to without TLS.
+    plain: bool,
     /// The value of `Authorization` that the registry takes.
     authorization: Option<String>,
 }
@@ -59,15 +63,13 @@ pub(super) struct Document {
 }
 
 impl<'r> Client<'r> {
-    pub(super) fn new(
-        reference: &'r Reference,
-        credential: Option<&'r Credential>,
-        patience: Patience,
-    ) -> Client<'r> {
+    pub(super) fn new(request: &Request<'r>) -> Client<'r> {
+        let &Request { reference, credential, authorities, patience, .. } = request;
+        let plain = reference.is_loopback() && authorities.is_none();
         let silence = Some(patience.silence);
         let mut config = Agent::config_builder()
             // A registry elsewhere must not send us on to plain http.
-            .https_only(!reference.is_loopback())
+            .https_only(!plain)
             // An answer such as 401 says more than that it is one.
             .http_status_as_error(false)
             .timeout_resolve(silence)
@@ -78,12 +80,15 @@ impl<'r> Client<'r> {
         if reference.is_loopback() {
             config = config.proxy(None);
         }
-        Client { agent: config.build().into(), reference, credential, authorization: None }
+        if let Some(authorities) = authorities {
+            config = config.tls_config(TlsConfig::builder().root_certs(authorities.roots()).build());
+        }
+        Client { agent: config.build().into(), reference, credential, plain, authorization: None }
     }
 
     /// Gets `PATH` of the repository, from byte `from` on; an answer is 200 or 206.
     pub(super) fn get(&mut self, path: &str, accept: &str, from: u64) -> Result<Response<Body>> {
-        let url = format!("{}/{}/{path}", self.reference.base(), self.reference.path());
+        let url = format!("{}/{}/{path}", self.reference.base(self.plain), self.reference.path());
         let mut asked = false;
         loop {
             let mut request = self.agent.get(&url).header("Accept", accept);
@@ -93,7 +98,7 @@ impl<'r> Client<'r> {
             if from > 0 {
                 request = request.header("Range", format!("bytes={from}-"));
             }
-            let response = request.call().map_err(|error| network(&url, &error.to_string()))?;
+            let response = request.call().map_err(|error| unreached(&url, &error))?;
             match response.status().as_u16() {
                 200 | 206 => return Ok(response),
                 401 if !asked => {
@@ -112,6 +117,10 @@ impl<'r> Client<'r> {
                 404 => {
                     let why = format!("the registry has no {path} of {}", self.reference.path());
                     return Err(Error::new(PULL, self.reference, Reason::Missing(why)));
+                }
+                400 if self.plain => {
+                    let why = "the registry takes no plain http (--cacert FILE says who vouches for it)";
+                    return Err(network(&url, why));
                 }
                 other => return Err(network(&url, &format!("the registry answers with status {other}"))),
             }
@@ -175,7 +184,7 @@ impl<'r> Client<'r> {
         let realm = named("realm").ok_or_else(|| refused("the registry does not say who gives tokens"))?;
         let plain = realm.strip_prefix("http://");
         let near = plain.is_some_and(|rest| is_loopback(rest.split('/').next().unwrap_or_default()));
-        if !(realm.starts_with("https://") || near && self.reference.is_loopback()) {
+        if !(realm.starts_with("https://") || near && self.plain) {
             return Err(refused("the registry sends us for a token where anybody could listen"));
         }
         let scope = format!("repository:{}:pull", self.reference.path());
@@ -186,7 +195,7 @@ impl<'r> Client<'r> {
         if let Some(credential) = self.credential {
             request = request.header("Authorization", credential.header());
         }
-        let response = request.call().map_err(|error| network(realm, &error.to_string()))?;
+        let response = request.call().map_err(|error| unreached(realm, &error))?;
         if response.status().as_u16() != 200 {
             let why = format!("no token: status {}", response.status().as_u16());
             return Err(network(realm, &why));
@@ -218,6 +227,17 @@ fn parameters(challenge: &str) -> Vec<(String, String)> {
         rest = after;
     }
     found
+}
+
+/// Why there is no answer.
+fn unreached(url: &str, error: &ureq::Error) -> Error {
+    let why = error.to_string();
+    if why.contains("CaUsedAsEndEntity") {
+        // What `openssl req -x509` makes unless told otherwise; the TLS library tells it by this word only.
+        let why = "its certificate is an authority's and no server's (openssl: basicConstraints=CA:FALSE)";
+        return network(url, why);
+    }
+    network(url, &why)
 }
 
 pub(super) fn network(subject: &str, why: &str) -> Error {

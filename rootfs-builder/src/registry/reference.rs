@@ -63,9 +63,9 @@ impl Reference {
         is_loopback(&self.host)
     }
 
-    /// Where the registry's interface begins.
-    pub(super) fn base(&self) -> String {
-        let scheme = if self.is_loopback() { "http" } else { "https" };
+    /// Where the registry's interface begins, over plain http or TLS.
+    pub(super) fn base(&self, plain: bool) -> String {
+        let scheme = if plain { "http" } else { "https" };
         let host = if self.host == USUAL { USUAL_HOST } else { &self.host };
         format!("{scheme}://{host}/v2")
     }
@@ -197,7 +197,8 @@ mod tests {
             ("[::1]:1/a", "http://[::1]:1/v2"),
             ("localhost.example/a", "https://localhost.example/v2"),
         ] {
-            assert_eq!(text.parse::<Reference>().unwrap().base(), base);
+            let reference: Reference = text.parse().unwrap();
+            assert_eq!(reference.base(reference.is_loopback()), base);
         }
     }
 }

@@ -8,6 +8,7 @@ use crate::rootfs::{self, Rootfs};
 use crate::setup::{self, Program};
 use crate::tidy;
 use anyhow::{Context, Result};
+use rootfs_builder::alpine;
 use std::ffi::OsStr;
 use std::fs;
 use std::path::Path;
@@ -108,10 +109,13 @@ fn clippy() -> Result<Tally> {
 
 /// With the programs of others that it is tried against, which a user who cannot install them goes without.
 fn rootfs_builder() -> Result<Tally> {
-    const OTHERS: [Program; 6] = [
+    const OTHERS: [Program; 9] = [
+        Program { name: "cpio", package: "cpio" },
         Program { name: "docker-registry", package: "docker-registry" },
+        Program { name: "mke2fs", package: "e2fsprogs" },
         Program { name: "mkfs.erofs", package: "erofs-utils" },
         Program { name: "mksquashfs", package: "squashfs-tools" },
+        Program { name: "openssl", package: "openssl" },
         Program { name: "podman", package: "podman" },
         Program { name: "skopeo", package: "skopeo" },
         Program { name: "umoci", package: "umoci" },
@@ -125,6 +129,9 @@ fn rootfs_builder() -> Result<Tally> {
         if let Rootfs::Alpine { path, .. } = rootfs::obtain()? {
             test.env("PIPKIN_ROOTFS", path);
         }
+    }
+    if let Some(folder) = rootfs::tarballs()? {
+        test.env(alpine::GIVEN_DIRECTORY, folder);
     }
     tally::of(&mut test)
 }

@@ -61,6 +61,10 @@ impl fmt::Display for Tally {
     }
 }
 
+/// What a case writes that finds at run time that it cannot run here. libtest, which cannot skip so late, counts it as
+/// passed.
+const SKIPPED: &str = "skipped: ";
+
 /// Runs a test command, shows its output as it comes, and sums the summaries in it.
 ///
 /// # Errors
@@ -69,15 +73,17 @@ impl fmt::Display for Tally {
 pub(crate) fn of(command: &mut Command) -> Result<Tally> {
     let mut child = command.stdout(Stdio::piped()).spawn().context("starting the tests")?;
     let output = child.stdout.take().context("taking the output of the tests")?;
-    let mut tallies = Vec::new();
+    let (mut tallies, mut skipped) = (Vec::new(), 0);
     for line in BufReader::new(output).split(b'\n') {
         let line = line.context("reading the output of the tests")?;
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
         tallies.extend(Tally::from_summary(&line));
+        skipped += u64::from(line.starts_with(SKIPPED));
     }
     let status = child.wait().context("waiting for the tests")?;
-    whole(tallies, status.success()).with_context(|| status.to_string())
+    let sum = whole(tallies, status.success()).with_context(|| status.to_string())?;
+    Ok(Tally { passed: sum.passed.saturating_sub(skipped), skipped: sum.skipped + skipped, ..sum })
 }
 
 /// Sums the summaries in what a test program printed before it ended with exit status `status`.
@@ -120,6 +126,13 @@ mod tests {
         let line = "echo 'test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out'";
         let sum = shell(&format!("{line}; {line}")).unwrap();
         assert_eq!(sum, Tally { passed: 4, failed: 0, skipped: 2 });
+    }
+
+    #[test]
+    fn what_could_not_run_has_not_passed() {
+        let lines = "echo ..; echo 'skipped: no tool'; echo ..; echo 'not skipped: x'";
+        let sum = shell(&format!("{lines}; echo 'test result: ok. 4 passed; 0 failed; 1 ignored'")).unwrap();
+        assert_eq!(sum, Tally { passed: 3, failed: 0, skipped: 2 });
     }
 
     #[test]
