@@ -4,6 +4,7 @@
 //! The times are the kernel's own: it writes one to its log when it starts PID 1, and the payload has it write another.
 
 use super::contender::Ground;
+use super::figure::Findings;
 use super::sample::percentile;
 use crate::build::Arch;
 use crate::vm::{Machine, Tiny};
@@ -30,11 +31,14 @@ exec /bin/busybox poweroff -f
 ";
 const TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Boots each `rounds` times in turns, and answers the table.
+/// Boots of each: a few seconds every time.
+const BOOTS: usize = 5;
+
+/// Boots each in turns.
 ///
 /// # Errors
 /// Whatever keeps a machine from booting or from telling its times.
-pub(super) fn table(ground: &Ground, rounds: usize) -> Result<String> {
+pub(super) fn measure(ground: &Ground, _rounds: usize) -> Result<Findings> {
     let read = |path: &str| {
         let path = ground.rootfs.join(path);
         fs::read(&path).with_context(|| format!("reading {}", path.display()))
@@ -55,16 +59,16 @@ pub(super) fn table(ground: &Ground, rounds: usize) -> Result<String> {
     let tiny = Tiny::new(Arch::HOST, &[], &files)?;
     let inits = [("pipkin", "-- /bin/busybox sh /payload"), ("busybox init", "rdinit=/sbin/init")];
     let mut times_us: [Vec<u64>; 2] = Default::default();
-    for _ in 0..rounds {
+    for _ in 0..BOOTS {
         for ((_, arguments), times_us) in inits.iter().zip(&mut times_us) {
             let outcome = tiny.run(&Machine::new(Arch::HOST), arguments, TIMEOUT)?;
             times_us.push(between_us(&outcome.output).context("looking for the times in the kernel's log")?);
         }
     }
-    let mut text = String::from("\n# From the kernel's hand-over to the payload, in an emulated machine\n\n");
+    let mut text = String::from("# From the kernel's hand-over to the payload, in an emulated machine\n\n");
     writeln!(
         text,
-        "{rounds} boots of each in turns.\n\n| PID 1 | ms, median | least to most |\n|---|---:|---:|"
+        "{BOOTS} boots of each in turns.\n\n| PID 1 | ms, median | least to most |\n|---|---:|---:|"
     )?;
     for ((name, _), times_us) in inits.iter().zip(&times_us) {
         let [least, median, most] = [1, 50, 100].map(|percent| percentile(times_us, percent) as f64 / 1000.0);
@@ -75,7 +79,7 @@ pub(super) fn table(ground: &Ground, rounds: usize) -> Result<String> {
         "\n- busybox init mounts `/dev` and `/proc` and no more; Pipkin also `/sys`, `/dev/pts`, `/dev/shm`, `/run` and \
          cgroups with their controllers, brings up `lo` and names the machine."
     )?;
-    Ok(text)
+    Ok(Findings { text, ..Findings::default() })
 }
 
 /// The loader of Alpine's programs, and where it belongs.

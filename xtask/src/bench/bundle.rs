@@ -5,20 +5,19 @@ use serde_json::{Value, json};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// Writes `config.json` for the root file system `rootfs` and returns the folder it is in.
+/// Writes `config.json` into `bundle`, for `command` in the root file system `rootfs`, and returns that folder.
 ///
 /// # Errors
 /// A folder or file that cannot be written.
-pub(super) fn write(folder: &Path, rootfs: &Path) -> Result<PathBuf> {
-    let bundle = folder.join("bundle");
-    fs::create_dir_all(&bundle).with_context(|| format!("making {}", bundle.display()))?;
+pub(super) fn write(bundle: &Path, rootfs: &Path, command: &[&str]) -> Result<PathBuf> {
+    fs::create_dir_all(bundle).with_context(|| format!("making {}", bundle.display()))?;
     let path = bundle.join("config.json");
-    let text = serde_json::to_vec_pretty(&config(rootfs)).context("writing JSON")?;
+    let text = serde_json::to_vec_pretty(&config(rootfs, command)).context("writing JSON")?;
     fs::write(&path, text).with_context(|| format!("writing {}", path.display()))?;
-    Ok(bundle)
+    Ok(bundle.to_path_buf())
 }
 
-fn config(rootfs: &Path) -> Value {
+fn config(rootfs: &Path, command: &[&str]) -> Value {
     let kept = [
         "CHOWN",
         "DAC_OVERRIDE",
@@ -39,7 +38,7 @@ fn config(rootfs: &Path) -> Value {
         "process": {
             "terminal": false,
             "user": { "uid": 0, "gid": 0 },
-            "args": ["/bin/true"],
+            "args": command,
             "env": ["PATH=/usr/sbin:/usr/bin:/sbin:/bin"],
             "cwd": "/",
             "noNewPrivileges": true,

@@ -7,6 +7,12 @@ use std::process::{Command, Stdio};
 
 pub(super) const FLOOR: &str = "floor";
 pub(super) const PIPKIN: &str = "pipkin";
+/// With the bridge that it makes and removes, being the only container on it.
+pub(super) const PIPKIN_ALONE: &str = "pipkin, only one on its bridge";
+/// With a bridge that is there.
+pub(super) const PIPKIN_JOINS: &str = "pipkin, one more on its bridge";
+pub(super) const CRUN: &str = "crun";
+pub(super) const CRUN_BARE: &str = "crun, no cgroup";
 
 /// The payload: the least a container can run.
 const PAYLOAD: &str = "/bin/true";
@@ -48,31 +54,27 @@ impl Contender {
 
 /// All of them, the floor first.
 pub(super) fn all(ground: &Ground) -> Vec<Contender> {
-    let (state, rootfs) = (ground.state.clone().into_os_string(), ground.rootfs.clone().into_os_string());
-    let floor = vec![
-        ground.floor.clone().into_os_string(),
-        state,
-        cgroup::UNIFIED.into(),
-        rootfs.clone(),
-        PAYLOAD.into(),
-    ];
-    let mut pipkin = vec![ground.pipkin.clone().into_os_string()];
-    pipkin.extend(["run".into(), "--rm".into(), rootfs.clone(), PAYLOAD.into()]);
     vec![
-        Contender { name: FLOOR, note: "the system calls and nothing around them", words: floor },
-        Contender { name: PIPKIN, note: "", words: pipkin },
+        floor(ground),
+        pipkin(
+            ground,
+            PIPKIN,
+            "as all others, without a way out of its network namespace",
+            &["--net", "none"],
+        ),
+        pipkin(ground, PIPKIN_ALONE, "the default for root: a bridge, addresses, rules", &[]),
         Contender {
             name: "bubblewrap",
             note: "no layer, no cgroup, no masks, no filter",
             words: bubblewrap(ground),
         },
         Contender {
-            name: "crun, no cgroup",
+            name: CRUN_BARE,
             note: "no layer, no cgroup, no filter",
             words: oci(ground, "crun", &["--cgroup-manager=disabled"]),
         },
         Contender {
-            name: "crun",
+            name: CRUN,
             note: "no layer, no filter",
             words: oci(ground, "crun", &["--cgroup-manager=cgroupfs"]),
         },
@@ -80,9 +82,27 @@ pub(super) fn all(ground: &Ground) -> Vec<Contender> {
         Contender {
             name: "chroot",
             note: "no isolation: the cost of starting a program twice",
-            words: vec!["/usr/sbin/chroot".into(), rootfs, PAYLOAD.into()],
+            words: vec!["/usr/sbin/chroot".into(), ground.rootfs.clone().into(), PAYLOAD.into()],
         },
     ]
+}
+
+/// The floor, and Pipkin where a bridge is there already.
+pub(super) fn on_bridge(ground: &Ground) -> Vec<Contender> {
+    vec![floor(ground), pipkin(ground, PIPKIN_JOINS, "", &[])]
+}
+
+fn floor(ground: &Ground) -> Contender {
+    let mut words = [&ground.floor, &ground.state].map(|path| path.clone().into_os_string()).to_vec();
+    words.extend([cgroup::UNIFIED.into(), ground.rootfs.clone().into(), PAYLOAD.into()]);
+    Contender { name: FLOOR, note: "the system calls and nothing around them", words }
+}
+
+fn pipkin(ground: &Ground, name: &'static str, note: &'static str, options: &[&str]) -> Contender {
+    let mut words = vec![ground.pipkin.clone().into_os_string(), "run".into(), "--rm".into()];
+    words.extend(options.iter().map(OsString::from));
+    words.extend([ground.rootfs.clone().into(), PAYLOAD.into()]);
+    Contender { name, note, words }
 }
 
 /// `PROGRAM --root STATE [OPTIONS] run --bundle BUNDLE ID`

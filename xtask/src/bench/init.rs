@@ -2,6 +2,7 @@
 //! takes of the memory.
 
 use super::contender::{Contender, Ground, working};
+use super::figure::{Bar, Figure, Findings};
 use super::stopwatch;
 use anyhow::{Context, Result, bail};
 use std::ffi::OsString;
@@ -14,6 +15,7 @@ use std::time::{Duration, Instant};
 const NOTHING: &str = "/bin/true";
 /// What an init is put in front of.
 const NONE: &str = "no init";
+const PIPKIN: &str = "pipkin init";
 /// Longer than any of them takes to settle down.
 const SETTLED: Duration = Duration::from_millis(500);
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -22,7 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 fn inits(pipkin: &Path) -> Vec<(&'static str, Vec<OsString>)> {
     let of = |words: &[&str]| words.iter().map(OsString::from).collect();
     vec![
-        ("pipkin init", vec![pipkin.into(), "init".into(), "--".into()]),
+        (PIPKIN, vec![pipkin.into(), "init".into(), "--".into()]),
         ("tini", of(&["tini", "-s", "--"])),
         ("tini-static", of(&["tini-static", "-s", "--"])),
         ("catatonit", of(&["catatonit", "--"])),
@@ -30,11 +32,11 @@ fn inits(pipkin: &Path) -> Vec<(&'static str, Vec<OsString>)> {
     ]
 }
 
-/// Measures all that there are, and answers the table.
+/// Measures all that there are.
 ///
 /// # Errors
 /// A stopwatch that fails, or an init that ends when it should wait.
-pub(super) fn table(ground: &Ground, rounds: usize) -> Result<String> {
+pub(super) fn measure(ground: &Ground, rounds: usize) -> Result<Findings> {
     let inits = inits(&ground.pipkin);
     let mut all = vec![Contender { name: NONE, note: "", words: vec![NOTHING.into()] }];
     all.extend(inits.iter().map(|(name, words)| {
@@ -44,22 +46,30 @@ pub(super) fn table(ground: &Ground, rounds: usize) -> Result<String> {
     let (working, told) = working(all);
     let samples = stopwatch::run(&ground.stopwatch, rounds, &working)?;
     let mut text =
-        format!("\n# Inits in front of `true`, and waiting as PID 1\n\n{rounds} rounds in turns.\n\n");
+        format!("# Inits in front of `true`, and waiting as PID 1\n\n{rounds} rounds in turns.\n\n");
     writeln!(
         text,
         "| init | ms, median | 10 % to 90 % | CPU ms | peak KiB | KiB of its own while waiting |"
     )?;
     writeln!(text, "|---|---:|---:|---:|---:|---:|")?;
+    let mut figures = Vec::new();
     for (contender, samples) in working.iter().zip(samples) {
         let share = match inits.iter().find(|(name, _)| *name == contender.name) {
-            Some((_, words)) => share_kib(words)?.to_string(),
+            Some((_, words)) => {
+                let share_kib = share_kib(words)?;
+                if contender.name == PIPKIN {
+                    let bar = Bar::AtMost(150.0);
+                    figures.push(Figure { what: "memory of an init, KiB", seen: share_kib as f64, bar });
+                }
+                share_kib.to_string()
+            }
             None => String::new(),
         };
         writeln!(text, "| {} | {} | {} | {share} |", contender.name, samples.wall(), samples.rest())?;
     }
     writeln!(text, "\nMemory is the proportional share (PSS) of a process that has settled down.")?;
     told.iter().try_for_each(|line| writeln!(text, "- {line}"))?;
-    Ok(text)
+    Ok(Findings { text, picture: None, figures })
 }
 
 /// The share of memory of an init that is PID 1 of its namespace and waits.
@@ -88,7 +98,11 @@ fn child_of(pid: u32) -> Option<u32> {
     children.split_whitespace().next()?.parse().ok()
 }
 
-fn read_share(pid: u32) -> Result<u64> {
+/// The proportional share (PSS) of memory of a process, in KiB.
+///
+/// # Errors
+/// No such process.
+pub(super) fn read_share(pid: u32) -> Result<u64> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).with_context(|| format!("reading {path}"))?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pss:")).context("looking for Pss")?;

@@ -1,6 +1,6 @@
 //! The runs as a picture: one row per program, one dot per run, a bar at the median.
 
-use super::Measured;
+use super::sample::Samples;
 
 const WIDTH: f64 = 900.0;
 const LEFT: f64 = 150.0;
@@ -9,10 +9,10 @@ const ROW: f64 = 34.0;
 const TOP: f64 = 40.0;
 
 /// An SVG document. The time axis is logarithmic: the programs differ by more than a factor of ten.
-pub(super) fn svg(measured: &[Measured]) -> String {
+pub(super) fn svg(measured: &[(&str, &Samples)]) -> String {
     let rows: Vec<(&str, &[u64], u64)> = measured
         .iter()
-        .map(|one| (one.contender.name, one.samples.wall_us.as_slice(), one.samples.median_wall_us()))
+        .map(|(name, samples)| (*name, samples.wall_us.as_slice(), samples.median_wall_us()))
         .collect();
     draw(&rows)
 }

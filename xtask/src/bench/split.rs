@@ -8,7 +8,7 @@
 //! `close`) and show how much; that time is taken off every call. What is left is for comparing: it adds up to
 //! somewhat more than the untraced time, because a call with texts in it costs strace more than one without.
 
-use super::Measured;
+use super::run::Measured;
 use super::sample::percentile;
 use super::trace::{Call, Trace};
 use anyhow::Result;
