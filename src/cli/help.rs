@@ -18,6 +18,7 @@ Runs Linux containers from one static program, without a daemon.
 
 Verbs:
   run        run a command in a new container
+  attach     be in front of a detached container: see and type
   cp         copy files between the host and a container
   exec       run one more command in a running container
   ps         list containers
@@ -149,7 +150,8 @@ pub(super) const EVENTS: &str = "\
 Usage: pipkin events [OPTIONS]
 
 Prints what happens to detached containers, each event a JSON object on a line of
-its own: start, oom, health, die (with its cause), restart.
+its own: start, oom, health, stop (somebody asks for its end), die (with its
+cause), restart.
 
 Options:
       --since TIME  also what happened since then: 2026-01-02T03:04:05Z, 10m ...

@@ -4,11 +4,11 @@ use super::argv::Sorted;
 use super::json::Json;
 use super::launch::{end, errno_of};
 use super::message::{Failure, escape};
-use super::{ExitCode, Outcome, open_store, report};
+use super::running::look_again;
+use super::{Outcome, open_store, report};
 use crate::store::{Record, Status, now_ns, time};
 use pipkin::spec::Id;
 use std::ffi::OsStr;
-use std::io::Write;
 
 /// Longest command shown.
 const COMMAND_WIDTH: usize = 30;
@@ -34,6 +34,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     let store = open_store()?;
     let unreadable = |error: &std::io::Error| Failure::errno("list the containers", b"", errno_of(error));
     let mut found = store.survey(end).map_err(|error| unreadable(&error))?;
+    found.iter_mut().for_each(|(id, record)| look_again(id, record));
     // Whoever asks for a status means it.
     let all = sorted.has("--all") || filters.iter().any(|filter| filter.starts_with("stat"));
     found.retain(|(_, record)| all || record.status != Status::Exited);
@@ -42,7 +43,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     if sorted.has("--quiet") || format == "ids" {
         let ids: Vec<u8> =
             found.iter().flat_map(|(id, _)| [id.as_str(), "\n"].concat().into_bytes()).collect();
-        return print(&ids);
+        return report::write_list(&ids);
     }
     if format == "json" {
         let mut json = Json::default();
@@ -54,13 +55,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     let mut out = Vec::new();
     row(&mut out, COLUMNS.map(|word| word.as_bytes().into()));
     found.iter().for_each(|(id, record)| row(&mut out, cells(id, record)));
-    print(&out)
-}
-
-fn print(text: &[u8]) -> Outcome {
-    // Nobody reads any more when the pipe is closed.
-    drop(std::io::stdout().write_all(text));
-    Ok(ExitCode::SUCCESS)
+    report::write_list(&out)
 }
 
 fn is_filter(filter: &str) -> bool {

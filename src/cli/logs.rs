@@ -9,6 +9,7 @@ use crate::store::log::{Entry, Reader};
 use crate::store::{Status, now_ns, process, time};
 use pipkin::sys::stdio::Stream;
 use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fd::OwnedFd;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 use std::io;
@@ -17,7 +18,7 @@ use std::io;
 const FLUSH: usize = 64 << 10;
 
 /// What is shown.
-struct Wanted {
+pub(super) struct Wanted {
     /// Standard output and standard error.
     streams: [bool; 2],
     /// Only what is not older, as its time is written.
@@ -40,7 +41,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
         return Err(found.fail("it runs in the foreground and keeps none"));
     }
     let fail = |error: io::Error| found.errno(errno_of(&error));
-    match show(&found, &wanted) {
+    match show(&found, wanted) {
         // Nobody reads any more: that is no failure of ours.
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return Ok(ExitCode::SUCCESS),
         shown => shown.map_err(fail)?,
@@ -89,37 +90,94 @@ fn wanted(sorted: &Sorted<'_>) -> Result<Wanted, Failure> {
     })
 }
 
-fn show(found: &Found<'_>, wanted: &Wanted) -> io::Result<()> {
-    let directory = found.store.layer(&found.id);
-    // Watched before it is read, so that nothing comes in between.
-    let changes = wanted.follow.then(|| {
-        let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK)?;
-        let events = WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE_SELF;
-        inotify::add_watch(&changes, directory.as_os_str().as_encoded_bytes(), events)?;
-        Ok(changes)
-    });
-    let changes = changes.transpose().map_err(from_errno)?;
+fn show(found: &Found<'_>, wanted: Wanted) -> io::Result<()> {
     let supervisor = process::open(found.record.supervisor, found.record.supervisor_start);
-    let mut reader = Reader::open(&directory)?;
-    let mut printer = Printer::new(wanted);
-    if let Some(tail) = wanted.tail {
-        printer.skip = lines(&mut reader, wanted)?.saturating_sub(tail);
-        reader.rewind()?;
-    }
-    reader.follow = wanted.follow;
-    let mut alive = supervisor.is_some() && found.record.status != Status::Exited;
+    let mut alive = wanted.follow && supervisor.is_some() && found.record.status != Status::Exited;
+    let mut follower = Follower::open(found, wanted)?;
     loop {
-        while let Some(entry) = reader.next()? {
-            printer.print(&entry)?;
-        }
-        printer.flush()?;
-        let (true, Some(changes), Some(supervisor)) = (alive, &changes, &supervisor) else { return Ok(()) };
-        let mut polled = [PollFd::new(changes, PollFlags::IN), PollFd::new(supervisor, PollFlags::IN)];
+        follower.turn()?;
+        let (true, Some(supervisor)) = (alive, &supervisor) else { return Ok(()) };
+        let mut polled =
+            [PollFd::new(&follower.changes, PollFlags::IN), PollFd::new(supervisor, PollFlags::IN)];
         rustix::io::retry_on_intr(|| poll(&mut polled, None)).map_err(from_errno)?;
         // After its end everything is read once more.
         alive = polled[1].revents().is_empty();
+    }
+}
+
+/// Shows what is there, and what comes.
+pub(super) struct Follower {
+    /// Readable when there may be more.
+    changes: OwnedFd,
+    reader: Reader,
+    printer: Printer,
+}
+
+impl Follower {
+    /// Opens the log of a container.
+    ///
+    /// # Errors
+    /// Those of inotify(7) and of opening files.
+    pub(super) fn open(found: &Found<'_>, wanted: Wanted) -> io::Result<Self> {
+        let directory = found.store.layer(&found.id);
+        let changes = inotify::init(CreateFlags::CLOEXEC | CreateFlags::NONBLOCK).map_err(from_errno)?;
+        if wanted.follow {
+            // Watched before it is read, so that nothing comes in between.
+            let events =
+                WatchFlags::MODIFY | WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::DELETE_SELF;
+            inotify::add_watch(&changes, directory.as_os_str().as_encoded_bytes(), events)
+                .map_err(from_errno)?;
+        }
+        let mut reader = Reader::open(&directory)?;
+        let mut printer = Printer::new(wanted);
+        if let Some(tail) = printer.wanted.tail {
+            printer.skip = lines(&mut reader, &printer.wanted)?.saturating_sub(tail);
+            reader.rewind()?;
+        }
+        reader.follow = printer.wanted.follow;
+        Ok(Self { changes, reader, printer })
+    }
+
+    /// What to wait for.
+    pub(super) fn changes(&self) -> &OwnedFd {
+        &self.changes
+    }
+
+    /// Shows what has come until now.
+    ///
+    /// # Errors
+    /// Those of reading and writing.
+    pub(super) fn turn(&mut self) -> io::Result<()> {
         let mut events = [0; 4096];
-        while matches!(rustix::io::read(changes, &mut events), Ok(length) if length > 0) {}
+        while matches!(rustix::io::read(&self.changes, &mut events), Ok(length) if length > 0) {}
+        while let Some(entry) = self.reader.next()? {
+            self.printer.print(&entry)?;
+        }
+        self.printer.flush()
+    }
+
+    /// Leaves out what has come until now, and gives what of it stands on a line that has not ended.
+    ///
+    /// # Errors
+    /// Those of reading.
+    pub(super) fn skip(&mut self) -> io::Result<Vec<u8>> {
+        let mut unfinished = Vec::new();
+        while let Some(entry) = self.reader.next()? {
+            unfinished.extend_from_slice(entry.text);
+            if entry.whole {
+                unfinished.clear();
+            }
+        }
+        Ok(unfinished)
+    }
+
+    /// Shows this first.
+    ///
+    /// # Errors
+    /// Those of writing.
+    pub(super) fn show(&mut self, text: &[u8]) -> io::Result<()> {
+        self.printer.pending.extend_from_slice(text);
+        self.printer.flush()
     }
 }
 
@@ -141,6 +199,11 @@ fn lines(reader: &mut Reader, wanted: &Wanted) -> io::Result<u64> {
 }
 
 impl Wanted {
+    /// Everything, and what comes.
+    pub(super) fn all() -> Self {
+        Self { streams: [true; 2], since: Vec::new(), timestamps: false, tail: None, follow: true }
+    }
+
     fn takes(&self, entry: &Entry<'_>) -> bool {
         let [output, error] = self.streams;
         (if entry.error { error } else { output }) && entry.time >= self.since.as_slice()
@@ -148,8 +211,8 @@ impl Wanted {
 }
 
 /// Writes entries to where they came from.
-struct Printer<'w> {
-    wanted: &'w Wanted,
+struct Printer {
+    wanted: Wanted,
     /// How many lines are left out first.
     skip: u64,
     /// Of each stream, whether a line is open, and whether that is shown.
@@ -159,8 +222,8 @@ struct Printer<'w> {
     error: bool,
 }
 
-impl<'w> Printer<'w> {
-    fn new(wanted: &'w Wanted) -> Self {
+impl Printer {
+    fn new(wanted: Wanted) -> Self {
         Self { wanted, skip: 0, open: [None; 2], pending: Vec::new(), error: false }
     }
 

@@ -4,6 +4,7 @@
 //! codes. It makes no container itself.
 
 mod argv;
+mod attach;
 mod copy;
 mod detach;
 mod doctor;
@@ -67,6 +68,7 @@ struct Verb {
 }
 
 const VERBS: &[Verb] = &[
+    Verb { name: "attach", help: attach::HELP, order: Order::Mixed, run: attach::run },
     Verb { name: "cp", help: copy::HELP, order: Order::Mixed, run: copy::run },
     Verb { name: "doctor", help: help::DOCTOR, order: Order::Mixed, run: doctor::run },
     Verb { name: "exec", help: run::exec::HELP, order: Order::OptionsFirst, run: run::exec::run },

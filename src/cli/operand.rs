@@ -3,6 +3,7 @@
 use super::argv::Sorted;
 use super::launch::{end, errno_of};
 use super::message::Failure;
+use super::running::look_again;
 use super::{ExitCode, Outcome, open_store};
 use crate::store::{Record, Store};
 use pipkin::spec::Id;
@@ -42,7 +43,8 @@ impl<'a> Found<'a> {
         };
         let fail = |error: &std::io::Error| Failure::errno(what, told, errno_of(error));
         store.reclaim_one(&id, end).map_err(|error| fail(&error))?;
-        let record = store.read(&id).map_err(|error| fail(&error))?.ok_or_else(missing)?;
+        let mut record = store.read(&id).map_err(|error| fail(&error))?.ok_or_else(missing)?;
+        look_again(&id, &mut record);
         Ok(Self { store, id, record, what, name })
     }
 

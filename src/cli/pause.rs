@@ -2,7 +2,8 @@
 
 use super::argv::Sorted;
 use super::detach::control::{Request, ask};
-use super::operand::each;
+use super::message::Failure;
+use super::operand::{Found, each};
 use super::{Outcome, report};
 use pipkin::host::freeze_group;
 use rustix::io::Errno;
@@ -27,26 +28,33 @@ Options:
 
 /// `pause`.
 pub(super) fn pause(typed: &Sorted<'_>) -> Outcome {
-    freeze(typed, "pause", true)
+    change(typed, "pause", true)
 }
 
 /// `resume`.
 pub(super) fn resume(typed: &Sorted<'_>) -> Outcome {
-    freeze(typed, "resume", false)
+    change(typed, "resume", false)
 }
 
-fn freeze(typed: &Sorted<'_>, verb: &'static str, on: bool) -> Outcome {
+fn change(typed: &Sorted<'_>, verb: &'static str, on: bool) -> Outcome {
     each(typed, verb, verb, &mut |found| {
         found.group()?;
-        if found.record.detached {
-            let request = if on { Request::Pause } else { Request::Resume };
-            let answer = ask(found.store, &found.id, request).map_err(|errno| found.errno(errno))?;
-            if answer != 0 {
-                return Err(found.errno(Errno::from_raw_os_error(answer)));
-            }
-        } else {
-            freeze_group(&found.id, None, on)?;
-        }
+        freeze(&found, on)?;
         report::write(found.id.as_str().as_bytes()).map(drop)
     })
+}
+
+/// Makes a container stand still or go on; its supervisor does it, where it has one, and writes it down.
+///
+/// # Errors
+/// It has no cgroup, or the kernel takes longer than ten seconds.
+pub(super) fn freeze(found: &Found<'_>, on: bool) -> Result<(), Failure> {
+    if !found.record.detached {
+        return Ok(freeze_group(&found.id, None, on)?);
+    }
+    let request = if on { Request::Pause } else { Request::Resume };
+    match ask(found.store, &found.id, request).map_err(|errno| found.errno(errno))? {
+        0 => Ok(()),
+        errno => Err(found.errno(Errno::from_raw_os_error(errno))),
+    }
 }

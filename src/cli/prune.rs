@@ -3,6 +3,7 @@
 use super::argv::Sorted;
 use super::launch::{end, errno_of};
 use super::message::Failure;
+use super::remove::remove;
 use super::{ExitCode, Outcome, open_store, report};
 use crate::store::Status;
 
@@ -21,11 +22,9 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
         if record.status != Status::Exited {
             continue;
         }
-        match store.adopt(&id).and_then(|container| container.map(|container| container.remove()).transpose())
-        {
-            Ok(None) => {}
-            Ok(Some(())) => drop(report::write(id.as_str().as_bytes())?),
-            Err(error) => last = Err(fail(error)),
+        match remove(&store, id.as_str().as_ref(), false) {
+            Ok(()) => drop(report::write(id.as_str().as_bytes())?),
+            Err(failure) => last = Err(failure),
         }
     }
     last

@@ -41,7 +41,11 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     first.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-fn remove(store: &Store, name: &OsStr, force: bool) -> Result<(), Failure> {
+/// Takes one away.
+///
+/// # Errors
+/// It runs and is not to be killed by `force`, or the file system refuses.
+pub(super) fn remove(store: &Store, name: &OsStr, force: bool) -> Result<(), Failure> {
     let told = name.as_encoded_bytes();
     let fail = |error: &std::io::Error| Failure::errno("remove the container", told, errno_of(error));
     let text = name.to_str().unwrap_or_default();

@@ -139,8 +139,26 @@ impl Report {
 /// A [`Failure`] when that does not take it all, so that a full disk does not look like success.
 pub(crate) fn write(text: &[u8]) -> Outcome {
     let newline: &[u8] = if text.ends_with(b"\n") { b"" } else { b"\n" };
+    finish(print(text).and_then(|()| print(newline)))
+}
+
+/// Writes a list to standard output. That nobody wants the rest of it is no failure.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn write_list(text: &[u8]) -> Outcome {
+    finish(print(text).or_else(|error| match error.kind() {
+        std::io::ErrorKind::BrokenPipe => Ok(()),
+        _ => Err(error),
+    }))
+}
+
+fn print(text: &[u8]) -> std::io::Result<()> {
     let mut out = std::io::stdout().lock();
-    let written = out.write_all(text).and_then(|()| out.write_all(newline)).and_then(|()| out.flush());
+    out.write_all(text).and_then(|()| out.flush())
+}
+
+fn finish(written: std::io::Result<()>) -> Outcome {
     written.map_err(|error| Failure::io("write to", b"standard output", &error))?;
     Ok(ExitCode::SUCCESS)
 }

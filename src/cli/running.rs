@@ -2,11 +2,24 @@
 
 use super::message::Failure;
 use super::operand::Found;
-use crate::store::Status;
 use crate::store::process::start_of;
+use crate::store::{Record, Status};
 use pipkin::cgroup::Group;
 use pipkin::host::{Target, open_group};
+use pipkin::spec::Id;
 use rustix::io::Errno;
+
+/// Finds out whether a container that nobody serves stands still: whoever pauses one that runs in the foreground cannot
+/// write its record. Whatever cannot be looked at is as it is written.
+pub(super) fn look_again(id: &Id, record: &mut Record) {
+    if record.status == Status::Running
+        && !record.detached
+        && let Ok(Some(group)) = open_group(id, None)
+        && group.occupancy().is_ok_and(|now| now.frozen)
+    {
+        record.status = Status::Paused;
+    }
+}
 
 impl Found<'_> {
     /// Takes hold of its first process, having made sure that it is the one recorded and does not stand still.

@@ -9,6 +9,7 @@ use super::detach::control::{Request, ask};
 use super::launch::{end, errno_of};
 use super::message::Failure;
 use super::operand::{Found, each};
+use super::pause::freeze;
 use super::{Outcome, report, signal};
 use crate::store::{Status, process};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -58,7 +59,7 @@ pub(super) fn bring_to_end(found: &Found<'_>, grace_ms: u64) -> Result<(), Failu
             send(found, &pidfd, record.stop_signal())?;
             if record.status == Status::Paused {
                 // Standing still it would not even see the signal.
-                ask(found.store, &found.id, Request::Resume).map(drop).unwrap_or(());
+                freeze(found, false)?;
             }
         }
         if grace_ms == 0 || !ended_within(&pidfd, grace_ms).map_err(|errno| found.errno(errno))? {

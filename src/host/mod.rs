@@ -31,5 +31,7 @@ pub use hook::{Program, run_hook};
 pub use id_map::maps_ranges;
 pub use probe::{is_privileged, probe};
 pub use remove::remove_tree;
+pub use signal::{is_forwarded, received};
 pub use spawn::{Entry, Host, Started};
 pub use supervise::{Company, Ended, Failure};
+pub use terminal::Raw;

@@ -10,12 +10,14 @@ const FAULTS: [u32; 7] =
 const OURS: [u32; 3] = [raw::SIGCHLD, raw::SIGTTIN, raw::SIGTTOU];
 
 /// Everything that is received by descriptor instead of by its default action.
-pub(super) fn received() -> SignalSet {
+#[must_use]
+pub fn received() -> SignalSet {
     FAULTS.iter().fold(SignalSet::ALL, |set, signal| set.without(*signal as i32))
 }
 
 /// Whether `signal` goes on to the container.
-pub(super) fn is_forwarded(signal: i32) -> bool {
+#[must_use]
+pub fn is_forwarded(signal: i32) -> bool {
     let kept = FAULTS.iter().chain(&OURS).any(|own| *own as i32 == signal);
     (1..=LAST).contains(&signal) && !kept
 }

@@ -13,13 +13,17 @@ const END_OF_INPUT: u8 = 4;
 const CHUNK: usize = 8192;
 
 /// Our terminal in raw mode; put back when dropped.
-pub(super) struct Raw {
+#[derive(Debug)]
+pub struct Raw {
     former: Termios,
 }
 
 impl Raw {
     /// Makes standard input raw; `None` when it is no terminal.
-    pub(super) fn enter() -> Result<Option<Self>> {
+    ///
+    /// # Errors
+    /// Those of tcgetattr(3) and tcsetattr(3).
+    pub fn enter() -> Result<Option<Self>> {
         if !isatty(Standard::Input.fd()) {
             return Ok(None);
         }

@@ -15,6 +15,8 @@ pub(crate) fn cases() -> Vec<Case> {
             a_name_can_be_changed,
             prune_takes_the_ended_ones,
             events_are_told_as_they_happen,
+            a_stop_is_told_apart_from_a_death,
+            what_cannot_be_written_is_an_error,
         ]
     )
 }
@@ -156,4 +158,52 @@ fn events_are_told_as_they_happen() {
     assert!(kinds.starts_with(&["start".into(), "die".into(), "restart".into()]), "{told}");
     let again = pipkin(&["events", "--no-follow", "--since", "1h"]).succeeds().text();
     assert!(again.lines().filter(|line| line.contains(&container.id)).count() == 5, "{again}");
+}
+
+fn a_stop_is_told_apart_from_a_death() {
+    let container = detached("", &["sleep", "1000"]);
+    container.verb("stop -t 0").succeeds();
+    container.verb("stop -t 0").succeeds();
+    let told = pipkin(&["events", "--no-follow"]).succeeds().text();
+    let about = told.lines().filter(|line| line.contains(&container.id));
+    let kinds: Vec<String> = about
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap())
+        .map(|event| event["type"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(kinds, ["start", "stop", "die"], "{told}");
+}
+
+/// A full disk behind standard output must not look like success, a reader that has read enough not like a failure.
+fn what_cannot_be_written_is_an_error() {
+    let container = detached_sh("", "echo x; exec sleep 1000");
+    container.expect("x");
+    let id = container.id.as_str();
+    for words in [
+        &["ps"][..],
+        &["ps", "-q"],
+        &["ps", "--format", "json"],
+        &["ps", id],
+        &["top", id],
+        &["inspect", id],
+        &["logs", id],
+        &["stats", "--no-stream"],
+        &["events", "--no-follow"],
+        &["doctor"],
+        &["--help"],
+        &["run", "--dry-run", "scratch"],
+        &["run", "--dry-run", "--json", "scratch"],
+    ] {
+        let mut command = program::pipkin();
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = command.args(words).stdout(full).output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(125), "{words:?}: {told}");
+        assert!(told.contains("No space left"), "{words:?}: {told}");
+    }
+    for words in [&["ps"][..], &["ps", "-q"], &["logs", id], &["events", "--no-follow"]] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let output = program::pipkin().args(words).stdout(writer).output().unwrap();
+        assert!(output.status.success() && output.stderr.is_empty(), "{words:?}: {output:?}");
+    }
 }

@@ -15,6 +15,7 @@
 //! | `PIPKIN_VM` | set in the test machine, which is all ours |
 
 mod argument;
+mod attach;
 mod confinement;
 mod copy;
 mod crash;
@@ -94,6 +95,7 @@ fn cases() -> Vec<Case> {
         parallel::cases(),
         crash::cases(),
         detached::cases(),
+        attach::cases(),
         logs::cases(),
         oci::cases(),
         listing::cases(),

@@ -85,6 +85,9 @@ fn the_processes_are_listed() {
 fn a_pause_stops_everything() {
     let place = Place::of("pause", "", "echo ready; while :; do date +%s%N > /tmp/now; done");
     pipkin(&["pause", "pause"]).succeeds();
+    // Its record is its command's, which knows nothing of this.
+    assert!(pipkin(&["ps", "--filter", "status=paused"]).succeeds().text().contains(" paused "));
+    assert_eq!(pipkin(&["inspect", "pause"]).succeeds().json()["State"], "paused");
     place.exec("", &["true"]).expect_refusal(&["paused", "resume"]);
     assert_eq!(stats("pause")["cpu_percent"].as_f64(), Some(0.0));
     pipkin(&["pause", "pause"]).succeeds();

@@ -6,13 +6,15 @@
 use crate::store::Store;
 use pipkin::error::{Error, Result, Stage};
 use pipkin::spec::Id;
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::io::Errno;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::io::{Errno, IoSlice, IoSliceMut};
 use rustix::net::sockopt::socket_peercred;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
-    listen, recv, send, socket_with,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
+    listen, recv, recvmsg, send, sendmsg, socket_with,
 };
+use std::mem::MaybeUninit;
 use std::path::Path;
 
 /// What can be asked of a supervisor.
@@ -29,10 +31,13 @@ pub(crate) enum Request {
     Resume = b'r',
     /// Give it the name that follows.
     Rename = b'n',
+    /// Hand out its input, when it has one that can be written to, and answer as for [`Self::Wait`] in the end.
+    Attach = b'a',
 }
 
 impl Request {
-    pub(super) const ALL: [Self; 5] = [Self::Stop, Self::Wait, Self::Pause, Self::Resume, Self::Rename];
+    pub(super) const ALL: [Self; 6] =
+        [Self::Stop, Self::Wait, Self::Pause, Self::Resume, Self::Rename, Self::Attach];
 }
 
 /// How many may wait to be heard.
@@ -97,6 +102,49 @@ pub(super) fn answer(client: &OwnedFd, number: i32) {
     send(client, &number.to_ne_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT).unwrap_or(0);
 }
 
+/// Answers with a descriptor, if there is one.
+pub(super) fn hand_out(client: &OwnedFd, descriptor: Option<BorrowedFd<'_>>) {
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = descriptor.as_slice();
+    if !descriptors.is_empty() && !control.push(SendAncillaryMessage::ScmRights(descriptors)) {
+        return answer(client, Errno::NOBUFS.raw_os_error());
+    }
+    let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+    sendmsg(client, &[IoSlice::new(&0_i32.to_ne_bytes())], &mut control, flags).unwrap_or(0);
+}
+
+/// Asks the supervisor of container `id` for its input. Gives the socket, on which its exit status comes, and the input
+/// if it has one.
+///
+/// # Errors
+/// As [`ask_with`].
+pub(crate) fn attach(store: &Store, id: &Id) -> rustix::io::Result<(OwnedFd, Option<OwnedFd>)> {
+    let socket = connect_to(store, id)?;
+    send(&socket, &[Request::Attach as u8], SendFlags::NOSIGNAL)?;
+    let mut number = [0; 4];
+    let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = rustix::io::retry_on_intr(|| {
+        recvmsg(&socket, &mut [IoSliceMut::new(&mut number)], &mut control, RecvFlags::CMSG_CLOEXEC)
+    })?;
+    let input = control.drain().find_map(|message| match message {
+        RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
+        _ => None,
+    });
+    match (received.bytes, i32::from_ne_bytes(number)) {
+        (4, 0) => Ok((socket, input)),
+        (4, errno) => Err(Errno::from_raw_os_error(errno)),
+        _ => Err(Errno::CONNRESET),
+    }
+}
+
+fn connect_to(store: &Store, id: &Id) -> rustix::io::Result<OwnedFd> {
+    let socket = seqpacket(SocketFlags::empty())?;
+    connect(&socket, &SocketAddrUnix::new(store.socket_path(id).as_os_str().as_encoded_bytes())?)?;
+    Ok(socket)
+}
+
 /// [`ask_with`] nothing more.
 ///
 /// # Errors
@@ -110,8 +158,7 @@ pub(crate) fn ask(store: &Store, id: &Id, request: Request) -> rustix::io::Resul
 /// # Errors
 /// `ENOENT`, `ECONNREFUSED` or `ECONNRESET` when there is no supervisor, and what it answers.
 pub(crate) fn ask_with(store: &Store, id: &Id, request: Request, rest: &[u8]) -> rustix::io::Result<i32> {
-    let socket = seqpacket(SocketFlags::empty())?;
-    connect(&socket, &SocketAddrUnix::new(store.socket_path(id).as_os_str().as_encoded_bytes())?)?;
+    let socket = connect_to(store, id)?;
     send(&socket, &[&[request as u8], rest].concat(), SendFlags::NOSIGNAL)?;
     let mut number = [0; 4];
     match rustix::io::retry_on_intr(|| recv(socket.as_fd(), &mut number, RecvFlags::empty()))?.0 {

@@ -111,7 +111,8 @@ fn pipes() -> rustix::io::Result<([OwnedFd; 3], [OwnedFd; 3])> {
 /// Is the supervisor, to the end.
 fn supervise(job: &Job<'_>, orders: &Orders, ready: OwnedFd) -> Outcome {
     let fail = |errno| Failure::errno("make pipes for the container", b"", errno);
-    let (theirs, ours) = pipes().map_err(fail)?;
+    let (theirs, [input, output, error]) = pipes().map_err(fail)?;
+    let ours = (Some(input).filter(|_| job.spec.process.stdin), [output, error]);
     let news = News::default();
     let mut container = Some(launch::create(job)?);
     let mut service = Service::new(&mut container, orders, &news, ours, ready).inspect_err(|_| {

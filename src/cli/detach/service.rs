@@ -64,8 +64,9 @@ pub(super) struct Service<'s> {
     orders: &'s Orders,
     /// What is to be written down once the container runs.
     news: &'s News,
-    /// Where its standard input comes from, which stays open as long as it may be attached to.
-    _input: OwnedFd,
+    /// Where what is typed for it goes: its standard input or its terminal; `None` when it reads nothing. It stays open
+    /// as long as it may be attached to.
+    input: Option<OwnedFd>,
     /// Where its output comes from: standard output or its terminal, and standard error.
     outputs: [Option<OwnedFd>; 2],
     log: Writer,
@@ -93,11 +94,11 @@ impl<'s> Service<'s> {
         container: &mut Option<Container>,
         orders: &'s Orders,
         news: &'s News,
-        streams: [OwnedFd; 3],
+        streams: (Option<OwnedFd>, [OwnedFd; 2]),
         ready: OwnedFd,
     ) -> std::result::Result<Self, Failure> {
         let fail = |errno| Failure::errno("read the container's output", b"", errno);
-        let [input, output, error] = streams;
+        let (input, [output, error]) = streams;
         let outputs = [Some(nonblocking(output).map_err(fail)?), Some(nonblocking(error).map_err(fail)?)];
         let gone = || Failure::errno("serve the container", b"", Errno::NOENT);
         let held = container.as_ref().ok_or_else(gone)?;
@@ -110,7 +111,7 @@ impl<'s> Service<'s> {
             container: container.take().ok_or_else(gone)?,
             orders,
             news,
-            _input: input,
+            input,
             outputs,
             log,
             buffer: Vec::new(),
@@ -178,7 +179,7 @@ impl<'s> Service<'s> {
         };
         let answer = match request {
             Request::Stop => {
-                self.verdict = Verdict::Stopped;
+                self.stopped();
                 Ok(())
             }
             Request::Pause => self.freeze(true, reach),
@@ -186,7 +187,10 @@ impl<'s> Service<'s> {
             Request::Rename => {
                 self.container.rename(&rest).map_err(|error| Error::new("rename", errno_of(&error)))
             }
-            Request::Wait => {
+            Request::Attach | Request::Wait => {
+                if request == Request::Attach {
+                    control::hand_out(&client.socket, self.input.as_ref().map(AsFd::as_fd));
+                }
                 if let Some(client) = self.clients.get_mut(index) {
                     client.waits = true;
                 }
@@ -197,6 +201,14 @@ impl<'s> Service<'s> {
             control::answer(&client.socket, answer.err().map_or(0, |error| error.errno.raw_os_error()));
         }
         false
+    }
+
+    /// Somebody wants it to end, and not to be started again.
+    fn stopped(&mut self) {
+        if self.verdict != Verdict::Stopped {
+            self.verdict = Verdict::Stopped;
+            event::publish(&self.container, event::begin("stop", &self.container));
+        }
     }
 
     fn freeze(&mut self, on: bool, reach: Option<&Reach<'_>>) -> Result<()> {
@@ -301,7 +313,11 @@ impl Attendant for Service<'_> {
     }
 
     fn take_terminal(&mut self, master: OwnedFd) -> Result<()> {
-        let master = nonblocking(master).stage("take over the container's terminal")?;
+        const STAGE: &str = "take over the container's terminal";
+        let master = nonblocking(master).stage(STAGE)?;
+        if let Some(input) = &mut self.input {
+            *input = rustix::io::fcntl_dupfd_cloexec(&master, 3).stage(STAGE)?;
+        }
         self.outputs = [Some(master), None];
         Ok(())
     }

@@ -11,7 +11,7 @@ mod running;
 mod terminal;
 
 pub(crate) use case::{Case, Needs, cases};
-pub(crate) use detached::{detached, detached_sh, eventually, try_detached};
+pub(crate) use detached::{Detached, detached, detached_sh, eventually, try_detached};
 pub(crate) use enclosure::{Enclosure, alpine, cgroup_root};
 pub(crate) use folder::Folder;
 pub(crate) use footprint::{Footprint, has_children, reap_orphans};
