@@ -10,6 +10,7 @@ mod cgroup;
 mod command;
 mod demo;
 mod elf;
+mod fuzz;
 mod rootfs;
 mod setup;
 mod size;
@@ -33,6 +34,7 @@ enum Verb {
     Bench(bench::Bench),
     BuildStatic(build::BuildStatic),
     Demo(demo::Demo),
+    Fuzz(fuzz::Fuzz),
     Size(size::Size),
     Test(test::Test),
     Tidy(tidy::Tidy),
@@ -45,6 +47,7 @@ fn main() -> ExitCode {
         Verb::Bench(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::BuildStatic(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Demo(verb) => verb.run(),
+        Verb::Fuzz(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Size(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Test(verb) => verb.run(),
         Verb::Tidy(verb) => verb.run().map(|()| ExitCode::SUCCESS),

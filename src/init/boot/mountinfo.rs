@@ -6,7 +6,7 @@ use core::ffi::CStr;
 /// How much of the end of the file is looked at. Callers that unmount what they see come again for the rest.
 const CAPACITY: usize = 16 * 1024;
 /// Longest mount point taken, with its NUL.
-const TARGET_CAPACITY: usize = 4096;
+pub(super) const TARGET_CAPACITY: usize = 4096;
 
 /// One mount.
 #[derive(Clone, Copy, Debug)]
@@ -77,7 +77,7 @@ pub(super) fn for_each_from_last(mut visit: impl FnMut(Entry<'_>)) {
 }
 
 /// Reads one line; none when it is not a whole one.
-fn parse<'a>(line: &'a [u8], target: &'a mut [u8; TARGET_CAPACITY]) -> Option<Entry<'a>> {
+pub(super) fn parse<'a>(line: &'a [u8], target: &'a mut [u8; TARGET_CAPACITY]) -> Option<Entry<'a>> {
     // 36 35 98:0 /root /target rw,noatime master:1 - ext4 /dev/sda rw
     let mut fields = line.split(|byte| *byte == b' ');
     let escaped = fields.nth(4)?;

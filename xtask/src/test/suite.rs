@@ -4,6 +4,7 @@ use super::tally::{self, Tally};
 use super::{boot, e2e, embed};
 use crate::build::{self, Arch};
 use crate::command::{self, cargo};
+use crate::fuzz::{self, Fuzzer};
 use crate::rootfs::{self, Rootfs};
 use crate::setup::{self, Program};
 use crate::tidy;
@@ -20,6 +21,7 @@ pub(super) enum Suite {
     Clippy,
     Tidy,
     Unit,
+    Fuzz,
     RootfsBuilder,
     Host,
     Vm(Arch),
@@ -28,8 +30,8 @@ pub(super) enum Suite {
 
 impl Suite {
     pub(super) fn all() -> Vec<Suite> {
-        let here =
-            [Suite::Format, Suite::Clippy, Suite::Tidy, Suite::Unit, Suite::RootfsBuilder, Suite::Host];
+        use Suite::{Clippy, Format, Fuzz, Host, RootfsBuilder, Tidy, Unit};
+        let here = [Format, Clippy, Tidy, Unit, Fuzz, RootfsBuilder, Host];
         here.into_iter().chain(Arch::ALL.map(Suite::Boot)).chain(Arch::ALL.map(Suite::Vm)).collect()
     }
 
@@ -40,6 +42,7 @@ impl Suite {
             Suite::Clippy => "clippy",
             Suite::Tidy => "tidy",
             Suite::Unit => "unit",
+            Suite::Fuzz => "fuzz",
             Suite::RootfsBuilder => "rootfs-builder",
             Suite::Host => "host",
             Suite::Vm(Arch::X86_64) => "vm-x86_64",
@@ -56,6 +59,7 @@ impl Suite {
             Suite::Clippy => "no warning, on each architecture",
             Suite::Tidy => "the rules of the house",
             Suite::Unit => "unit tests, golden texts and the examples in the documentation",
+            Suite::Fuzz => "mutated input for everything that reads what others wrote",
             Suite::RootfsBuilder => "making root file systems",
             Suite::Host => "end to end on this machine",
             Suite::Boot(_) => "machines that boot from disks",
@@ -81,6 +85,7 @@ impl Suite {
             Suite::Clippy => clippy(),
             Suite::Tidy => tidy::Tidy::new().run().map(|()| Tally::SUCCESS),
             Suite::Unit => unit(),
+            Suite::Fuzz => fuzz(),
             Suite::RootfsBuilder => rootfs_builder(),
             Suite::Host => e2e::on_host(case),
             Suite::Boot(arch) => boot::run(arch),
@@ -105,6 +110,28 @@ fn clippy() -> Result<Tally> {
         tallies.push(check(&[package.as_slice(), &rest].concat())?);
     }
     Ok(tallies.into_iter().sum())
+}
+
+/// Each target for a number of rounds that takes a few seconds; `cargo xtask fuzz` goes on from there.
+fn fuzz() -> Result<Tally> {
+    const ROUNDS: u64 = 30_000;
+    /// Of those that write to disk.
+    const SLOW_ROUNDS: u64 = 1000;
+    let fuzzer = Fuzzer::build()?;
+    let mut tally = Tally::default();
+    for target in fuzz::targets()? {
+        let rounds = if target == "layer" { SLOW_ROUNDS } else { ROUNDS };
+        let ran = fuzzer.run_rounds(&target, rounds);
+        println!("test fuzz::{target} ... {}", if ran.is_ok() { "ok" } else { "FAILED" });
+        tally = tally.and([match ran {
+            Ok(_) => Tally::SUCCESS,
+            Err(error) => {
+                println!("{error:#}");
+                Tally::FAILURE
+            }
+        }]);
+    }
+    Ok(tally)
 }
 
 /// With the programs of others that it is tried against, which a user who cannot install them goes without.
@@ -154,6 +181,7 @@ fn unit() -> Result<Tally> {
     let members = ["--quiet", "--workspace", "--exclude", "rootfs-builder"];
     let mut own = cargo();
     own.arg("test").args(members).args(["--lib", "--bins"]);
+    own.args(["--test", "replay"]);
     for target in test_targets(&command::repository().join("tests"))? {
         own.arg("--test").arg(target);
     }
