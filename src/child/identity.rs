@@ -105,7 +105,7 @@ pub(super) fn become_user(
         fchown(terminal, Some(uid), None)?;
     }
     drop_bounding(capabilities.bounding)?;
-    set_keep_capabilities(true)?;
+    set_secure_bits(capabilities.secure_bits)?;
     if Defence::Groups.stands() {
         set_groups(&identity.groups, gid, groups)?;
     }
@@ -217,10 +217,17 @@ fn set_sets(capabilities: &Capabilities) -> Result<()> {
             configure_capability_in_ambient_set(KernelSet::from_bits_retain(1 << number), true)?;
         }
     }
-    // KEEP_CAPS was ours for the change of ids; the kernel clears it at exec, we do not rely on it.
-    let bits = capabilities_secure_bits()?;
-    if bits.contains(CapabilitiesSecureBits::KEEP_CAPS) {
-        set_capabilities_secure_bits(bits.difference(CapabilitiesSecureBits::KEEP_CAPS))?;
-    }
     Ok(())
+}
+
+/// Sets the securebits, whatever whoever started us had, and beside them the one that keeps capabilities while ids
+/// change.
+fn set_secure_bits(wanted: u32) -> Result<()> {
+    const KEEP: CapabilitiesSecureBits = CapabilitiesSecureBits::KEEP_CAPS;
+    let wanted = CapabilitiesSecureBits::from_bits_retain(wanted);
+    if capabilities_secure_bits()?.difference(KEEP) == wanted {
+        set_keep_capabilities(true)
+    } else {
+        set_capabilities_secure_bits(wanted.union(KEEP))
+    }
 }

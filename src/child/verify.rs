@@ -162,7 +162,7 @@ enum Rule {
 fn expected(process: &Process<'_>) -> [(&'static [u8], Rule); 7] {
     // SECCOMP_MODE_FILTER, linux/seccomp.h
     const FILTER: u64 = 2;
-    let Capabilities { bounding, effective, permitted, inheritable, ambient } = process.capabilities;
+    let Capabilities { bounding, effective, permitted, inheritable, ambient, .. } = process.capabilities;
     let when = |asked: bool, value: u64| if asked { Rule::Is(value) } else { Rule::Whatever };
     [
         (b"CapInh:\t", Rule::AtMost(inheritable.0)),

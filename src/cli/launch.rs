@@ -4,7 +4,7 @@ use super::ExitCode;
 use super::message::{Failure, reason};
 use super::run::network::{self, Facts, File};
 use crate::store::{Container, Record, Status, Store, now_ns, process};
-use pipkin::host::{Company, Ended, Host, remove_group};
+use pipkin::host::{Attendant, Company, Ended, Host, remove_group};
 use pipkin::plan::{HostStep, Plan, Step};
 use pipkin::spec::{Account, Id, Join, Spec};
 use rustix::fd::BorrowedFd;
@@ -32,13 +32,13 @@ pub(crate) struct Job<'a> {
     pub(crate) record: Record,
 }
 
-/// Runs `job` in the foreground, and gives its exit code.
+/// Runs `job` in the foreground, where `warden` may end it before its time, and gives its exit code.
 ///
 /// # Errors
 /// Whatever kept the command from running; nothing is then left of the container.
-pub(crate) fn launch(job: &Job<'_>) -> Result<ExitCode, Failure> {
+pub(crate) fn launch(job: &Job<'_>, warden: Option<&mut dyn Attendant>) -> Result<ExitCode, Failure> {
     let mut container = create(job)?;
-    let company = Company::Foreground { stdin: job.spec.process.stdin };
+    let company = Company::Foreground { stdin: job.spec.process.stdin, warden };
     let ended = run(job, None, company, &mut |pid, facts| {
         let record = &mut container.record;
         record.others.extend(facts);

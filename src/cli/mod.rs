@@ -19,6 +19,7 @@ mod list;
 mod listen;
 mod logs;
 mod message;
+mod nearest;
 mod oci;
 mod operand;
 mod pause;

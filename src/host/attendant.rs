@@ -26,11 +26,15 @@ pub trait Attendant {
     /// The attendant's own.
     fn executed(&mut self) -> Result<()>;
 
-    /// Takes over the container's terminal: its output is to be read, until that fails with `EIO`.
+    /// Takes over the container's terminal: its output is to be read, until that fails with `EIO`. Not asked of one in
+    /// the foreground.
     ///
     /// # Errors
     /// The attendant's own.
-    fn take_terminal(&mut self, master: OwnedFd) -> Result<()>;
+    fn take_terminal(&mut self, master: OwnedFd) -> Result<()> {
+        drop(master);
+        Ok(())
+    }
 
     /// What to wait for. What does not fit is not waited for.
     fn sources<'s>(&'s self, sources: &mut Sources<'s>);
@@ -46,16 +50,18 @@ pub trait Attendant {
     fn serve(&mut self, ready: &[PollFlags], reach: &Reach<'_>) -> Result<()>;
 
     /// The kernel has killed processes of the container for want of memory, so many until now.
-    fn out_of_memory(&mut self, kills: u64);
+    fn out_of_memory(&mut self, _kills: u64) {}
 
     /// Nothing has happened for a while: gives back memory that is not needed.
-    fn rest(&mut self);
+    fn rest(&mut self) {}
 
     /// The container has ended: reads what it wrote last.
     ///
     /// # Errors
     /// The attendant's own.
-    fn finish(&mut self) -> Result<()>;
+    fn finish(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// A running container, as its attendant can act on it.

@@ -29,7 +29,7 @@ pub use enter::Target;
 pub use group::{freeze_group, open_group, remove_group, update_group};
 pub use hook::{Program, run_hook};
 pub use id_map::maps_ranges;
-pub use probe::{is_privileged, probe};
+pub use probe::{is_privileged, known_capabilities, own_capabilities, probe};
 pub use remove::remove_tree;
 pub use signal::{is_forwarded, received};
 pub use spawn::{Entry, Host, Started};

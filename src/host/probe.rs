@@ -3,11 +3,12 @@
 use crate::cgroup::controller::Controller;
 use crate::cgroup::hierarchy;
 use crate::cgroup::obstacle::{Facts, Obstacle};
-use crate::error::Result;
+use crate::error::{Result, Stage};
 use crate::plan::{Availability, Controllers, HostFacts};
+use crate::spec;
 use core::ffi::CStr;
 use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
-use rustix::thread::{CapabilitySet, CapabilitySets};
+use rustix::thread::{CapabilitySet, CapabilitySets, capability_is_in_bounding_set};
 
 /// Whether we may do what root may: without `CAP_SYS_ADMIN` uid 0 is a user like another.
 #[must_use]
@@ -15,6 +16,30 @@ pub fn is_privileged() -> bool {
     let capabilities = rustix::thread::capabilities(None);
     let administers = |set: CapabilitySets| set.effective.contains(CapabilitySet::SYS_ADMIN);
     rustix::process::geteuid().is_root() && capabilities.is_ok_and(administers)
+}
+
+/// The capabilities of the kernel, which the first process of a user namespace has in it.
+#[must_use]
+pub fn known_capabilities() -> spec::CapabilitySet {
+    bounding(&|answer| answer.is_ok())
+}
+
+/// The capabilities that we have and can pass on.
+#[must_use]
+pub fn own_capabilities() -> spec::CapabilitySet {
+    let permitted = rustix::thread::capabilities(None).map_or(0, |sets| sets.permitted.bits());
+    spec::CapabilitySet(bounding(&|answer| answer == Ok(true)).0 & permitted)
+}
+
+/// Those for which the question whether they are in the bounding set is answered so.
+fn bounding(holds: &dyn Fn(rustix::io::Result<bool>) -> bool) -> spec::CapabilitySet {
+    let mut set = spec::CapabilitySet::EMPTY;
+    for number in 0..64 {
+        if holds(capability_is_in_bounding_set(CapabilitySet::from_bits_retain(1 << number))) {
+            set = set.with(number);
+        }
+    }
+    spec::CapabilitySet(set.0 & spec::CapabilitySet::ALL.0)
 }
 
 fn is_there(path: &CStr) -> bool {
@@ -48,6 +73,9 @@ pub fn probe() -> Result<HostFacts> {
     let root = is_privileged();
     Ok(HostFacts {
         root,
+        capabilities: spec::CapabilitySet(
+            rustix::thread::capabilities(None).stage("read our capabilities")?.permitted.bits(),
+        ),
         uid: uid.as_raw(),
         gid: gid.as_raw(),
         landlock: crate::sys::landlock::version(),

@@ -59,6 +59,8 @@ pub enum Company<'a> {
     Foreground {
         /// Whether standard input is passed on.
         stdin: bool,
+        /// Who ends it before its time, if anybody.
+        warden: Option<&'a mut dyn Attendant>,
     },
     /// The same for one more command in a container that runs: the child's own end is nothing special then, and
     /// signals are for the command alone.
@@ -68,6 +70,17 @@ pub enum Company<'a> {
     },
     /// Somebody who serves it in the background.
     Background(&'a mut dyn Attendant),
+}
+
+impl Company<'_> {
+    /// Who is to be served by the loop.
+    fn attendant(&mut self) -> Option<&mut dyn Attendant> {
+        match self {
+            Self::Background(attendant) => Some(&mut **attendant),
+            Self::Foreground { warden: Some(warden), .. } => Some(&mut **warden),
+            Self::Foreground { .. } | Self::Further { .. } => None,
+        }
+    }
 }
 
 /// What the loop holds besides the child.
@@ -103,7 +116,7 @@ pub(super) fn supervise(child: &Child, group: Option<&Group>, company: Company<'
     while !watch.turn()? {}
     watch.finish_terminal()?;
     watch.read_late_report()?;
-    if let Company::Background(attendant) = &mut watch.company {
+    if let Some(attendant) = watch.company.attendant() {
         attendant.finish()?;
     }
     let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED)
@@ -178,12 +191,13 @@ impl<'a, 'c> Watch<'a, 'c> {
         if let Some(relay) = &mut self.relay {
             relay.turn(ready.streams).stage("pass on the terminal")?;
         }
-        if let Company::Background(attendant) = &mut self.company {
+        let reach = Reach { child: self.child, group: self.group };
+        if let Some(attendant) = self.company.attendant() {
             if ready.memory {
                 let events = self.memory.as_ref().and_then(|memory| memory.read().ok());
                 attendant.out_of_memory(events.map_or(0, |events| events.oom_kill));
             }
-            attendant.serve(&ready.attended, &Reach { child: self.child, group: self.group })?;
+            attendant.serve(&ready.attended, &reach)?;
             if !self.awake {
                 attendant.rest();
             }
@@ -214,9 +228,10 @@ impl<'a, 'c> Watch<'a, 'c> {
         ];
         let mut attended = Sources::new();
         let mut patience_ms = None;
-        if let Company::Background(attendant) = &self.company {
-            attendant.sources(&mut attended);
+        let background = matches!(self.company, Company::Background(_));
+        if let Some(attendant) = self.company.attendant() {
             patience_ms = attendant.patience_ms();
+            attendant.sources(&mut attended);
         }
         let mut polled: heapless::Vec<PollFd<'_>, { OWN + ATTENDED }> = heapless::Vec::new();
         for (fd, flags) in own.iter().chain(&attended).filter(|(_, flags)| !flags.is_empty()) {
@@ -225,7 +240,6 @@ impl<'a, 'c> Watch<'a, 'c> {
         // The socket of a further command stays open to its end.
         let setup = self.setup && self.command.is_none();
         let asleep = !setup && !self.awake;
-        let background = matches!(self.company, Company::Background(_));
         let most_ms = if setup { SETUP_PATIENCE_MS } else { AWAKE_MS };
         let timeout = match patience_ms {
             _ if setup => Some(most_ms),
@@ -333,8 +347,8 @@ impl<'a, 'c> Watch<'a, 'c> {
                 Ok(message) if message.bytes > 0 => message.bytes,
                 Ok(_) | Err(Errno::CONNRESET) => {
                     self.setup = false;
-                    return match &mut self.company {
-                        Company::Background(attendant) if self.failure.is_none() => attendant.executed(),
+                    return match self.company.attendant() {
+                        Some(attendant) if self.failure.is_none() => attendant.executed(),
                         _ => Ok(()),
                     };
                 }
@@ -359,7 +373,7 @@ impl<'a, 'c> Watch<'a, 'c> {
 
     fn take_terminal(&mut self, master: OwnedFd) -> Result<()> {
         let stdin = match &mut self.company {
-            Company::Foreground { stdin } | Company::Further { stdin } => *stdin,
+            Company::Foreground { stdin, .. } | Company::Further { stdin } => *stdin,
             Company::Background(attendant) => return attendant.take_terminal(master),
         };
         self.relay = Some(Relay::new(master, stdin).stage("take over the container's terminal")?);

@@ -17,7 +17,7 @@ pub struct Description<'a> {
     /// The sentence; a part in `[…]` is left out when a field in it has nothing to say.
     pub sentence: &'static str,
     /// The fields in order.
-    pub fields: heapless::Vec<Field<'a>, 8>,
+    pub fields: heapless::Vec<Field<'a>, 9>,
 }
 
 impl<'a> Description<'a> {
@@ -26,7 +26,7 @@ impl<'a> Description<'a> {
         sentence: &'static str,
         fields: [Field<'a>; N],
     ) -> Self {
-        const { assert!(N <= 8, "more fields than a description holds") };
+        const { assert!(N <= 9, "more fields than a description holds") };
         Self { name, sentence, fields: fields.into_iter().collect() }
     }
 
@@ -317,10 +317,11 @@ impl<'a> Step<'a> {
             }
             Self::BecomeUser { user, capabilities, groups } => Description::new(
                 "become-user",
-                "become user {user}[ in group {group}][ and Pipkin's own groups{inherited}] with the capabilities: {capabilities}",
+                "become user {user}[ in group {group}][ and Pipkin's own groups{inherited}] with the capabilities: {capabilities}[; securebits {securebits}]",
                 [
                     ("user", account(Some(user.user))),
                     ("group", account(user.group)),
+                    ("securebits", Value::Bits(capabilities.secure_bits)),
                     ("capabilities", Value::Capabilities(capabilities.effective)),
                     ("permitted", Value::Capabilities(capabilities.permitted)),
                     ("inheritable", Value::Capabilities(capabilities.inheritable)),

@@ -1,5 +1,7 @@
 //! What the plan must know of the host, gathered once by `host::probe`.
 
+use crate::spec::CapabilitySet;
+
 /// Whether one cgroup v2 controller can be used, and if not, why.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Availability {
@@ -43,6 +45,8 @@ impl Controllers {
 pub struct HostFacts {
     /// Whether we have the privileges of root here: effective uid 0 and `CAP_SYS_ADMIN`.
     pub root: bool,
+    /// The capabilities that we have.
+    pub capabilities: CapabilitySet,
     /// Our effective user id.
     pub uid: u32,
     /// Our effective group id.
@@ -63,6 +67,7 @@ impl HostFacts {
     /// Root on a machine where everything works; the ground of golden tests.
     pub const IDEAL: Self = Self {
         root: true,
+        capabilities: CapabilitySet::ALL,
         uid: 0,
         gid: 0,
         landlock: 7,

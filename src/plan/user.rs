@@ -6,7 +6,7 @@
 
 use super::source::{by_host, directory, held, keeps_groups, outside, writer};
 use super::{Conflict, Groups, HostFacts, HostStep, Layers};
-use crate::spec::{CapabilitySet, Join, RootSource, Source, Spec, UserNamespace};
+use crate::spec::{Capabilities, CapabilitySet, Join, RootSource, Source, Spec, UserNamespace};
 use core::ffi::CStr;
 
 /// Takes a step of the host.
@@ -22,7 +22,7 @@ pub(super) fn check(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> 
         let remedy = "give --userns auto, or leave out idmap";
         let conflict =
             Conflict::new("map the ids of a volume", "the container has no user namespace", remedy);
-        return if mapped { Err(conflict) } else { Ok(()) };
+        return if mapped { Err(conflict) } else { check_capabilities(spec, facts) };
     };
     if mapped && !facts.root {
         let why = "only root may map the ids of files";
@@ -38,6 +38,17 @@ pub(super) fn check(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> 
         return Err(Conflict::new("join a namespace by its path", why, "leave out one of the two"));
     }
     Ok(())
+}
+
+/// Refuses capabilities that we have not ourselves: in no user namespace nobody can give them.
+fn check_capabilities(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> {
+    let Capabilities { bounding, permitted, .. } = spec.process.capabilities;
+    let missing = CapabilitySet(bounding.0 | permitted.0).without(facts.capabilities);
+    missing.names().next().map_or(Ok(()), |name| {
+        let remedy = "leave it out (--cap-drop), or start Pipkin with it";
+        let why = "Pipkin itself does not have it here";
+        Err(Conflict::new("give the capability", why, remedy).about(name.as_bytes()))
+    })
 }
 
 /// Whether user and group 0 exist inside.

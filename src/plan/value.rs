@@ -36,6 +36,8 @@ pub enum Value<'a> {
     Ports(&'a [crate::spec::Publish]),
     /// Paths, and what may be done there.
     PathRules(&'a [crate::spec::PathRule<'a>]),
+    /// Bits that the kernel has a number for, in hex.
+    Bits(u32),
     /// A limit that may be missing.
     Unlimited,
     /// Yes or no; in a sentence it says nothing itself but lets its optional part stand or fall.
@@ -69,7 +71,7 @@ impl Value<'_> {
     pub(super) fn is_nothing(&self) -> bool {
         match self {
             Self::Bytes(bytes) => bytes.is_empty(),
-            Self::Attributes(bits) => *bits == 0,
+            Self::Attributes(bits) | Self::Bits(bits) => *bits == 0,
             Self::Options(options) => options.is_empty(),
             Self::Yes(yes) => !yes,
             Self::Namespaces(bits) => *bits == 0,
@@ -113,6 +115,7 @@ impl Value<'_> {
                 write_bytes(rule.path.to_bytes(), out)?;
                 out.write_str(if rule.write { "" } else { " (only to read)" })
             }),
+            Self::Bits(bits) => uwrite!(out, "0x{:x}", bits),
             Self::Unlimited => out.write_str("unlimited"),
             // Its sentence part is there or it is not; that says it.
             Self::Yes(_) => Ok(()),

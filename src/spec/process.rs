@@ -86,7 +86,7 @@ pub const DEFAULT_CAPABILITIES: CapabilitySet = CapabilitySet::EMPTY
     .with(18) // SYS_CHROOT
     .with(31); // SETFCAP
 
-/// The five sets of a process. Inheritable is empty unless an OCI configuration insists.
+/// The five sets of a process, and what they mean to it. Inheritable is empty unless an OCI configuration insists.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Capabilities {
     /// Upper bound of what an exec can give.
@@ -99,6 +99,8 @@ pub struct Capabilities {
     pub inheritable: CapabilitySet,
     /// Kept across exec of a plain file by a user who is not root.
     pub ambient: CapabilitySet,
+    /// Its securebits (capabilities(7)): none means that root gets capabilities at exec, as everywhere.
+    pub secure_bits: u32,
 }
 
 impl Capabilities {
@@ -106,7 +108,14 @@ impl Capabilities {
     #[must_use]
     pub const fn plain(set: CapabilitySet) -> Self {
         let none = CapabilitySet::EMPTY;
-        Self { bounding: set, effective: set, permitted: set, inheritable: none, ambient: none }
+        Self {
+            bounding: set,
+            effective: set,
+            permitted: set,
+            inheritable: none,
+            ambient: none,
+            secure_bits: 0,
+        }
     }
 }
 

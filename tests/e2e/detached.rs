@@ -237,7 +237,6 @@ fn mistakes_are_told() {
         (&["--restart", "sometimes"][..], "give no, on-failure[:N]"),
         (&["-d", "--rm", "--restart", "always"], "contradict"),
         (&["--restart", "always"], "needs --detach"),
-        (&["--timeout", "5s"], "needs --detach"),
         (&["-d", "--log-max-size", "1"], "at least 4k"),
         (&["-d", "--log-max-files", "0"], "give a number from 1"),
         (&["-d", "--stop-signal", "FOO"], "give a signal"),

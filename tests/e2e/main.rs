@@ -57,6 +57,7 @@ mod unmodified;
 mod usage;
 mod user;
 mod volume;
+mod warden;
 
 use harness::{Case, Enclosure};
 use libtest_mimic::Arguments;
@@ -85,6 +86,7 @@ fn cases() -> Vec<Case> {
         network::cases(),
         exit::cases(),
         signal::cases(),
+        warden::cases(),
         exec::cases(),
         copy::cases(),
         manage::cases(),

@@ -36,6 +36,8 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         ["show", file] => show(file),
         ["type", text, width] => type_ahead(text, *width == "wide"),
         ["unbounded"] => unbounded(),
+        ["securebits"] => securebits(),
+        ["under-securebits", bits, command @ ..] => under_securebits(bits, command),
         _ => panic!("no payload {words:?}"),
     }
 }
@@ -303,4 +305,25 @@ fn client(port: &str) -> ExitCode {
     server.read_to_string(&mut answer).expect("an answer");
     println!("{answer}");
     ExitCode::SUCCESS
+}
+
+/// Says its securebits (capabilities(7)).
+fn securebits() -> ExitCode {
+    println!("{:#x}", rustix::thread::capabilities_secure_bits().expect("the bits").bits());
+    ExitCode::SUCCESS
+}
+
+/// Becomes `command`, with all the capabilities that it has and these securebits.
+fn under_securebits(bits: &str, command: &[&str]) -> ExitCode {
+    use rustix::thread::{self, CapabilitiesSecureBits};
+    let mut sets = thread::capabilities(None).expect("the sets");
+    sets.inheritable = sets.permitted;
+    thread::set_capabilities(None, sets).expect("inheritable ones");
+    for set in sets.permitted.iter() {
+        thread::configure_capability_in_ambient_set(set, true).expect("an ambient one");
+    }
+    let bits = CapabilitiesSecureBits::from_bits_retain(bits.parse().expect("a number"));
+    thread::set_capabilities_secure_bits(bits).expect("securebits");
+    let error = Command::new(command[0]).args(&command[1..]).exec();
+    panic!("{command:?}: {error}");
 }

@@ -1,6 +1,6 @@
 //! Limits, privileges and manners of the container's process.
 
-use crate::harness::{Case, Folder, Running, cases, run};
+use crate::harness::{Case, Folder, Run, Running, cases, pipkin, run};
 use std::process::Command;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -11,6 +11,8 @@ pub(crate) fn cases() -> Vec<Case> {
             no_capability_is_inheritable,
             capabilities_added_and_dropped,
             all_capabilities_are_those_there_are,
+            capabilities_that_pipkin_lacks,
+            securebits_are_locked,
             an_unknown_capability_is_refused,
             a_user_has_no_capability,
             privileges_cannot_grow,
@@ -69,19 +71,65 @@ fn capabilities_added_and_dropped() {
 fn all_capabilities_are_those_there_are() {
     let own = std::fs::read_to_string("/proc/self/status").unwrap();
     let own = own.lines().find_map(|line| line.strip_prefix("CapBnd:\t")).unwrap();
+    assert_eq!(status("--cap-add ALL", &["CapEff", "CapBnd"]), [own; 2]);
     let last = std::fs::read_to_string("/proc/sys/kernel/cap_last_cap").unwrap();
     let every = (1_u64 << (last.trim().parse::<u32>().unwrap() + 1)) - 1;
-    if own == format!("{every:016x}") {
-        assert_eq!(status("--cap-add ALL", &["CapEff", "CapBnd"]), [own; 2]);
-    } else {
-        // What Pipkin does not have itself it cannot give, and says so.
-        run("--cap-add ALL").sh("true").expect_refusal(&[]);
+    // The first process of a user namespace has every one in it.
+    let every = format!("{every:016x}");
+    assert_eq!(status("--userns auto --cap-add ALL", &["CapEff", "CapBnd"]), [&*every; 2]);
+}
+
+/// What Pipkin does not have itself it cannot give: it says so, and ALL is all that it has.
+fn capabilities_that_pipkin_lacks() {
+    let without = |run: Run| run.under("setpriv", &["--bounding-set", "-sys_time,-sys_boot"]);
+    let refused = without(run("--cap-add CHOWN --cap-add SYS_TIME")).sh("true");
+    refused.expect_refusal(&["SYS_TIME", "does not have it", "--cap-drop"]);
+    let script = "grep -E 'Cap(Eff|Bnd)' /proc/self/status";
+    let told = without(run("--cap-add ALL")).sh(script).succeeds().words();
+    for set in [&told[1], &told[3]] {
+        assert_eq!(u64::from_str_radix(set, 16).unwrap() & (1 << 22 | 1 << 25), 0);
+        assert_ne!(u64::from_str_radix(set, 16).unwrap() & 1 << 21, 0);
     }
+    let plan = without(run("--cap-add ALL --dry-run")).sh("true").succeeds().text();
+    assert!(plan.contains("SYS_ADMIN") && !plan.contains("SYS_TIME"), "{plan}");
+    // In a user namespace the first process has them all the same.
+    without(run("--userns auto --cap-add SYS_TIME")).sh("echo ran").prints("ran\n");
+    let mut doctor = Command::new("setpriv");
+    doctor.args(["--bounding-set", "-sys_time,-sys_boot"]).arg(crate::program::path()).arg("doctor");
+    let told = Running::start(doctor, None).wait().text();
+    let line = told.lines().find(|line| line.contains("  capabilities  "));
+    assert!(line.is_some_and(|line| line.starts_with("limited") && line.contains("SYS_BOOT")), "{told}");
+}
+
+fn securebits_are_locked() {
+    const NOROOT: &str = "--security-opt securebits=noroot,no-setuid-fixup";
+    // Root is a user like others then: its exec gives it nothing.
+    assert_eq!(status(NOROOT, &["CapEff", "CapPrm", "CapBnd"]), [NONE, NONE, DEFAULT]);
+    let bits = |options: &str| run(options).payload("securebits").succeeds().text();
+    assert_eq!(bits(""), "0x0\n");
+    assert_eq!(bits(NOROOT), "0xf\n");
+    for more in ["-u nobody", "--userns auto", "--security-opt no-new-privileges=false", "--init"] {
+        assert_eq!(bits(&[NOROOT, more].join(" ")), "0xf\n", "{more}");
+    }
+    // Whatever Pipkin was started with.
+    let own = std::env::current_exe().unwrap();
+    let started = |bits: &str| run("").under(own.to_str().unwrap(), &["--payload", "under-securebits", bits]);
+    started("1").payload("securebits").prints("0x0\n");
+    let locked = started("3");
+    locked.sh("true").expect_refusal(&[]);
+    for text in ["securebits", "securebits=", "securebits=root", "securebits=noroot,"] {
+        run("--security-opt").option(text).sh("true").expect_refusal(&["securebits="]);
+    }
+    let container = run(NOROOT).option("--name").option("noroot").start_sh("echo ready; exec sleep 1000");
+    container.expect("ready");
+    let told = pipkin(&["exec", "noroot", "grep", "CapEff", "/proc/self/status"]).text();
+    container.kill_and_clean();
+    assert_eq!(told, format!("CapEff:\t{NONE}\n"));
 }
 
 fn an_unknown_capability_is_refused() {
-    run("--cap-add FLY").sh("true").expect_refusal(&["FLY"]);
-    run("--cap-drop FLY").sh("true").expect_refusal(&["FLY"]);
+    run("--cap-add FLY").sh("true").expect_refusal(&["FLY", "NET_ADMIN"]);
+    run("--cap-drop CAP_CHWON").sh("true").expect_refusal(&["CAP_CHWON", "give CHOWN"]);
 }
 
 fn a_user_has_no_capability() {

@@ -48,6 +48,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
 
 pub(super) fn checks(root: bool) -> Vec<Check> {
     let mut checks = file_systems(root);
+    checks.extend(root.then(capabilities));
     checks.extend([system_calls(), seccomp(), own_filter(), security_modules()]);
     checks.extend(directories(root));
     checks.extend([forwarding(), packet_filter()]);
@@ -109,6 +110,18 @@ fn system_calls() -> Check {
     let detail = ["not to be had: ", &hidden.join(" ")].concat();
     Check::missing("system calls", &detail, "let the surrounding container's seccomp filter allow them")
         .required()
+}
+
+/// Which capabilities containers without a user namespace cannot have.
+fn capabilities() -> Check {
+    let name = "capabilities";
+    let missing = pipkin::host::known_capabilities().without(pipkin::host::own_capabilities());
+    let missing: Vec<&str> = missing.names().collect();
+    if missing.is_empty() {
+        return Check::good(name, "all");
+    }
+    let detail = ["without ", &missing.join(" "), ", which --cap-add ALL does not give either"].concat();
+    Check::limited(name, &detail, "start Pipkin with them, or give containers --userns auto")
 }
 
 fn seccomp() -> Check {

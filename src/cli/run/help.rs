@@ -19,7 +19,10 @@ Container:
                                    unless-stopped; with growing pauses
       --stop-signal SIGNAL         what asks it to end [TERM]
       --stop-timeout SECONDS       how long it may take after that [10]
-      --timeout TIME               how long it may run: 90s, 10m, 2h
+      --timeout TIME               how long it may run: 90s, 10m, 2h; then it is
+                                   stopped as by stop
+      --die-with-parent            kill it when whoever started Pipkin has ended
+      --new-session                put it into a session of its own; it always is
       --health-cmd LINE            run this in it now and then: 0 is healthy
       --health-interval TIME       how often [30s]
       --health-timeout TIME        how long it may take [30s]
@@ -94,12 +97,14 @@ Isolation:
                                    outside, or nobody when you are root
       --uidmap IN:OUT:COUNT        user ids of a user namespace
       --gidmap IN:OUT:COUNT        group ids; as --uidmap if not given
-      --cap-add NAME               give a capability, or ALL
+      --cap-add NAME               give a capability, or ALL that Pipkin has
       --cap-drop NAME              take one away, or ALL
       --security-opt OPTION        no-new-privileges=false; seccomp=FILE or
                                    =unconfined instead of the default filter;
                                    landlock=ro:/,rw:/work: no other paths;
-                                   apparmor=PROFILE; label=type:TYPE (SELinux)
+                                   apparmor=PROFILE; label=type:TYPE (SELinux);
+                                   securebits=noroot,no-setuid-fixup,
+                                   no-cap-ambient-raise, each with its lock
       --sysctl NAME=VALUE          kernel parameter of its own namespaces
 
       --help                       show this help";

@@ -15,8 +15,7 @@ use pipkin::plan::{HostStep, Plan};
 const SMALLEST_LOG: u64 = 4096;
 
 /// Options that mean something to a supervisor only.
-const NEED_DETACH: [&str; 5] =
-    ["--restart", "--timeout", "--log-max-size", "--log-max-files", "--health-cmd"];
+const NEED_DETACH: [&str; 4] = ["--restart", "--log-max-size", "--log-max-files", "--health-cmd"];
 
 /// What the supervisor is told; `None` in the foreground.
 pub(super) fn orders(typed: &Sorted<'_>) -> Checked<Option<Orders>> {
@@ -99,7 +98,7 @@ fn stop_signal(text: &str) -> Result<i32, Why> {
 }
 
 /// A length of time, in seconds or with a unit, in milliseconds.
-fn span_ms(text: &str) -> Result<u64, Why> {
+pub(super) fn span_ms(text: &str) -> Result<u64, Why> {
     let seconds = quantity::unsigned(text).and_then(|seconds| seconds.checked_mul(1000));
     seconds
         .or_else(|| Some(time::span_ns(text)? / 1_000_000))

@@ -10,6 +10,7 @@
 //! | `explain` | the plan in words or as JSON |
 //! | `exec` | one more command in a container that runs |
 //! | `update` | other limits for one that runs |
+//! | `warden` | who ends it before its time |
 //! | `origin` | what that is made of, in the record |
 //!
 //! Dangers: everything typed is checked here or in the plan; what neither we nor the kernel can enforce is refused.
@@ -36,6 +37,7 @@ mod tests;
 pub(super) mod update;
 mod user;
 mod volume;
+mod warden;
 
 use super::argv::Sorted;
 use super::detach::detach;
@@ -43,10 +45,12 @@ use super::launch::{self, Job};
 use super::message::Failure;
 use super::{Outcome, open_store};
 use crate::oci::keep;
+use pipkin::host::Attendant;
 use pipkin::plan::{Plan, resolve};
 use pipkin::spec::Id;
 use quantity::Why;
 use request::{Directories, Request, user, workdir};
+use warden::Warden;
 
 /// A checked value, or the failure to show.
 type Checked<T> = Result<T, Failure>;
@@ -60,6 +64,7 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
         // Nothing is open yet but what the caller left open; a supervisor would keep it so.
         pipkin::sys::spawn::close_inherited(0, &[]);
     }
+    let parent = warden::parent(typed)?;
     let store = open_store()?;
     let id = random_id()?;
     let joined = network::joined(typed, &store)?;
@@ -71,6 +76,7 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let mut plan = Plan::default();
     resolve(&request.spec, &facts, &mut plan)?;
     let (orders, record) = (life::orders(typed)?, life::record(typed, &request, &plan)?);
+    let mut warden = Warden::new(typed, parent, record.stop_signal)?;
     if typed.has("--json") {
         return explain::as_json(&plan, &request);
     }
@@ -82,7 +88,7 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let job = Job { store: &store, spec: &request.spec, plan: &plan, files: &request.files, record };
     match orders {
         Some(orders) => detach(&job, &orders),
-        None => launch::launch(&job),
+        None => launch::launch(&job, warden.as_mut().map(|warden| warden as &mut dyn Attendant)),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What a further process in a container is made of: kept in the record when the container is made, read by `exec`.
 //!
 //! Only what differs from the default is written, so what is missing is the default, which is never weaker than what
-//! `run` gave. Keys: `exec.env` (repeated), `exec.cwd`, `exec.user`, `exec.capabilities` (five numbers in hex: bounding,
-//! effective, permitted, inheritable, ambient), `exec.new-privileges`, `exec.filter` (`none`, or its instructions in
+//! `run` gave. Keys: `exec.env` (repeated), `exec.cwd`, `exec.user`, `exec.capabilities` (numbers in hex: bounding,
+//! effective, permitted, inheritable, ambient, securebits), `exec.new-privileges`, `exec.filter` (`none`, or its instructions in
 //! hex after two switches), `exec.limit` (repeated, as `--ulimit` has it), `exec.oom-score`, `exec.landlock` (repeated,
 //! `ro:PATH` or `rw:PATH`), `exec.apparmor`, `exec.selinux`.
 
@@ -37,7 +37,7 @@ fn write_process(process: &Process<'_>, record: &mut Record) {
         record.add("exec.user", &user_text(&process.user));
     }
     if process.capabilities != Capabilities::plain(DEFAULT_CAPABILITIES) {
-        let sets = sets(&process.capabilities).map(|set| hex(set.0));
+        let sets = sets(&process.capabilities).map(hex);
         record.add("exec.capabilities", sets.join(" ").as_bytes());
     }
     if !process.no_new_privileges {
@@ -82,9 +82,9 @@ fn rule(text: &[u8]) -> Option<PathRule<'static>> {
     Some(PathRule { path: keep::text(path)?, write })
 }
 
-fn sets(capabilities: &Capabilities) -> [CapabilitySet; 5] {
-    let Capabilities { bounding, effective, permitted, inheritable, ambient } = *capabilities;
-    [bounding, effective, permitted, inheritable, ambient]
+fn sets(capabilities: &Capabilities) -> [u64; 6] {
+    let Capabilities { bounding, effective, permitted, inheritable, ambient, secure_bits } = *capabilities;
+    [bounding.0, effective.0, permitted.0, inheritable.0, ambient.0, secure_bits.into()]
 }
 
 /// As `--user` has it.
@@ -142,14 +142,16 @@ fn understand(record: &Record) -> Option<Origin<'_>> {
     let capabilities = match text("exec.capabilities")? {
         None => Capabilities::plain(DEFAULT_CAPABILITIES),
         Some(sets) => {
-            let mut sets = sets.split(' ').map(|set| number(set).map(CapabilitySet));
-            let mut next = || sets.next().flatten();
+            let mut numbers = sets.split(' ').map(number);
+            let mut any = || numbers.next().flatten();
+            let mut next = || any().map(CapabilitySet);
             Capabilities {
                 bounding: next()?,
                 effective: next()?,
                 permitted: next()?,
                 inheritable: next()?,
                 ambient: next()?,
+                secure_bits: u32::try_from(any()?).ok()?,
             }
         }
     };
@@ -248,7 +250,11 @@ mod tests {
         let process = Process {
             cwd: c"/srv",
             user: User::parse(b"7:wheel").unwrap(),
-            capabilities: Capabilities { ambient: CapabilitySet(1), ..Capabilities::default() },
+            capabilities: Capabilities {
+                ambient: CapabilitySet(1),
+                secure_bits: 0xc3,
+                ..Capabilities::default()
+            },
             no_new_privileges: false,
             filter: Some(filter),
             rlimits: &rlimits,
@@ -272,7 +278,8 @@ mod tests {
         for (key, value) in [
             ("exec.user", "1:"),
             ("exec.capabilities", "1 2 3 4"),
-            ("exec.capabilities", "x 2 3 4 5"),
+            ("exec.capabilities", "x 2 3 4 5 6"),
+            ("exec.capabilities", "1 2 3 4 5 123456789"),
             ("exec.filter", ""),
             ("exec.filter", "0 1 12345678123456789"),
             ("exec.limit", "x=1"),

@@ -4,23 +4,33 @@
 
 use super::quantity::{Why, unsigned};
 use super::seccomp::Choice;
-use pipkin::spec::{CapabilitySet, DEFAULT_CAPABILITIES, IdMap, Rlimit, RlimitKind};
+use crate::cli::nearest::nearest;
+use pipkin::spec::{CAPABILITY_NAMES, CapabilitySet, DEFAULT_CAPABILITIES, IdMap, Rlimit, RlimitKind};
 
-/// The capabilities left after `--cap-add` and `--cap-drop`, as docker reckons: ALL first, then single names.
+/// A name that cannot be, and why.
+type Wrong<'a> = (&'a str, String);
+
+/// The capabilities left after `--cap-add` and `--cap-drop`, as docker reckons: ALL first, then single names. ALL adds
+/// `every` one.
 ///
 /// # Errors
 /// The offending name, and why.
-pub(super) fn capabilities<'a>(add: &[&'a str], drop: &[&'a str]) -> Result<CapabilitySet, (&'a str, Why)> {
+pub(super) fn capabilities<'a>(
+    add: &[&'a str],
+    drop: &[&'a str],
+    every: fn() -> CapabilitySet,
+) -> Result<CapabilitySet, Wrong<'a>> {
+    let both = |name| (name, "it is both added and dropped".to_owned());
     let (all_added, added) = set(add)?;
     let (all_dropped, dropped) = set(drop)?;
     if all_added && all_dropped {
-        return Err(("ALL", "it is both added and dropped"));
+        return Err(both("ALL"));
     }
     if let Some(name) = CapabilitySet(added.0 & dropped.0).names().next() {
-        return Err((name, "it is both added and dropped"));
+        return Err(both(name));
     }
     let start = match (all_added, all_dropped) {
-        (true, _) => CapabilitySet::ALL,
+        (true, _) => every(),
         (_, true) => CapabilitySet::EMPTY,
         _ => DEFAULT_CAPABILITIES,
     };
@@ -28,7 +38,7 @@ pub(super) fn capabilities<'a>(add: &[&'a str], drop: &[&'a str]) -> Result<Capa
 }
 
 /// Whether ALL is among `names`, and the others.
-fn set<'a>(names: &[&'a str]) -> Result<(bool, CapabilitySet), (&'a str, Why)> {
+fn set<'a>(names: &[&'a str]) -> Result<(bool, CapabilitySet), Wrong<'a>> {
     let (mut all, mut set) = (false, CapabilitySet::EMPTY);
     for name in names {
         if name.eq_ignore_ascii_case("ALL") {
@@ -36,9 +46,27 @@ fn set<'a>(names: &[&'a str]) -> Result<(bool, CapabilitySet), (&'a str, Why)> {
             continue;
         }
         let number = CapabilitySet::number(name.as_bytes());
-        set = set.with(number.ok_or((*name, "it is no capability: give a name such as NET_ADMIN, or ALL"))?);
+        set = set.with(number.ok_or_else(|| unknown(name))?);
     }
     Ok((all, set))
+}
+
+/// No capability is called `name`.
+fn unknown(name: &str) -> Wrong<'_> {
+    let bare = name.strip_prefix("CAP_").or_else(|| name.strip_prefix("cap_")).unwrap_or(name);
+    let meant = nearest(bare, &CAPABILITY_NAMES).unwrap_or("a name such as NET_ADMIN, or ALL");
+    (name, ["it is no capability: give ", meant].concat())
+}
+
+/// What capabilities(7) calls securebits, each with its lock.
+const SECURE_BITS: [(&str, u32); 3] =
+    [("noroot", 0x3), ("no-setuid-fixup", 0xc), ("no-cap-ambient-raise", 0xc0)];
+
+/// Names between commas.
+fn secure_bits(text: &str) -> Result<u32, Why> {
+    let bits = |name: &str| SECURE_BITS.iter().find(|(known, _)| *known == name).map(|(_, bits)| *bits);
+    let all = text.split(',').try_fold(0, |all, name| Some(all | bits(name)?));
+    all.ok_or("give securebits=noroot, no-setuid-fixup or no-cap-ambient-raise, or several with commas")
 }
 
 /// `--ulimit NAME=SOFT[:HARD]`; -1 and `unlimited` are no limit.
@@ -94,11 +122,14 @@ pub(super) struct Security<'a> {
     pub(super) no_new_privileges: bool,
     /// The seccomp filter.
     pub(super) seccomp: Choice<'a>,
+    /// Securebits to set and lock.
+    pub(super) secure_bits: u32,
 }
 
 impl<'a> Security<'a> {
     /// Without the option.
-    pub(super) const DEFAULT: Self = Self { no_new_privileges: true, seccomp: Choice::Default };
+    pub(super) const DEFAULT: Self =
+        Self { no_new_privileges: true, seccomp: Choice::Default, secure_bits: 0 };
 
     /// These settings changed by one `--security-opt`.
     pub(super) fn with(self, text: &'a str) -> Result<Self, Why> {
@@ -109,8 +140,9 @@ impl<'a> Security<'a> {
             ("seccomp", word) if !matches!(word, "" | "true") => {
                 Ok(Self { seccomp: Choice::new(word), ..self })
             }
+            ("securebits", names) => Ok(Self { secure_bits: self.secure_bits | secure_bits(names)?, ..self }),
             _ => Err(
-                "give no-new-privileges=true or =false, seccomp=default, =unconfined or =FILE, landlock=, apparmor= or label=",
+                "give no-new-privileges=true or =false, seccomp=default, =unconfined or =FILE, landlock=, apparmor=, label= or securebits=",
             ),
         }
     }
@@ -121,7 +153,7 @@ mod tests {
     use super::*;
 
     fn kept(add: &[&str], drop: &[&str]) -> Result<CapabilitySet, String> {
-        capabilities(add, drop).map_err(|(name, why)| [name, ": ", why].concat())
+        capabilities(add, drop, || CapabilitySet::ALL).map_err(|(name, why)| [name, ": ", &why].concat())
     }
 
     #[test]
@@ -135,7 +167,8 @@ mod tests {
         assert_eq!(kept(&[], &["CHOWN"]), Ok(DEFAULT_CAPABILITIES.without(one("CHOWN"))));
         assert!(kept(&["NET_RAW"], &["cap_net_raw"]).unwrap_err().starts_with("NET_RAW: "));
         assert!(kept(&["ALL"], &["ALL"]).is_err());
-        assert!(kept(&["FLY"], &[]).unwrap_err().starts_with("FLY: "));
+        assert!(kept(&["FLY"], &[]).unwrap_err().ends_with("such as NET_ADMIN, or ALL"));
+        assert!(kept(&["CAP_SYSADMIN"], &[]).unwrap_err().ends_with("give SYS_ADMIN"));
         assert!(kept(&[""], &[]).is_err());
     }
 
@@ -192,14 +225,17 @@ mod tests {
         assert_eq!(with("no-new-privileges:true"), Ok(Security::DEFAULT));
         assert_eq!(
             with("no-new-privileges=false"),
-            Ok(Security { no_new_privileges: false, seccomp: Choice::Default })
+            Ok(Security { no_new_privileges: false, ..Security::DEFAULT })
         );
         assert_eq!(
             with("seccomp=unconfined"),
-            Ok(Security { no_new_privileges: true, seccomp: Choice::Unconfined })
+            Ok(Security { seccomp: Choice::Unconfined, ..Security::DEFAULT })
         );
         assert_eq!(with("seccomp=unconfined").unwrap().with("seccomp=default"), Ok(Security::DEFAULT));
-        for text in ["", "seccomp", "seccomp=", "no-new-privileges=1", "label=disable"] {
+        assert_eq!(with("securebits=noroot,no-setuid-fixup").unwrap().secure_bits, 0xf);
+        for text in
+            ["", "seccomp", "seccomp=", "no-new-privileges=1", "label=disable", "securebits", "securebits=x,"]
+        {
             assert!(with(text).is_err(), "{text}");
         }
     }

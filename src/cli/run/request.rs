@@ -80,7 +80,7 @@ impl<'a> Request<'a> {
         let spec = Spec {
             id,
             root,
-            process: process(typed, command, &root, hostname, &found.metadata)?,
+            process: process(typed, command, &root, (hostname, namespaces.user.is_some()), &found.metadata)?,
             init: typed.has("--init"),
             namespaces,
             network,
@@ -157,7 +157,7 @@ fn process<'a>(
     typed: &Sorted<'a>,
     command: &[&'a OsStr],
     root: &Root<'_>,
-    hostname: Option<&CStr>,
+    (hostname, own_users): (Option<&CStr>, bool),
     image: &Metadata,
 ) -> Checked<Process<'a>> {
     let environment = environment(typed, hostname, image)?;
@@ -166,8 +166,10 @@ fn process<'a>(
     // Nothing in it holds a NUL: what came from arguments cannot, what came from files was looked through.
     let variables = environment.into_variables().into_iter().filter_map(keep::text).collect();
     let (add, drop): (Vec<_>, Vec<_>) = (typed.all("--cap-add").collect(), typed.all("--cap-drop").collect());
-    let capabilities = privilege::capabilities(&add, &drop)
-        .map_err(|(name, why)| refuse("--cap-add or --cap-drop", name, why))?;
+    // The first process of a user namespace has all there are.
+    let every = if own_users { pipkin::host::known_capabilities } else { pipkin::host::own_capabilities };
+    let capabilities = privilege::capabilities(&add, &drop, every)
+        .map_err(|(name, why)| refuse("--cap-add or --cap-drop", name, &why))?;
     let mut security = privilege::Security::DEFAULT;
     let mut asked = confinement::Asked::default();
     for text in typed.all("--security-opt") {
@@ -184,7 +186,7 @@ fn process<'a>(
         cwd: given(typed, "--workdir", workdir)?.or(image.directory).unwrap_or(c"/"),
         user: given(typed, "--user", user)?.or(image.user).unwrap_or_else(|| usual_user(typed)),
         umask: 0o022,
-        capabilities: Capabilities::plain(capabilities),
+        capabilities: Capabilities { secure_bits: security.secure_bits, ..Capabilities::plain(capabilities) },
         no_new_privileges: security.no_new_privileges,
         filter: security.seccomp.filter(capabilities)?,
         rlimits: keep::list(each(typed, "--ulimit", privilege::rlimit)?),

@@ -244,5 +244,6 @@ pub(crate) fn granted(sets: Capabilities, held: CapabilitySet) -> Capabilities {
         permitted: only(sets.permitted),
         inheritable: only(sets.inheritable),
         ambient: only(sets.ambient),
+        ..sets
     }
 }

@@ -158,6 +158,7 @@ pub(crate) fn capabilities(process: &Value<'_>) -> Result<Capabilities, Fault> {
         permitted: set("permitted")?,
         inheritable: set("inheritable")?,
         ambient: set("ambient")?,
+        secure_bits: 0,
     })
 }
 

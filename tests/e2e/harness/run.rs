@@ -107,6 +107,12 @@ impl Run {
         self
     }
 
+    /// By another program, with its own arguments in front.
+    pub(crate) fn under(mut self, program: &str, words: &[&str]) -> Self {
+        self.prefix = [program].iter().chain(words).map(OsString::from).collect();
+        self.env("PATH", "/usr/bin:/bin")
+    }
+
     /// The whole command line, with `words` as the container's command.
     pub(crate) fn line<W: AsRef<OsStr>>(&self, words: &[W]) -> Command {
         let line: Vec<&OsString> = self.prefix.iter().chain([&self.program]).collect();

@@ -73,8 +73,13 @@ impl Running {
 
     /// Whether standard output contains `text` by now.
     pub(crate) fn has(&self, text: &str) -> bool {
+        self.output().contains(text)
+    }
+
+    /// What has come on standard output by now.
+    pub(crate) fn output(&self) -> String {
         let bytes = self.stdout.as_ref().expect("standard output").bytes();
-        String::from_utf8_lossy(&bytes).contains(text)
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Waits until standard error contains `text`; false when it ended without.
