@@ -105,4 +105,5 @@ fn its_session_is_its_own() {
     let script = "cut -d ' ' -f 5,6 /proc/1/stat";
     run("--new-session").sh(script).prints("1 1\n");
     run("").sh(script).prints("1 1\n");
+    run("--new-session=false").sh(script).expect_refusal(&["--new-session", "terminal"]);
 }

@@ -196,6 +196,7 @@ fn whatever_help_promises_is_looked_at() {
         include_str!("request.rs"),
         include_str!("resource.rs"),
         include_str!("user.rs"),
+        include_str!("warden.rs"),
     ];
     for (name, _) in options(RUN).filter(|(name, _)| *name != "--help") {
         let quoted = ["\"", name, "\""].concat();

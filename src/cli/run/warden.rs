@@ -4,7 +4,7 @@
 //! the parent ends. Should Pipkin itself be killed, the container dies with it in any case.
 
 use super::life::span_ms;
-use super::{Checked, given};
+use super::{Checked, given, refuse};
 use crate::cli::argv::Sorted;
 use crate::cli::detach::STOP_TIMEOUT_MS;
 use crate::cli::message::Failure;
@@ -48,6 +48,13 @@ impl Warden {
 
 /// Takes hold of whoever started Pipkin, when the container shall not outlive it.
 pub(super) fn parent(typed: &Sorted<'_>) -> Checked<Option<OwnedFd>> {
+    if typed.off.contains(&"--new-session") {
+        return Err(refuse(
+            "--new-session",
+            "false",
+            "without a session of its own it could type on your terminal",
+        ));
+    }
     if !typed.has("--die-with-parent") {
         return Ok(None);
     }
