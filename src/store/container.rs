@@ -20,6 +20,9 @@ pub(crate) type Ending = fn(&Id, &Record) -> io::Result<()>;
 /// the seccomp program for further processes.
 const BESIDE: [&str; 3] = [".new", ".sock", ".seccomp"];
 
+/// The key of ranges of ids that the container holds, by the names that [`Claim`](super::Claim) gave them.
+pub(crate) const USERS: &str = "users";
+
 /// The directories everything is in.
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
@@ -62,6 +65,12 @@ impl Store {
         Ok(Self { run: run.join("pipkin"), data: data.join("pipkin") })
     }
 
+    /// One for a test.
+    #[cfg(test)]
+    pub(super) fn below(base: &Path) -> Self {
+        Self { run: base.join("run"), data: base.join("data") }
+    }
+
     /// Where images are.
     pub(crate) fn images(&self) -> PathBuf {
         self.data.join("images")
@@ -77,7 +86,7 @@ impl Store {
         self.data.join("containers").join(id.as_str())
     }
 
-    fn lock_path(&self, id: &Id) -> PathBuf {
+    pub(super) fn lock_path(&self, id: &Id) -> PathBuf {
         self.run.join("containers").join([id.as_str(), ".lock"].concat())
     }
 
@@ -289,7 +298,7 @@ impl Store {
     }
 }
 
-fn from_errno(errno: Errno) -> io::Error {
+pub(super) fn from_errno(errno: Errno) -> io::Error {
     io::Error::from_raw_os_error(errno.raw_os_error())
 }
 
@@ -308,7 +317,7 @@ fn is_same(file: &OwnedFd, path: &Path) -> io::Result<bool> {
 }
 
 /// What is already gone was to be gone.
-fn gone(done: io::Result<()>) -> io::Result<()> {
+pub(super) fn gone(done: io::Result<()>) -> io::Result<()> {
     match done {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         done => done,
@@ -324,9 +333,11 @@ impl Container {
     fn fill(&mut self, name: String) -> io::Result<()> {
         // Without a name there is nothing yet that the lock does not say. With one, the record comes before the link,
         // so that whoever cleans up after us knows of it.
-        if !name.is_empty() {
+        if !name.is_empty() || self.record.get(USERS).is_some() {
             self.record.name = name;
             self.save()?;
+        }
+        if !self.record.name.is_empty() {
             symlink(self.id.as_str(), self.store.name_path(&self.record.name))?;
         }
         let layer = self.store.layer(&self.id);
@@ -380,6 +391,8 @@ impl Container {
         {
             gone(fs::remove_file(name))?;
         }
+        let users = self.record.all(USERS).filter_map(|name| std::str::from_utf8(name).ok());
+        store.release_users(id, &mut { users })?;
         for suffix in BESIDE {
             gone(fs::remove_file(store.beside(id, suffix)))?;
         }

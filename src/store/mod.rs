@@ -10,6 +10,7 @@
 //! | `events`, `events.1` | what happened to containers, in JSON lines |
 //! | `networks/` | what containers share of the network: see `host::network` of the library |
 //! | `names/NAME` | a link whose target is the ID |
+//! | `users/uFIRST`, `users/gFIRST` | a link by which a container holds a range of ids |
 //!
 //! and under the data directory (`/var/lib/pipkin`, or `$XDG_DATA_HOME/pipkin`): `containers/ID/{upper,work}`, the
 //! writable layer, `containers/ID/log…`, and `images/NAME`.
@@ -27,6 +28,7 @@
 //! It does not kill, and it knows nothing of cgroups: [`Store::reclaim`] is told how to take those away.
 
 pub(crate) mod allotment;
+mod claim;
 mod container;
 mod event;
 mod layer;
@@ -37,6 +39,7 @@ mod record;
 #[allow(dead_code, reason = "verbs that come next use the rest")]
 pub(crate) mod time;
 
-pub(crate) use container::{Container, Store};
+pub(crate) use claim::Claim;
+pub(crate) use container::{Container, Store, USERS};
 pub(crate) use record::{Record, Status};
 pub(crate) use time::now_ns;

@@ -1,6 +1,7 @@
 //! User namespaces: who root inside is, and whose the files are.
 
-use crate::harness::{Case, Folder, Run, alpine, cases, run};
+use crate::harness::{Case, Folder, Run, Running, alpine, cases, detached, pipkin, run};
+use crate::rootless::Over;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, chown};
 
@@ -10,6 +11,8 @@ pub(crate) fn cases() -> Vec<Case> {
         [
             root_inside_is_nobody_outside,
             a_range_is_chosen_and_told,
+            a_range_has_one_container_at_a_time,
+            a_range_is_kept_as_long_as_its_container,
             the_image_is_roots_inside_and_unchanged_outside,
             what_is_written_belongs_to_the_mapped_root,
             nothing_of_the_host_is_mounted_inside,
@@ -52,6 +55,70 @@ fn a_range_is_chosen_and_told() {
     assert!(numbers[1] >= 100_000, "{text}");
     let told = run("--userns auto --dry-run").sh("true").succeeds().text();
     assert!(told.contains("+65536 as 0 and group ids "), "{told}");
+}
+
+/// With just two ranges for containers.
+fn with_two_ranges() -> (Folder, [Over; 2]) {
+    let folder = Folder::new();
+    let allotted = folder.file("allotted", "pipkin:200000:131072\n");
+    let over = ["/etc/subuid", "/etc/subgid"].map(|file| Over::lay(&allotted, file));
+    (folder, over)
+}
+
+fn first_ids(container: &Running) -> [u32; 2] {
+    container.expect("ready");
+    let pid = container.container_pid();
+    ["uid_map", "gid_map"].map(|file| {
+        let text = fs::read_to_string(format!("/proc/{pid}/{file}")).unwrap();
+        text.split_whitespace().nth(1).unwrap().parse().unwrap()
+    })
+}
+
+fn a_range_has_one_container_at_a_time() {
+    let _ranges = with_two_ranges();
+    let start =
+        || run("--userns auto").start_sh("trap 'exit 0' TERM; echo ready; while :; do sleep 0.05; done");
+    let (one, two) = (start(), start());
+    let mut firsts = [first_ids(&one), first_ids(&two)];
+    firsts.sort_unstable();
+    assert_eq!(firsts, [[200_000; 2], [265_536; 2]]);
+    let refused =
+        || run("--userns auto").sh("true").expect_refusal(&["other containers have all", "/etc/subuid"]);
+    refused();
+    one.signal(15);
+    one.wait().exits(0);
+    let three = start();
+    three.expect("ready");
+    refused();
+    // What a killed Pipkin held is free again.
+    three.kill();
+    two.kill();
+    run("").sh("true").prints("");
+    let (four, five) = (start(), start());
+    four.expect("ready");
+    five.expect("ready");
+    four.kill_and_clean();
+    five.kill_and_clean();
+    assert_eq!(fs::read_dir("/run/pipkin/users").unwrap().count(), 0);
+}
+
+fn a_range_is_kept_as_long_as_its_container() {
+    let _ranges = with_two_ranges();
+    // Its files are of these ids until it is removed.
+    let ended = detached("--userns auto", &["true"]);
+    assert_eq!(ended.ended(), "0");
+    run("--userns auto").sh("echo ran").prints("ran\n");
+    let other = detached("--userns auto", &["sleep", "1000"]);
+    run("--userns auto").sh("true").expect_refusal(&["other containers have all"]);
+    // To tell of a container takes nothing from others, and a failed one keeps nothing.
+    run("--userns auto --dry-run").sh("true").succeeds();
+    drop((ended, other));
+    for _ in 0..3 {
+        run("--userns auto").command(&["/nowhere"]).exits(127);
+        pipkin(&["run", "-d", "--userns", "auto", alpine().unwrap().to_str().unwrap(), "/nowhere"])
+            .exits(127);
+    }
+    assert_eq!(fs::read_dir("/run/pipkin/users").unwrap().count(), 0);
 }
 
 fn the_image_is_roots_inside_and_unchanged_outside() {

@@ -232,10 +232,10 @@ fn ids_of_others_are_refused() {
 }
 
 /// A file of the machine with another one over it, until dropped.
-struct Over(&'static str);
+pub(crate) struct Over(&'static str);
 
 impl Over {
-    fn lay(file: &Path, over: &'static str) -> Self {
+    pub(crate) fn lay(file: &Path, over: &'static str) -> Self {
         mount_bind(file, over).unwrap();
         Self(over)
     }

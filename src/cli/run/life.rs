@@ -8,7 +8,7 @@ use crate::cli::detach::{Check, Orders, Policy};
 use crate::cli::message::Failure;
 use crate::cli::signal;
 use crate::store::log::Limits;
-use crate::store::{Record, now_ns, time};
+use crate::store::{Record, USERS, now_ns, time};
 use pipkin::plan::{HostStep, Plan};
 
 /// Smallest log file: with less, hardly an entry would stay.
@@ -75,6 +75,9 @@ pub(super) fn record(typed: &Sorted<'_>, request: &Request<'_>, plan: &Plan<'_>)
         ..Record::default()
     };
     origin::write(spec, &mut record);
+    for name in request.claim.iter().flat_map(|claim| &claim.names) {
+        record.add(USERS, name.as_bytes());
+    }
     for label in each(typed, "--label", label)? {
         record.add("label", label.as_bytes());
     }

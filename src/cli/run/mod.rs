@@ -70,7 +70,8 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let joined = network::joined(typed, &store)?;
     let (images, own, networks) = (&store.images(), &store.layer(&id), &store.networks());
     let bridge_is_usual = pipkin::host::is_privileged();
-    let directories = Directories { images, own, networks, joined, bridge_is_usual };
+    let claims = (!typed.has("--dry-run")).then_some(&store);
+    let directories = Directories { images, own, networks, joined, claims, bridge_is_usual };
     let request = Request::new(typed, id, directories)?;
     let facts = pipkin::host::probe()?;
     let mut plan = Plan::default();

@@ -3,10 +3,15 @@
 use super::quantity::Why;
 use super::{Checked, given, keep, user};
 use crate::cli::argv::Sorted;
+use crate::store::Claim;
 use pipkin::spec::{Id, Join, Namespaces};
 
-/// All of them; that of the network is [`super::network`]'s to say.
-pub(super) fn namespaces(typed: &Sorted<'_>, id: &Id) -> Checked<Namespaces<'static>> {
+/// All of them; that of the network is [`super::network`]'s to say. Ids of its own are claimed by `claim`.
+pub(super) fn namespaces(
+    typed: &Sorted<'_>,
+    id: &Id,
+    claim: Option<&mut Claim>,
+) -> Checked<Namespaces<'static>> {
     let of = |name| given(typed, name, join).map(|join| join.unwrap_or(Join::New));
     Ok(Namespaces {
         pid: of("--pid")?,
@@ -14,7 +19,7 @@ pub(super) fn namespaces(typed: &Sorted<'_>, id: &Id) -> Checked<Namespaces<'sta
         ipc: of("--ipc")?,
         uts: of("--uts")?,
         cgroup: of("--cgroupns")?,
-        user: user::namespace(typed, id)?,
+        user: user::namespace(typed, id, claim)?,
         time: typed.has("--time-ns"),
         clocks: &[],
     })
@@ -37,7 +42,7 @@ mod tests {
     use super::*;
 
     fn of(text: &str) -> Option<Namespaces<'static>> {
-        namespaces(&sorted(&words(text)), &Id::from_random(1)).ok()
+        namespaces(&sorted(&words(text)), &Id::from_random(1), None).ok()
     }
 
     #[test]

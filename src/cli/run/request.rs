@@ -10,6 +10,7 @@ use super::{
 };
 use crate::cli::argv::Sorted;
 use crate::cli::message::Failure;
+use crate::store::{Claim, Store};
 use pipkin::spec::{
     Account, Capabilities, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Id, Join, Mount, Process, Root,
     RootSource, Source, Spec, Start, Sysctl, Tuning, Upper, User, WindowSize,
@@ -35,6 +36,8 @@ pub(super) struct Request<'a> {
     pub(super) files: Vec<network::File>,
     /// Sources of binds that do not exist and are to be made.
     missing: Vec<&'static CStr>,
+    /// The ranges of ids that are its own, until it is there.
+    pub(super) claim: Option<Claim>,
     /// Keeps a stored image from being removed.
     _image: Image,
 }
@@ -51,6 +54,8 @@ pub(super) struct Directories<'a> {
     pub(super) networks: &'a Path,
     /// The network namespace of the container that `--net container:NAME` names.
     pub(super) joined: Option<&'static CStr>,
+    /// Where ranges of ids are claimed; not for one that is only to be told of.
+    pub(super) claims: Option<&'a Store>,
     /// Whether a container is on a bridge when nothing else is asked for.
     pub(super) bridge_is_usual: bool,
 }
@@ -65,7 +70,8 @@ impl<'a> Request<'a> {
         }
         let mut found = image::find(image, directories.images)?;
         let root = root(typed, &mut found, directories.own)?;
-        let mut namespaces = namespace::namespaces(typed, &id)?;
+        let mut claim = directories.claims.map(|store| Claim::new(store, id));
+        let mut namespaces = namespace::namespaces(typed, &id, claim.as_mut())?;
         let (mut mounts, missing) = mounts(typed)?;
         let hostname = match given(typed, "--hostname", host_name)? {
             None if namespaces.uts == Join::New => host_name(id.as_str()).ok(),
@@ -96,7 +102,17 @@ impl<'a> Request<'a> {
             start: Start::AtOnce,
         };
         let stop_signal = found.metadata.stop_signal;
-        Ok(Self { spec, name, image, remove: typed.has("--rm"), stop_signal, files, missing, _image: found })
+        Ok(Self {
+            spec,
+            name,
+            image,
+            remove: typed.has("--rm"),
+            stop_signal,
+            files,
+            missing,
+            claim,
+            _image: found,
+        })
     }
 
     /// Makes the directories that `-v` names and that are not there, as docker does.

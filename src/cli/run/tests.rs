@@ -26,6 +26,7 @@ pub(super) fn nowhere() -> Directories<'static> {
         own: Path::new("/nowhere/c"),
         networks: Path::new("/nowhere/networks"),
         joined: None,
+        claims: None,
         bridge_is_usual: false,
     }
 }

@@ -3,13 +3,15 @@
 //! | asked for | as root | as another user |
 //! |---|---|---|
 //! | nothing, `host` | none | nothing: as `auto`; `host` cannot be had |
-//! | `auto` | 65536 ids of `pipkin` or `containers` in /etc/subuid, else of a range that nobody was allotted | root is the caller; the ids allotted to the caller follow, when there are some |
+//! | `auto` | 65536 ids of `pipkin` or `containers` in /etc/subuid, else of a range that nobody was allotted; no other container has them | root is the caller; the ids allotted to the caller follow, when there are some |
 //! | `keep-id` | refused | the caller keeps the own id; the ids allotted to the caller are the others |
 //! | maps | as they stand | as they stand, when they were allotted |
 
 use super::privilege::{disjoint, id_map};
 use super::{Checked, each, keep, refuse};
 use crate::cli::argv::Sorted;
+use crate::cli::message::Failure;
+use crate::store::Claim;
 use crate::store::allotment::{Allotment, Caller, Maps, Range, allotted, own, ranges};
 use pipkin::spec::{Id, IdMap, UserNamespace};
 
@@ -21,19 +23,28 @@ const FREE: Range = Range { first: 524_288, count: 1_878_523_904 };
 /// Who a range for root's containers can be allotted to.
 const OWNERS: [&str; 2] = ["pipkin", "containers"];
 
-/// The user namespace of container `id`, if there is to be one.
-pub(super) fn namespace(typed: &Sorted<'_>, id: &Id) -> Checked<Option<UserNamespace<'static>>> {
+/// The user namespace of container `id`, if there is to be one; without a `claim` its ids may be another's too.
+pub(super) fn namespace(
+    typed: &Sorted<'_>,
+    id: &Id,
+    claim: Option<&mut Claim>,
+) -> Checked<Option<UserNamespace<'static>>> {
     // A run by root that asks for nothing does not pay for files it has no use for.
     let asked = ["--userns", "--uidmap", "--gidmap"].into_iter().any(|name| typed.last(name).is_some());
     if !asked && pipkin::host::is_privileged() {
         return Ok(None);
     }
     let allotment = Allotment::read();
-    let maps = choose(typed, id, allotment.caller(), allotment.texts())?;
+    let maps = choose(typed, (id, claim), allotment.caller(), allotment.texts())?;
     Ok(maps.map(|[uids, gids]| UserNamespace { uids: keep::list(uids), gids: keep::list(gids) }))
 }
 
-fn choose(typed: &Sorted<'_>, id: &Id, caller: Caller<'_>, texts: [&str; 2]) -> Checked<Option<Maps>> {
+fn choose(
+    typed: &Sorted<'_>,
+    (id, claim): (&Id, Option<&mut Claim>),
+    caller: Caller<'_>,
+    texts: [&str; 2],
+) -> Checked<Option<Maps>> {
     let given = [maps(typed, "--uidmap")?, maps(typed, "--gidmap")?];
     let mode = typed.last("--userns");
     let mapped = given.iter().any(|maps| !maps.is_empty());
@@ -45,7 +56,7 @@ fn choose(typed: &Sorted<'_>, id: &Id, caller: Caller<'_>, texts: [&str; 2]) -> 
         }
         None | Some("auto") if !caller.root => Ok(Some(own(caller, texts, false))),
         None | Some("host") => Ok(None),
-        Some("auto") => Ok(Some(fresh(id, texts))),
+        Some("auto") => fresh(id, claim, texts).map(Some),
         Some("keep-id") if caller.root => {
             Err(refuse("--userns", "keep-id", "root inside would be root outside: give auto"))
         }
@@ -87,34 +98,39 @@ fn asked(typed: &Sorted<'_>, given: Maps, caller: Caller<'_>, texts: [&str; 2]) 
     Ok(maps)
 }
 
-/// Ids that belong to nobody but this container, as far as its random id keeps it apart from the others.
-fn fresh(id: &Id, texts: [&str; 2]) -> Maps {
+/// Ids that belong to nobody but this container, as far as `claim` is there to see to it.
+fn fresh(id: &Id, mut claim: Option<&mut Claim>, texts: [&str; 2]) -> Checked<Maps> {
     let random = u64::from_str_radix(id.as_str(), 16).unwrap_or(0);
     let others: Vec<Range> = texts.iter().flat_map(|text| ranges(text).map(|(_, range)| range)).collect();
-    texts.map(|text| {
+    let mut maps = Maps::default();
+    for ((text, kind), map) in texts.into_iter().zip(["u", "g"]).zip(&mut maps) {
         let from = allotted(text, &OWNERS).first().copied();
-        let chosen = match from {
-            Some(range) if range.count < COUNT => range,
-            Some(range) => slot(range, random),
-            None => free(random, &others),
+        let within = from.unwrap_or(FREE);
+        let is_free = |range: &Range| from.is_some() || !others.iter().any(|other| other.touches(*range));
+        let parts =
+            (0..u64::from(within.count / COUNT).max(1)).map(|step| part(within, random.wrapping_add(step)));
+        let mut firsts = parts.filter(is_free).map(|range| range.first);
+        let first = match &mut claim {
+            Some(claim) => claim.first_free(kind, &mut firsts),
+            None => Ok(firsts.next()),
         };
-        vec![IdMap { inside: 0, outside: chosen.first, count: chosen.count.min(COUNT) }]
-    })
+        let what = "give the container ids of its own";
+        let first = first.map_err(|error| Failure::io(what, b"", &error))?;
+        let none = || {
+            Failure::new(what, b"", b"other containers have all that there are")
+                .remedy("allot more to 'pipkin' in /etc/subuid and /etc/subgid, or 'pipkin rm' some of 'pipkin ps -a'")
+        };
+        map.push(IdMap { inside: 0, outside: first.ok_or_else(none)?, count: within.count.min(COUNT) });
+    }
+    Ok(maps)
 }
 
 /// One part of `range`, by number.
-fn slot(range: Range, number: u64) -> Range {
+fn part(range: Range, number: u64) -> Range {
     let slots = u64::from(range.count / COUNT).max(1);
     // Below the number of slots, which is below 2^16.
     let offset = (number % slots) as u32 * COUNT;
     Range { first: range.first.saturating_add(offset), count: COUNT }
-}
-
-/// A part that was allotted to nobody; the last one tried where all were.
-fn free(random: u64, others: &[Range]) -> Range {
-    let tried = (0..1000).map(|step| slot(FREE, random.wrapping_add(step)));
-    let is_free = |range: &Range| !others.iter().any(|other| other.touches(*range));
-    tried.clone().find(is_free).unwrap_or(slot(FREE, random))
 }
 
 fn maps(typed: &Sorted<'_>, name: &'static str) -> Checked<Vec<IdMap>> {
@@ -136,7 +152,7 @@ mod tests {
     const NOTHING: [&str; 2] = ["", ""];
 
     fn of(text: &str, caller: Caller<'_>, allotted: [&str; 2]) -> Option<Option<Maps>> {
-        choose(&sorted(&words(text)), &Id::from_random(3), caller, allotted).ok()
+        choose(&sorted(&words(text)), (&Id::from_random(3), None), caller, allotted).ok()
     }
 
     fn map(inside: u32, outside: u32, count: u32) -> IdMap {

@@ -38,7 +38,7 @@ struct Temporary(Store);
 impl Temporary {
     fn new(name: &str) -> Self {
         let base = std::env::temp_dir().join(format!("pipkin-store-{name}-{}", std::process::id()));
-        Self(Store { run: base.join("run"), data: base.join("data") })
+        Self(Store::below(&base))
     }
 
     fn is_empty(&self) -> bool {

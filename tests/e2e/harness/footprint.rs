@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Directories that stay once they were made, as places for others.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 10] = [
     "/run/pipkin",
     "/run/pipkin/networks",
     "/run/pipkin/networks/lock",
@@ -25,6 +25,7 @@ const PLACES: [&str; 9] = [
     "/run/pipkin/oci",
     "/run/pipkin/containers",
     "/run/pipkin/names",
+    "/run/pipkin/users",
     "/var/lib/pipkin/containers",
     "/var/lib/pipkin/images",
 ];
