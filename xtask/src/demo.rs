@@ -6,6 +6,7 @@ use crate::vm::{Machine, Tiny, Vm};
 use crate::{cgroup, command, setup};
 use anyhow::{Context, Result, bail};
 use argh::FromArgs;
+use rootfs_builder::tree::Tree;
 use std::ffi::OsString;
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -58,7 +59,7 @@ impl Demo {
     /// The smallest machine there is, and then one with Alpine around it.
     fn boot(&self) -> Result<ExitCode> {
         heading("The machine");
-        let tiny = Tiny::new(Arch::HOST, &[], &[])?;
+        let tiny = Tiny::new(Arch::HOST, Tree::new(), &[])?;
         let (kernel, initramfs) = tiny.sizes()?;
         println!("{}", machine_sentence(kernel, initramfs));
         heading("Pipkin alone on it, telling what it sees");

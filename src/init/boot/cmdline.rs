@@ -33,7 +33,7 @@ pub struct Request<'a> {
     pub env: Vec<&'a CStr, ENV_CAPACITY>,
     /// `reboot=k`: the machine ends by the keyboard controller's reset only, as Firecracker's does.
     pub ends_by_reset: bool,
-    /// `root=DEVICE`: what an initramfs makes way for.
+    /// `root=DEVICE`: what an initramfs makes way for, as [`super::device`] finds it.
     pub root: Option<&'a CStr>,
     /// `rootfstype=NAME`: its file system, where it is not to be tried.
     pub root_kind: Option<&'a CStr>,

@@ -2,9 +2,8 @@
 
 use super::cmdline::Request;
 use crate::error::Error;
-use crate::init::{best_effort, payload};
+use crate::init::payload;
 use crate::sys::process::{StrArray, StrPtr};
-use crate::sys::stdio::Stream;
 use core::ffi::CStr;
 use heapless::Vec;
 use rustix::fs::{Access, access};
@@ -85,12 +84,8 @@ impl<'a> Command<'a> {
         Some(Self { program, argv, envp, path })
     }
 
-    /// Becomes the program, with the console as controlling terminal. Returns only when that failed.
+    /// Becomes the program. Returns only when that failed.
     pub(super) fn exec(&self) -> Error {
-        best_effort(
-            rustix::process::ioctl_tiocsctty(Stream::Input.fd()),
-            "a console that is no terminal gives no job control; the program runs all the same",
-        );
         match (StrArray::new(&self.argv), StrArray::new(&self.envp)) {
             (Some(argv), Some(envp)) => payload::exec(self.program, argv, envp, self.path),
             _ => Error::on("execute", self.program.to_bytes(), Errno::INVAL),

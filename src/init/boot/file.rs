@@ -2,6 +2,7 @@
 
 use crate::error::{Error, Result, Stage};
 use core::ffi::CStr;
+use heapless::Vec;
 use rustix::fd::OwnedFd;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::Errno;
@@ -62,6 +63,16 @@ pub(super) fn make(path: &CStr, flags: OFlags, data: &[u8]) -> rustix::io::Resul
     let file = rustix::io::retry_on_intr(|| open(path, flags, Mode::from_raw_mode(0o644)))?;
     let written = rustix::io::retry_on_intr(|| rustix::io::write(&file, data))?;
     if written == data.len() { Ok(()) } else { Err(Errno::IO) }
+}
+
+/// The parts of a path, one after another; none when there is no room for them.
+pub(super) fn join<'p, const N: usize>(path: &'p mut Vec<u8, N>, parts: &[&[u8]]) -> Option<&'p CStr> {
+    path.clear();
+    for part in parts {
+        path.extend_from_slice(part).ok()?;
+    }
+    path.push(0).ok()?;
+    CStr::from_bytes_until_nul(path).ok()
 }
 
 /// The lines of a configuration file that say something, without surrounding white space.

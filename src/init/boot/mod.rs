@@ -12,11 +12,13 @@
 
 pub mod cmdline;
 mod command;
+mod device;
 mod file;
 mod mountinfo;
 mod network;
 mod root;
 mod seed;
+mod session;
 mod shutdown;
 mod status;
 mod step;
@@ -116,7 +118,7 @@ fn prepare(request: &Request<'_>, troubles: &mut Troubles) {
     let network = request.ip.and_then(|value| {
         let network = Network::parse(value.to_bytes());
         if network.is_none() {
-            troubles.note(Err(Error::on("obey kernel argument ip =", value.to_bytes(), Errno::INVAL)));
+            troubles.note(Err(Error::on("take a fixed address from ip=", value.to_bytes(), Errno::INVAL)));
         }
         network
     });
@@ -146,6 +148,9 @@ fn payload(
         None => failed(&Error::new("count the arguments", Errno::TOOBIG)),
         Some(command) => {
             let exec = || {
+                if let Err(error) = session::lead() {
+                    return error;
+                }
                 if let Some(start_us) = started.start_us {
                     tell_time(start_us);
                 }

@@ -4,26 +4,20 @@
 //! crosses into no other file system.
 
 use super::cmdline::Request;
-use super::mountinfo;
+use super::{device, mountinfo};
 use crate::error::{Error, Result, Stage};
 use crate::init::best_effort;
-use crate::sys::clock::{monotonic_ms as now_ms, pause_ms};
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
+use heapless::Vec;
 use rustix::fd::OwnedFd;
-use rustix::fs::{
-    Access, AtFlags, CWD, FileType, Mode, OFlags, RawDir, access, fstat, mkdir, open, openat, unlinkat,
-};
+use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, RawDir, fstat, mkdir, open, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::mount::{
     MountFlags, MoveMountFlags, OpenTreeFlags, UnmountFlags, mount, mount_move, move_mount, open_tree,
     unmount,
 };
 
-/// How long a device may take to appear: drivers look for theirs in the background.
-const DEVICE_MS: u64 = 10_000;
-/// Between two looks.
-const LOOK_MS: u64 = 20;
 /// Where the new root waits for its turn.
 const PLACE: &CStr = c"/.root";
 /// What is tried when the command line does not say it; a kernel without one answers at once.
@@ -64,8 +58,9 @@ fn switch(device: &CStr, request: &Request<'_>) -> Result<()> {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(Error::on("make directory", PLACE.to_bytes(), errno)),
     }
-    wait_for(device).stage_on("find the root", name)?;
-    mount_root(device, request).stage_on("mount the root", name)?;
+    let mut path = Vec::new();
+    let found = device::wait_for(name, &mut path).stage_on("find the root", name)?;
+    mount_root(found, request).stage_on("mount the root", name)?;
     let old = open(c"/", OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty()).stage(STAGE)?;
     for (from, to) in [(c"/dev", c"/.root/dev"), (c"/proc", c"/.root/proc"), (c"/sys", c"/.root/sys")] {
         // What the new root has no place for, or does not take, is mounted anew there.
@@ -82,19 +77,7 @@ fn switch(device: &CStr, request: &Request<'_>) -> Result<()> {
     rustix::process::chdir(c"/").stage(STAGE)
 }
 
-/// Waits for a device node. What is no path names something else: a share of the host, which is there or is not.
-fn wait_for(device: &CStr) -> rustix::io::Result<()> {
-    let deadline_ms = now_ms().saturating_add(DEVICE_MS);
-    while device.to_bytes().starts_with(b"/") {
-        match access(device, Access::EXISTS) {
-            Err(Errno::NOENT) if now_ms() < deadline_ms => pause_ms(LOOK_MS),
-            result => return result,
-        }
-    }
-    Ok(())
-}
-
-fn mount_root(device: &CStr, request: &Request<'_>) -> rustix::io::Result<()> {
+fn mount_root(device: &[u8], request: &Request<'_>) -> rustix::io::Result<()> {
     let flags = if request.root_writable { MountFlags::empty() } else { MountFlags::RDONLY };
     let data = request.root_flags.unwrap_or(c"");
     let given = request.root_kind.as_slice();

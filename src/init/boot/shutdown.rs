@@ -141,6 +141,15 @@ fn make_read_only(mounted: &Entry<'_>) {
     }
 }
 
+/// Waits until the console has shown all that was written to it, as long as that may take.
+pub(super) fn drain() {
+    within(DRAIN_MS, send_rest);
+}
+
+fn send_rest() {
+    best_effort(rustix::termios::tcdrain(Stream::Error.fd()), "no terminal, nothing to wait for");
+}
+
 /// Writes the status alone on a line, after all else that was written, and waits until the line has left.
 fn tell(status: u8) {
     best_effort(
@@ -148,9 +157,7 @@ fn tell(status: u8) {
         "without /proc, messages of the kernel may come between",
     );
     within(DRAIN_MS, || {
-        let drain =
-            || best_effort(rustix::termios::tcdrain(Stream::Error.fd()), "no terminal, nothing to wait for");
-        drain();
+        send_rest();
         // Whatever was printed last may not have ended its line.
         best_effort(
             rustix::io::write(Stream::Error.fd(), b"\n"),
@@ -158,6 +165,6 @@ fn tell(status: u8) {
         );
         status::tell_memory();
         Message::begin().text("exit status ").number(u32::from(status)).send();
-        drain();
+        send_rest();
     });
 }

@@ -1,6 +1,7 @@
 //! Telling the host how it ended: on the console, and where there is one, by virtio-serial and vsock.
 //!
-//! The port of virtio-serial is the one named `pipkin.status`; it and vsock get `exit status N` as a line.
+//! The port of virtio-serial is the one named `pipkin.status`; it and vsock get `exit status N` as a line, and before it,
+//! where the kernel killed for want of memory, `out of memory: processes killed: N`.
 
 use super::file;
 use crate::error::{Error, Result, Stage};
@@ -20,6 +21,9 @@ const CAPACITY: usize = 300;
 /// Tells `status` to the host.
 pub(super) fn tell_host(status: u8, vsock_port: Option<u32>) {
     let mut message = Message::plain();
+    if want_of_memory(&mut message) {
+        message.text("\n");
+    }
     message.text("exit status ").number(u32::from(status)).text("\n");
     if let Some(port) = vsock_port {
         let sent = vsock::connect_host(port).and_then(|socket| rustix::io::write(&socket, message.bytes()));
@@ -42,13 +46,13 @@ fn tell_port(line: &[u8]) -> Result<()> {
         let port = entry.file_name().to_bytes();
         let mut path = Vec::<u8, CAPACITY>::new();
         let mut name = [0; 64];
-        let named = join(&mut path, &[PORTS.to_bytes(), b"/", port, b"/name"])
+        let named = file::join(&mut path, &[PORTS.to_bytes(), b"/", port, b"/name"])
             .and_then(|path| file::read_whole(path, &mut name).ok())
             .and_then(|length| name.get(..length));
         if named.map(<[u8]>::trim_ascii) != Some(PORT) {
             continue;
         }
-        if let Some(device) = join(&mut path, &[b"/dev/", port]) {
+        if let Some(device) = file::join(&mut path, &[b"/dev/", port]) {
             // Blocking: a reader that is slow must still get it. The caller has a deadline.
             let opened = open(device, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
             opened.and_then(|port| rustix::io::write(&port, line)).stage_on("tell the host by", port)?;
@@ -57,23 +61,24 @@ fn tell_port(line: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn join<'p>(path: &'p mut Vec<u8, CAPACITY>, parts: &[&[u8]]) -> Option<&'p CStr> {
-    path.clear();
-    for part in parts {
-        path.extend_from_slice(part).ok()?;
+/// Says on the console how often the kernel killed for want of memory, if it did.
+pub(super) fn tell_memory() {
+    let mut message = Message::begin();
+    if want_of_memory(&mut message) {
+        message.send();
     }
-    path.push(0).ok()?;
-    CStr::from_bytes_until_nul(path).ok()
 }
 
-/// Says how often the kernel killed for want of memory, if it did.
-pub(super) fn tell_memory() {
+/// Adds how often the kernel killed for want of memory. Answers whether it did.
+fn want_of_memory(message: &mut Message) -> bool {
     const KILLED: &[u8] = b"oom_kill ";
     let mut text = [0; 16 * 1024];
     let length = file::read_whole(c"/proc/vmstat", &mut text).unwrap_or(0);
     let lines = file::lines(text.get(..length).unwrap_or_default());
     let count = lines.filter_map(|line| line.strip_prefix(KILLED)).next();
-    if let Some(count) = count.filter(|count| *count != b"0") {
-        Message::begin().text("out of memory: processes killed: ").name(count).send();
-    }
+    match count.filter(|count| *count != b"0") {
+        Some(count) => message.text("out of memory: processes killed: ").name(count),
+        None => return false,
+    };
+    true
 }

@@ -1,5 +1,7 @@
-//! Mounts that the kernel command line asks for: `pipkin.mount=SOURCE:TARGET:TYPE[:OPTION,…]`.
+//! Mounts that the kernel command line asks for: `pipkin.mount=SOURCE:TARGET:TYPE[:OPTION,…]`, the source by its path or
+//! as [`device`] finds it.
 
+use super::device;
 use crate::error::{Error, Result};
 use core::ffi::CStr;
 use heapless::Vec;
@@ -27,6 +29,8 @@ const FLAGS: [(&[u8], MountFlags); 6] = [
 pub(super) fn attach(text: &[u8]) -> Result<()> {
     let failed = |errno| Error::on("mount", text, errno);
     let (source, target, kind, options) = split(text).ok_or_else(|| failed(Errno::INVAL))?;
+    let mut path = Vec::new();
+    let source = device::wait_for(source, &mut path).map_err(failed)?;
     let (flags, data) = understand(options).ok_or_else(|| failed(Errno::NAMETOOLONG))?;
     match mkdir(target, Mode::from_raw_mode(0o755)) {
         // A read-only root has the directory or has it not: the mount itself will tell.

@@ -9,6 +9,7 @@ use super::sample::percentile;
 use crate::build::Arch;
 use crate::vm::{Machine, Tiny};
 use anyhow::{Context, Result};
+use rootfs_builder::tree::Tree;
 use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
@@ -56,7 +57,11 @@ pub(super) fn measure(ground: &Ground, _rounds: usize) -> Result<Findings> {
         ("/dev/none", Vec::new()),
         ("/proc/none", Vec::new()),
     ];
-    let tiny = Tiny::new(Arch::HOST, &[], &files)?;
+    let mut tree = Tree::new();
+    for (path, bytes) in files {
+        tree.file(path, 0o755, bytes)?;
+    }
+    let tiny = Tiny::new(Arch::HOST, tree, &[])?;
     let inits = [("pipkin", "-- /bin/busybox sh /payload"), ("busybox init", "rdinit=/sbin/init")];
     let mut times_us: [Vec<u64>; 2] = Default::default();
     for _ in 0..BOOTS {

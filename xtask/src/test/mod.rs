@@ -24,7 +24,7 @@ pub(crate) struct Test {
     /// run one suite; can be given several times
     #[argh(option)]
     only: Vec<String>,
-    /// run only the end-to-end cases whose name contains this text
+    /// run only the end-to-end cases and boots whose name contains this text
     #[argh(option)]
     case: Option<String>,
 }

@@ -88,7 +88,7 @@ impl Suite {
             Suite::Fuzz => fuzz(),
             Suite::RootfsBuilder => rootfs_builder(),
             Suite::Host => e2e::on_host(case),
-            Suite::Boot(arch) => boot::run(arch),
+            Suite::Boot(arch) => boot::run(arch, case),
             Suite::Vm(arch) => e2e::in_machine(arch, case),
         }
     }

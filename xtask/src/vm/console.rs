@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result, bail};
 use std::io::{Read, Write};
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -45,14 +45,44 @@ impl Show {
     }
 }
 
-/// Starts qemu and follows its standard output until it ends.
+/// What is still to be typed, each text once the words before it were said.
+struct Typist {
+    rest: &'static [(&'static str, &'static str)],
+    keyboard: Option<ChildStdin>,
+    /// How much of what was said has been answered.
+    answered: usize,
+}
+
+impl Typist {
+    /// Types what is due.
+    fn answer(&mut self, said: &[u8]) -> Result<()> {
+        while let Some(((words, text), rest)) = self.rest.split_first() {
+            let news = said.get(self.answered..).unwrap_or_default();
+            let found = news.windows(words.len()).position(|part| part == words.as_bytes());
+            let (Some(at), Some(keyboard)) = (found, &mut self.keyboard) else { break };
+            self.answered += at + words.len();
+            self.rest = rest;
+            keyboard.write_all(text.as_bytes()).and_then(|()| keyboard.flush()).context("typing")?;
+        }
+        Ok(())
+    }
+}
+
+/// Starts qemu and follows its standard output until it ends, or its machine halts.
 ///
 /// # Errors
 /// qemu failing, the deadline, or endless output; the process is killed and reaped in each case.
-pub(super) fn watch(qemu: &mut Command, timeout: Duration, show: Show) -> Result<Ended> {
+pub(super) fn watch(
+    qemu: &mut Command,
+    typed: &'static [(&'static str, &'static str)],
+    timeout: Duration,
+    show: Show,
+) -> Result<Ended> {
     let deadline = Instant::now() + timeout;
+    qemu.stdin(if typed.is_empty() { Stdio::null() } else { Stdio::piped() });
     let mut process = Process(qemu.stdout(Stdio::piped()).spawn().context("starting qemu")?);
     let mut stdout = process.0.stdout.take().context("taking qemu's output")?;
+    let mut typist = Typist { rest: typed, keyboard: process.0.stdin.take(), answered: 0 };
     let (sender, chunks) = mpsc::sync_channel(16);
     // Ends with the pipe, or with the receiver when this function gives up.
     thread::spawn(move || {
@@ -81,6 +111,10 @@ pub(super) fn watch(qemu: &mut Command, timeout: Duration, show: Show) -> Result
                     out.write_all(&chunk).and_then(|()| out.flush()).context("showing the console")?;
                 }
                 said.extend_from_slice(&chunk);
+                typist.answer(&said)?;
+                if is_halted(&said) {
+                    return Ok(ended(&said));
+                }
             }
             Err(RecvTimeoutError::Disconnected) => break,
             Err(RecvTimeoutError::Timeout) => {
@@ -95,9 +129,18 @@ pub(super) fn watch(qemu: &mut Command, timeout: Duration, show: Show) -> Result
     if !status.success() {
         bail!("qemu: {status}{}", show.words(&said));
     }
-    let output = String::from_utf8_lossy(&said).into_owned();
+    Ok(ended(&said))
+}
+
+fn ended(said: &[u8]) -> Ended {
+    let output = String::from_utf8_lossy(said).into_owned();
     let status = exit_status(&output);
-    Ok(Ended { output, status })
+    Ended { output, status }
+}
+
+/// Whether the kernel says that the machine stands still, with the power on: it never ends by itself.
+fn is_halted(said: &[u8]) -> bool {
+    said.trim_ascii_end().ends_with(b"reboot: System halted")
 }
 
 /// The number on the last line that tells one: an earlier line may be something the job has printed.
@@ -145,21 +188,36 @@ mod tests {
     #[test]
     fn output_and_status_are_kept() {
         let ended =
-            watch(&mut shell("printf 'a\\r\\npipkin: exit status 3\\r\\n'"), LONG, Show::LastWords).unwrap();
+            watch(&mut shell("printf 'a\\r\\npipkin: exit status 3\\r\\n'"), &[], LONG, Show::LastWords)
+                .unwrap();
         assert_eq!(ended.output, "a\npipkin: exit status 3\n");
         assert_eq!(ended.status, Some(3));
     }
 
     #[test]
     fn a_failing_qemu_is_told_with_the_last_words() {
-        let error = watch(&mut shell("echo panic; exit 1"), LONG, Show::LastWords).unwrap_err();
+        let error = watch(&mut shell("echo panic; exit 1"), &[], LONG, Show::LastWords).unwrap_err();
         assert!(error.to_string().contains("exit status: 1") && error.to_string().ends_with("panic"));
+    }
+
+    #[test]
+    fn what_is_to_be_typed_is_typed_when_it_is_asked_for() {
+        let script = "echo name; read -r a; echo \"name $a\"; read -r b; echo \"$a and $b\"";
+        let typed = &[("name", "x\n"), ("name", "y\n"), ("never", "z\n")];
+        let ended = watch(&mut shell(script), typed, LONG, Show::LastWords).unwrap();
+        assert_eq!(ended.output, "name\nname x\nx and y\n");
+    }
+
+    #[test]
+    fn a_machine_that_has_halted_is_not_waited_for() {
+        let script = "echo 'pipkin: exit status 4'; echo '[ 1.5] reboot: System halted'; exec sleep 1000";
+        assert_eq!(watch(&mut shell(script), &[], LONG, Show::LastWords).unwrap().status, Some(4));
     }
 
     #[test]
     fn a_silent_machine_is_killed() {
         let error =
-            watch(&mut shell("echo hung; exec sleep 1000"), Duration::from_millis(300), Show::LastWords);
+            watch(&mut shell("echo hung; exec sleep 1000"), &[], Duration::from_millis(300), Show::LastWords);
         assert!(error.unwrap_err().to_string().contains("killed after"));
     }
 

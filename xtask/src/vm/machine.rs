@@ -8,7 +8,7 @@ use crate::setup::{self, Program};
 use anyhow::{Context, Result, bail};
 use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 /// A machine to be booted.
@@ -25,6 +25,8 @@ pub(crate) struct Machine {
     pub(crate) status: Option<PathBuf>,
     /// What its clock shows at the start, as qemu reads it; the time here when left out.
     pub(crate) clock: Option<&'static str>,
+    /// What is typed on the console: each text once the words before it were said, in this order.
+    pub(crate) typed: &'static [(&'static str, &'static str)],
 }
 
 /// Who executes the machine's instructions.
@@ -55,17 +57,18 @@ impl Machine {
             interface: false,
             status: None,
             clock: None,
+            typed: &[],
         }
     }
 
-    /// Boots without input.
+    /// Boots without input but what is to be typed.
     ///
     /// # Errors
     /// qemu missing or failing, or the deadline. The machine is gone then.
     pub(super) fn run(&self, boot: &Boot<'_>, timeout: Duration, show: Show) -> Result<Ended> {
         let mut qemu = self.qemu(boot)?;
         qemu.args(["-chardev", "stdio,id=console", "-serial", "chardev:console", "-monitor", "none"]);
-        console::watch(qemu.stdin(Stdio::null()), timeout, show)
+        console::watch(&mut qemu, self.typed, timeout, show)
     }
 
     /// Boots with this terminal as the console. Ctrl-A X switches the machine off, Ctrl-A C is qemu's own prompt.

@@ -23,23 +23,19 @@ pub(crate) struct Tiny {
 }
 
 impl Tiny {
-    /// Makes the initramfs of Pipkin, `modules` with what they depend on, and the files of `more`, compressed.
+    /// Makes the initramfs of Pipkin, `modules` with what they depend on, and `tree`, compressed.
     ///
     /// # Errors
     /// No kernel to be had, a module that its package has not, no room for the result.
-    pub(crate) fn new(arch: Arch, modules: &[&str], more: &[(&str, Vec<u8>)]) -> Result<Tiny> {
+    pub(crate) fn new(arch: Arch, mut tree: Tree, modules: &[&str]) -> Result<Tiny> {
         let kernel = kernel::obtain(arch)?;
         let pipkin = build::static_binary(arch, "")?;
-        let mut tree = Tree::new();
         tree.host_file("/init", 0o755, &pipkin)?;
         // A container's engine may call it so, and `-- /pipkin probe` on the command line.
         tree.hard_link("/pipkin", "/init")?;
         if !modules.is_empty() {
             let selection = module::select(&kernel.modules, modules)?;
             super::initramfs::add_modules(&mut tree, selection.modules)?;
-        }
-        for (path, bytes) in more {
-            tree.file(path, 0o755, bytes.as_slice())?;
         }
         let initramfs = tempfile::Builder::new().prefix("tiny-").tempfile_in(folder(arch)?);
         let initramfs = initramfs.context("making a file for the initramfs")?.into_temp_path();

@@ -4,8 +4,11 @@
 //! Each boot shows several things: the first goes from an initramfs to a squashfs, with an interface, more file systems
 //! and a clock that is wrong; the second to an ext4 whose own PID 1 takes over and is Pipkin again.
 
+mod scenario;
+
 use super::tally::{self, Tally};
 use crate::build::Arch;
+use crate::command;
 use crate::setup::{self, Program};
 use crate::vm::{self, Outcome, Tiny};
 use anyhow::{Context, Result, bail};
@@ -38,25 +41,30 @@ const PROGRAMS: [Program; 4] = [
     Program { name: "dumpe2fs", package: "e2fsprogs" },
 ];
 
-/// Runs all of it for `arch`.
+/// Runs it for `arch`: all, or the scenarios whose name contains `case`.
 ///
 /// # Errors
 /// Whatever kept a machine from being made or from ending by itself.
-pub(super) fn run(arch: Arch) -> Result<Tally> {
+pub(super) fn run(arch: Arch, case: Option<&str>) -> Result<Tally> {
     if !setup::is_root()? {
         println!("boot: making file systems with owners needs root");
         return Ok(Tally { skipped: 2, ..Tally::default() });
     }
+    if case.is_some() {
+        return scenario::run(arch, case);
+    }
     setup::programs(&PROGRAMS)?;
-    let tiny = Tiny::new(arch, MODULES, &[("/ballast", vec![0; BALLAST_BYTES])])?;
+    let mut ballast = Tree::new();
+    ballast.file("/ballast", 0o600, vec![0; BALLAST_BYTES])?;
+    let tiny = Tiny::new(arch, ballast, MODULES)?;
     let folder = tempfile::tempdir().context("making a folder for disks")?;
     let first = squashfs(arch, &tiny, folder.path())?;
     let second = ext4(arch, &tiny, folder.path())?;
-    Ok([first, second].into_iter().sum())
+    Ok(first.and([second, scenario::run(arch, None)?]))
 }
 
-/// Alpine with Pipkin, the two ways of a distribution to know it.
-fn root(arch: Arch, pipkin: &Path) -> Result<Tree> {
+/// Alpine.
+fn root(arch: Arch) -> Result<Tree> {
     let request = Request::from_environment(match arch {
         Arch::X86_64 => alpine::Arch::X86_64,
         Arch::Aarch64 => alpine::Arch::Aarch64,
@@ -64,6 +72,12 @@ fn root(arch: Arch, pipkin: &Path) -> Result<Tree> {
     let tarball = alpine::obtain(&request, &mut |_, _| {}).context("getting Alpine")?;
     let mut tree = Tree::new();
     unpack::apply(File::open(&tarball.path)?, &mut tree, &Options::default())?;
+    Ok(tree)
+}
+
+/// Alpine with Pipkin, the two ways of a distribution to know it.
+fn root_with(arch: Arch, pipkin: &Path) -> Result<Tree> {
+    let mut tree = root(arch)?;
     tree.host_file("/sbin/init", 0o755, pipkin)?;
     tree.hard_link("/usr/bin/pipkin", "/sbin/init")?;
     for directory in ["/data", "/fixed", "/var/lib/pipkin"] {
@@ -73,7 +87,7 @@ fn root(arch: Arch, pipkin: &Path) -> Result<Tree> {
 }
 
 fn squashfs(arch: Arch, tiny: &Tiny, folder: &Path) -> Result<Tally> {
-    let mut tree = root(arch, &tiny.pipkin)?;
+    let mut tree = root_with(arch, &tiny.pipkin)?;
     tree.file("/check", 0o755, FIRST.as_bytes())?;
     // Under a read-only root there must be something to lay the other file over.
     tree.file("/etc/resolv.conf", 0o644, b"".as_slice())?;
@@ -106,15 +120,17 @@ fn squashfs(arch: Arch, tiny: &Tiny, folder: &Path) -> Result<Tally> {
 }
 
 fn ext4(arch: Arch, tiny: &Tiny, folder: &Path) -> Result<Tally> {
-    let mut tree = root(arch, &tiny.pipkin)?;
+    let mut tree = root_with(arch, &tiny.pipkin)?;
     tree.file("/sbin/takes-over", 0o755, TAKES_OVER.as_bytes())?;
     tree.file("/etc/pipkin/init", 0o755, SECOND.as_bytes())?;
     tree.file("/var/lib/pipkin/seed", 0o600, vec![b's'; 512])?;
     let disk = folder.join("second");
     filesystem::write(&tree, Filesystem::Ext4, None, None, &disk)?;
+    let label = setup::find("e2label").context("looking for e2label")?;
+    command::run(Command::new(label).arg(&disk).arg("second"))?;
     let mut machine = vm::for_tests(arch)?;
     machine.disks.push(disk.clone());
-    let arguments = "root=/dev/vda rootfstype=ext4 rw init=/sbin/takes-over pipkin.grace=2000";
+    let arguments = "root=LABEL=second rootfstype=ext4 rw init=/sbin/takes-over pipkin.grace=2000";
     let outcome = tiny.run(&machine, arguments, TIMEOUT)?;
     let Outcome { status, output } = &outcome;
     let inside = tally::of_output(output, 0)?;
