@@ -206,6 +206,15 @@ pub(crate) struct Customise {
     /// package to install, by name or as a file NAME.apk; can be given several times
     #[argh(option)]
     pub(crate) apk: Vec<String>,
+    /// mirror to get packages from instead of Alpine's own (also: $PIPKIN_ALPINE_MIRROR)
+    #[argh(option)]
+    pub(crate) mirror: Option<String>,
+    /// URL or directory of packages, instead of those that the root file system names; can be given several times
+    #[argh(option)]
+    pub(crate) repository: Vec<String>,
+    /// public key that vouches for packages as well, named as in their signatures; can be given several times
+    #[argh(option)]
+    pub(crate) key: Vec<String>,
     /// the pipkin that runs apk, if not the one in PATH
     #[argh(option)]
     pub(crate) pipkin: Option<String>,

@@ -3,14 +3,11 @@
 mod need;
 mod tarball;
 
-use std::io::Write;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use need::{root, skip};
-use rootfs_builder::compress::{Compression, Encoder};
-use rootfs_builder::digest::Digest;
+use need::root;
 use serde_json::{Value, json};
 use tarball::Tarball;
 
@@ -129,50 +126,4 @@ fn what_makes_no_sense_is_refused_and_leaves_nothing() {
         let left = std::fs::read_dir(dir.path().join("im")).map_or(0, Iterator::count);
         assert_eq!(left, 0, "{words:?}");
     }
-}
-
-/// A package of one program: a control segment without an end, then the files (apk-package(5)).
-fn package() -> Vec<u8> {
-    const PROGRAM: &[u8] = b"#!/bin/sh\necho from-package\n";
-    const CHECKSUM: &[u8] = b"f72d500a2b7e9411e2bd5c7326b8118ec5292aa0";
-    let packed = |archive: &[u8]| {
-        let mut encoder = Encoder::new(Compression::Gzip, Vec::new()).unwrap();
-        encoder.write_all(archive).unwrap();
-        encoder.finish().unwrap()
-    };
-    let files = Tarball::new().directory("usr").directory("usr/bin");
-    let files = files.pax(&[("APK-TOOLS.checksum.SHA1", CHECKSUM)]).mode(0o755, 0, 0, 0);
-    let data = packed(&files.file("usr/bin/hello-pot", PROGRAM).finish());
-    let hash = Digest::of(&data[..]).unwrap();
-    let info = format!(
-        "pkgname = hello-pot\npkgver = 1.0-r0\npkgdesc = x\nurl = x\nsize = 100\narch = {}\norigin = hello-pot\n\
-         license = MIT\ndatahash = {hash}\n",
-        std::env::consts::ARCH
-    );
-    let mut control = Tarball::new().file(".PKGINFO", info.as_bytes()).finish();
-    control.truncate(512 + info.len().next_multiple_of(512));
-    [packed(&control), data].concat()
-}
-
-#[test]
-fn packages_are_installed_by_apk_in_a_container() {
-    let (Some(pipkin), Some(alpine)) = (std::env::var_os("PIPKIN"), std::env::var_os("PIPKIN_ROOTFS")) else {
-        return skip("PIPKIN and PIPKIN_ROOTFS do not name the program and an unpacked Alpine");
-    };
-    if !root("containers with an owner each need root") {
-        return;
-    }
-    let dir = tempfile::tempdir().unwrap();
-    std::fs::write(dir.path().join("hello-pot.apk"), package()).unwrap();
-    let (pipkin, alpine) = (pipkin.into_string().unwrap(), alpine.into_string().unwrap());
-    let told = succeeds(dir.path(), &[&alpine, "pot:1", "--apk", "hello-pot.apk", "--pipkin", &pipkin]);
-    assert!(told.contains("installed: hello-pot.apk"), "{told}");
-    let rootfs = dir.path().join("im/pot:1/rootfs");
-    assert!(std::fs::read_to_string(rootfs.join("usr/bin/hello-pot")).unwrap().contains("from-package"));
-    assert!(std::fs::read_to_string(rootfs.join("lib/apk/db/installed")).unwrap().contains("P:hello-pot"));
-    // What apk does not take is told, and no image is left.
-    std::fs::write(dir.path().join("bad.apk"), "no package").unwrap();
-    let output = run(dir.path(), &[&alpine, "pot:2", "--apk", "bad.apk", "--pipkin", &pipkin]);
-    assert_eq!(output.status.code(), Some(125));
-    assert!(!dir.path().join("im/pot:2").exists());
 }

@@ -1,18 +1,15 @@
 //! A root file system with something added, as a stored image.
-//!
-//! Packages are installed by the distribution's own `apk`, which runs in a container of Pipkin's on the very root file
-//! system it installs to: its scripts reach nothing else of this machine but its network.
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+mod package;
+
+use std::path::Path;
 
 use rootfs_builder::directory::Directory;
 use rootfs_builder::image::{Wanted, config_of};
-use rootfs_builder::name::printable;
 use rootfs_builder::store::{CONFIG, ROOTFS};
 use rootfs_builder::tree::Tree;
 use rootfs_builder::unpack::Summary;
-use rootfs_builder::{Error, Reason, Result, account};
+use rootfs_builder::{Error, Result, account};
 use serde_json::{Value, json};
 
 use super::{Outcome, export, source, store_of, tell};
@@ -20,9 +17,6 @@ use crate::argument::{Addition, Customise, Words};
 use crate::progress::Progress;
 
 const MAKE: &str = "make";
-/// Where apk finds what it installs to, and package files that were given.
-const TARGET: &str = "/target";
-const PACKAGES: &str = "/packages";
 
 pub(super) fn customise(verb: &Customise) -> Result<Outcome> {
     let store = store_of(&verb.images)?;
@@ -59,7 +53,7 @@ pub(super) fn customise(verb: &Customise) -> Result<Outcome> {
         skipped_devices: 0,
     };
     if !verb.apk.is_empty() {
-        install(verb, &rootfs)?;
+        package::install(verb, &rootfs)?;
     }
     let path = image.path().join(CONFIG);
     std::fs::write(&path, config.to_string()).map_err(|error| Error::new("write", path.display(), error))?;
@@ -117,56 +111,4 @@ fn say(config: &mut Value, verb: &Customise) {
     if !variables.is_empty() {
         config["config"]["Env"] = json!(variables);
     }
-}
-
-/// Runs `apk add` in a container whose root is a throw-away view of `rootfs`, on `rootfs` itself.
-fn install(verb: &Customise, rootfs: &Path) -> Result<()> {
-    const INSTALL: &str = "install packages in";
-    let rootfs = rootfs.canonicalize().map_err(|error| Error::new(INSTALL, rootfs.display(), error))?;
-    let mut volumes = vec![format!("{}:{TARGET}", rootfs.display())];
-    if Path::new("/etc/resolv.conf").exists() {
-        volumes.push("/etc/resolv.conf:/etc/resolv.conf:ro".to_owned());
-    }
-    let mut packages = Vec::new();
-    let mut given = false;
-    for (number, package) in verb.apk.iter().enumerate() {
-        let file = PathBuf::from(package);
-        if package.ends_with(".apk") {
-            let file = file.canonicalize().map_err(|error| Error::new("read", package, error))?;
-            let inside = format!("{PACKAGES}/{number}.apk");
-            volumes.push(format!("{}:{inside}:ro", file.display()));
-            packages.push(inside);
-            given = true;
-        } else {
-            packages.push(package.clone());
-        }
-    }
-    let mut pipkin = Command::new(verb.pipkin.as_deref().unwrap_or("pipkin"));
-    pipkin.args(["run", "--rm", "--net", "host"]);
-    for volume in &volumes {
-        pipkin.args(["-v", volume]);
-    }
-    pipkin.arg(&rootfs).args(["apk", "--root", TARGET, "add", "--no-progress", "--no-cache"]);
-    if given {
-        // The user gives the file itself: nobody else vouches for it.
-        pipkin.arg("--allow-untrusted");
-    }
-    if given && packages.iter().all(|package| package.starts_with(PACKAGES)) {
-        // With --no-cache, --no-network would not keep it from asking for the lists of packages.
-        pipkin.args(["--repositories-file", "/dev/null"]);
-    }
-    pipkin.arg("--").args(&packages).stdin(Stdio::null());
-    let _progress = Progress::of_unknown("install packages");
-    let output = pipkin.output().map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            let why = "pipkin, which runs apk, is not found (--pipkin names it)";
-            Error::new(INSTALL, &verb.source, Reason::Missing(why.into()))
-        }
-        _ => Error::new(INSTALL, &verb.source, error),
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = [output.stdout.trim_ascii(), output.stderr.trim_ascii()].join(&b' ');
-    Err(Error::refused(INSTALL, &verb.source, format!("{}: {}", output.status, printable(said.trim_ascii()))))
 }

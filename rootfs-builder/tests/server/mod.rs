@@ -1,5 +1,7 @@
 //! A registry of one image on this machine that behaves as a test wants it to, well or badly.
 
+#![allow(dead_code, reason = "a module of several test programs, each of which uses a part")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
