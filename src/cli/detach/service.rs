@@ -139,6 +139,12 @@ impl<'s> Service<'s> {
     /// Reads what a stream has now, and logs it.
     fn pump(&mut self, index: usize) -> Result<()> {
         self.buffer.resize(CHUNK, 0);
+        let read = self.read(index);
+        self.log.flush();
+        read
+    }
+
+    fn read(&mut self, index: usize) -> Result<()> {
         let name = if index == 0 { "stdout" } else { "stderr" };
         for _ in 0..TURNS {
             let Some(output) = self.outputs.get(index).and_then(Option::as_ref) else { return Ok(()) };

@@ -35,6 +35,7 @@ fn the_format_is_that_of_the_interface() {
     let mut log = Writer::open(&folder.0, Limits::DEFAULT).unwrap();
     log.append("stdout", b"The content\npart");
     log.append("stderr", b"\n");
+    log.flush();
     let text = fs::read_to_string(folder.0.join("log")).unwrap();
     let lines: Vec<&str> = text.lines().collect();
     assert_eq!(
@@ -51,13 +52,31 @@ fn files_are_rotated_and_only_so_many_kept() {
     let mut log = Writer::open(&folder.0, limits).unwrap();
     for _ in 0..100 {
         log.append("stdout", &[b'x'; 100]);
+        log.flush();
     }
     drop(log);
     let mut log = Writer::open(&folder.0, limits).unwrap();
     log.append("stdout", &[b'y'; 2000]);
+    log.flush();
     assert_eq!(numbers(&folder.0).unwrap().len(), 2);
     assert!(fs::metadata(folder.0.join("log")).unwrap().len() > 2000);
     assert!(fs::read_dir(&folder.0).unwrap().count() == 3 && log.lost == 0);
+}
+
+#[test]
+fn any_number_of_lines_can_come_at_once() {
+    let folder = Folder::new("many");
+    let mut log = Writer::open(&folder.0, Limits::DEFAULT).unwrap();
+    let mut said = [Vec::new(), Vec::new()];
+    for lines in (500..520).chain([1020, 1021, 1022, 1023, 1024, 1025, 5000]) {
+        let output = [&b"\n".repeat(lines), &b"end"[..]].concat();
+        log.append("stdout", &output);
+        said[0].extend(output);
+    }
+    log.flush();
+    let mut read = [Vec::new(), Vec::new()];
+    drain(&mut Reader::open(&folder.0).unwrap(), &mut read);
+    assert!(read == said && log.lost == 0);
 }
 
 #[test]
@@ -66,9 +85,11 @@ fn what_cannot_be_written_is_counted() {
     std::os::unix::fs::symlink("/dev/full", folder.0.join("log")).unwrap();
     let mut log = Writer::open(&folder.0, Limits::DEFAULT).unwrap();
     log.append("stdout", b"gone\nlost");
+    log.flush();
     assert_eq!(log.lost, 9);
     fs::remove_file(folder.0.join("log")).unwrap();
     log.append("stdout", b"kept");
+    log.flush();
     assert_eq!(log.lost, 9);
     assert!(fs::read_to_string(folder.0.join("log")).unwrap().ends_with(" stdout P kept\n"));
 }
@@ -93,6 +114,7 @@ proptest! {
     fn what_was_written_is_read(
         chunks in proptest::collection::vec((any::<bool>(), proptest::collection::vec(prop_oneof![Just(b'\n'), any::<u8>()], 0..300)), 0..60),
         every in 1..10_usize,
+        later in 1..4_usize,
         size in 100..2000_u64,
     ) {
         let folder = Folder::new("random");
@@ -102,11 +124,15 @@ proptest! {
         follower.follow = true;
         for (count, (error, chunk)) in chunks.iter().enumerate() {
             log.append(if *error { "stderr" } else { "stdout" }, chunk);
+            if count % later == 0 {
+                log.flush();
+            }
             written[usize::from(*error)].extend_from_slice(chunk);
             if count % every == 0 {
                 drain(&mut follower, &mut read);
             }
         }
+        log.rest();
         drain(&mut follower, &mut read);
         prop_assert_eq!(&read, &written);
         let mut whole = Reader::open(&folder.0).unwrap();

@@ -7,8 +7,14 @@ use std::io::{self, ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-/// How much is collected before it is written.
-const FLUSH: usize = 128 << 10;
+/// Most output that is taken in before entries are written.
+const CHUNK: usize = 64 << 10;
+/// Room for entries not yet written: at a line's beginning there is always enough for the rest of a chunk.
+const ROOM: usize = 256 << 10;
+/// What stands before the content of an entry: the time, a space, the stream's name of six letters, and ` F `.
+const HEAD: usize = 40;
+/// Where in it the tag is.
+const TAG: usize = 38;
 
 /// When a log is rotated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -34,8 +40,10 @@ pub(crate) struct Writer {
     size: u64,
     /// The number that the present file gets.
     number: u64,
-    /// Entries not yet written, and how many bytes of output are in them.
+    /// Entries not yet written: room for them while there is something to write, how much is taken, and how many bytes
+    /// of output are in it.
     pending: Vec<u8>,
+    taken: usize,
     payload: u64,
     /// Bytes of output that could not be written.
     pub(crate) lost: u64,
@@ -55,6 +63,7 @@ impl Writer {
             size: 0,
             number,
             pending: Vec::new(),
+            taken: 0,
             payload: 0,
             lost: 0,
         };
@@ -70,31 +79,47 @@ impl Writer {
         Ok(())
     }
 
-    /// Adds what `stream` said just now, and writes it. What cannot be written is counted in [`Self::lost`].
+    /// Adds what `stream`, a name of six letters, said just now; it may take until [`Self::flush`] to be written.
     pub(crate) fn append(&mut self, stream: &str, output: &[u8]) {
-        let time = stamp(now_ns());
-        let mut rest = output;
-        while !rest.is_empty() {
-            let end = newline(rest);
-            let line = rest.get(..end.unwrap_or(rest.len())).unwrap_or_default();
-            self.pending.extend_from_slice(&time);
-            self.pending.push(b' ');
-            self.pending.extend_from_slice(stream.as_bytes());
-            self.pending.extend_from_slice(if end.is_some() { b" F " } else { b" P " });
-            self.pending.extend_from_slice(line);
-            self.pending.push(b'\n');
-            let taken = line.len() + usize::from(end.is_some());
-            self.payload += taken as u64;
-            rest = rest.get(taken..).unwrap_or_default();
-            if self.pending.len() >= FLUSH {
-                self.flush();
+        let mut head = [b' '; HEAD];
+        let text = [&stamp(now_ns()), &b" "[..], stream.as_bytes(), b" F "];
+        head.iter_mut().zip(text.into_iter().flatten()).for_each(|(to, from)| *to = *from);
+        self.pending.resize(ROOM, 0);
+        for mut rest in output.chunks(CHUNK) {
+            while !rest.is_empty() {
+                if self.taken + HEAD + rest.len() >= ROOM {
+                    self.flush();
+                }
+                let taken = self.append_line(&head, rest);
+                rest = rest.get(taken..).unwrap_or_default();
             }
         }
-        self.flush();
     }
 
-    fn flush(&mut self) {
-        let length = self.pending.len() as u64;
+    /// Adds the first line of `output`, as far as it is there: how long it is.
+    fn append_line(&mut self, head: &[u8; HEAD], output: &[u8]) -> usize {
+        let entry = self.pending.get_mut(self.taken..).unwrap_or_default();
+        // There was room made for it.
+        let Some((begin, content)) = entry.split_first_chunk_mut::<HEAD>() else { return output.len() };
+        *begin = *head;
+        let (length, ended) = copy_line(output, content);
+        self.taken += HEAD + length;
+        self.payload += length as u64;
+        if !ended {
+            begin[TAG] = b'P';
+            content.iter_mut().skip(length).take(1).for_each(|byte| *byte = b'\n');
+            self.taken += 1;
+        }
+        length
+    }
+
+    /// Writes what was added. What cannot be written is counted in [`Self::lost`].
+    pub(crate) fn flush(&mut self) {
+        let (taken, payload) = (std::mem::take(&mut self.taken), std::mem::take(&mut self.payload));
+        let length = taken as u64;
+        if length == 0 {
+            return;
+        }
         if self.size > 0 && self.size + length > self.limits.size {
             self.rotate();
         }
@@ -102,18 +127,18 @@ impl Writer {
             // Tried again each time: the disk may have room again.
             self.open_file().unwrap_or(());
         }
-        let written = self.file.as_mut().map(|file| file.write_all(&self.pending));
-        match written {
+        let entries = self.pending.get(..taken).unwrap_or_default();
+        match self.file.as_mut().map(|file| file.write_all(entries)) {
             Some(Ok(())) => self.size += length,
-            _ => self.give_up(),
+            _ => {
+                self.lost += payload;
+                self.give_up();
+            }
         }
-        self.pending.clear();
-        self.payload = 0;
     }
 
     /// Takes back what was written of entries that did not all fit, so that no entry stands there by half.
     fn give_up(&mut self) {
-        self.lost += self.payload;
         if self.file.as_ref().is_some_and(|file| file.set_len(self.size).is_err()) {
             self.file = None;
         }
@@ -137,39 +162,73 @@ impl Writer {
         self.open_file().unwrap_or(());
     }
 
-    /// Gives back the memory that writing takes.
+    /// Writes what was added, and gives back the memory that writing takes.
     pub(crate) fn rest(&mut self) {
+        self.flush();
         self.pending = Vec::new();
     }
 }
 
-/// Where the first newline is, looked for eight bytes at a time.
-fn newline(bytes: &[u8]) -> Option<usize> {
+/// Copies the first line of `from`, its newline with it, to the beginning of `to`, which is longer: how long it is, and
+/// whether it ended. What lies behind it in `to` may be overwritten.
+///
+/// By blocks: a container may write some ten million lines each second.
+fn copy_line(from: &[u8], to: &mut [u8]) -> (usize, bool) {
+    const BLOCK: usize = 32;
+    const WORD: usize = 8;
+    let mut at = 0;
+    while let Some(block) = from.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>)
+        && let Some(target) = to.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<BLOCK>)
+    {
+        *target = *block;
+        if block.as_chunks::<WORD>().0.iter().any(|word| newlines(*word) != 0) {
+            break;
+        }
+        at += BLOCK;
+    }
+    while let Some(word) = from.get(at..).and_then(<[u8]>::first_chunk::<WORD>)
+        && let Some(target) = to.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<WORD>)
+    {
+        *target = *word;
+        match newlines(*word) {
+            0 => at += WORD,
+            found => return (at + found.trailing_zeros() as usize / 8 + 1, true),
+        }
+    }
+    let left = from.get(at..).unwrap_or_default().iter().zip(to.get_mut(at..).unwrap_or_default());
+    for (byte, target) in left {
+        *target = *byte;
+        at += 1;
+        if *byte == b'\n' {
+            return (at, true);
+        }
+    }
+    (at, false)
+}
+
+/// The lowest bit that is set belongs to the first newline; none is set when there is none.
+fn newlines(word: [u8; 8]) -> u64 {
     const ONES: u64 = u64::from_ne_bytes([1; 8]);
     const HIGH: u64 = u64::from_ne_bytes([0x80; 8]);
     const NEWLINES: u64 = u64::from_ne_bytes([b'\n'; 8]);
-    let mut clean = 0;
-    for word in bytes.chunks_exact(8) {
-        let Ok(word) = word.try_into() else { break };
-        let zeroed = u64::from_ne_bytes(word) ^ NEWLINES;
-        if zeroed.wrapping_sub(ONES) & !zeroed & HIGH != 0 {
-            break;
-        }
-        clean += 8;
-    }
-    let rest = bytes.get(clean..).unwrap_or_default();
-    rest.iter().position(|byte| *byte == b'\n').map(|place| clean + place)
+    let zeroed = u64::from_le_bytes(word) ^ NEWLINES;
+    zeroed.wrapping_sub(ONES) & !zeroed & HIGH
 }
 
 #[cfg(test)]
 mod tests {
-    use super::newline;
+    use super::copy_line;
     use proptest::prelude::*;
 
     proptest! {
         #[test]
-        fn the_first_newline_is_found(bytes in proptest::collection::vec(8..12_u8, 0..40)) {
-            prop_assert_eq!(newline(&bytes), bytes.iter().position(|byte| *byte == b'\n'));
+        fn the_first_line_is_copied(bytes in proptest::collection::vec(8..12_u8, 0..40), clean in 0..100_usize) {
+            let from = [vec![b'x'; clean], bytes].concat();
+            let end = from.iter().position(|byte| *byte == b'\n');
+            let mut to = vec![0; from.len() + 1];
+            let (length, ended) = copy_line(&from, &mut to);
+            prop_assert_eq!((length, ended), (end.map_or(from.len(), |end| end + 1), end.is_some()));
+            prop_assert_eq!(to.get(..length), from.get(..length));
         }
     }
 }
