@@ -28,27 +28,44 @@ pub fn release(directory: &CStr, id: &Id, published: bool) -> Result<()> {
     }
     let owner = Owner::new(id.as_str().as_bytes());
     let mut in_use = false;
-    directory.each(&mut |file| {
-        let [four, six] = ENDINGS.map(|ending| file.strip_suffix(ending));
-        match (four, six) {
-            (Some(bridge), _) => in_use |= release_on(&directory, bridge, id, owner)?,
-            // Looked at together with the other one.
-            (None, Some(bridge)) if directory.open_existing(&[bridge, ENDINGS[0]])?.is_some() => {}
-            (None, Some(bridge)) => in_use |= release_on(&directory, bridge, id, owner)?,
-            (None, None) => {}
-        }
+    each_bridge(&directory, &mut |bridge| {
+        hosts::remove(&directory, bridge, id)?;
+        in_use |= leave(&directory, bridge, owner)?;
         Ok(())
     })?;
-    if !in_use && forward::is_noted(&directory)? {
+    // Before a bridge goes: as long as the kernel is at that, whoever writes a switch is sent round and round.
+    let last = !in_use && forward::is_noted(&directory)?;
+    if last {
         filter::remove()?;
         forward::restore(&directory)?;
     }
-    Ok(())
+    each_bridge(&directory, &mut |bridge| {
+        if leave(&directory, bridge, owner)? {
+            return Ok(());
+        }
+        let name = name(bridge)?;
+        if !last {
+            filter::expel(&name)?;
+        }
+        bridge::remove(&name)?;
+        hosts::remove_shared(&directory, bridge)?;
+        // Last of all: as long as they are there it is known that there is something to remove.
+        ENDINGS.iter().try_for_each(|ending| directory.remove(&[bridge, ending]))
+    })
 }
 
-/// Gives back what the container has on one bridge; says whether others are still there.
-fn release_on(directory: &Directory, bridge: &[u8], id: &Id, owner: Owner) -> Result<bool> {
-    hosts::remove(directory, bridge, id)?;
+/// Calls `see` with the name of each bridge that has a lease file.
+fn each_bridge(directory: &Directory, see: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    directory.each(&mut |file| match ENDINGS.map(|ending| file.strip_suffix(ending)) {
+        // Looked at together with the other one.
+        [None, Some(bridge)] if directory.open_existing(&[bridge, ENDINGS[0]])?.is_some() => Ok(()),
+        [Some(bridge), _] | [None, Some(bridge)] => see(bridge),
+        [None, None] => Ok(()),
+    })
+}
+
+/// Gives back the addresses that `owner` has on one bridge; says whether others are still there.
+fn leave(directory: &Directory, bridge: &[u8], owner: Owner) -> Result<bool> {
     let mut others = false;
     for ending in ENDINGS {
         if let Some(file) = directory.open_existing(&[bridge, ending])?
@@ -59,14 +76,6 @@ fn release_on(directory: &Directory, bridge: &[u8], id: &Id, owner: Owner) -> Re
                 holder != owner
             })?;
         }
-    }
-    if !others {
-        let name = name(bridge)?;
-        filter::expel(&name)?;
-        bridge::remove(&name)?;
-        hosts::remove_shared(directory, bridge)?;
-        // Last of all: as long as they are there it is known that there is something to remove.
-        ENDINGS.iter().try_for_each(|ending| directory.remove(&[bridge, ending]))?;
     }
     Ok(others)
 }
