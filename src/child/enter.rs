@@ -27,7 +27,10 @@ impl State<'_> {
     /// The steps of a process that enters.
     pub(super) fn act_on_entry(&mut self, step: &Step<'_>) -> Result<()> {
         match *step {
-            Step::ShieldProgramApart => program::shield_apart(),
+            Step::ShieldProgramApart => {
+                self.own = program::shield_apart()?;
+                Ok(())
+            }
             Step::EnterNamespaces(flags) => self.enter_namespaces(flags),
             Step::OpenFurtherTerminal(size) => {
                 let slave = super::terminal::open_further(self.root()?, size, self.context.channel.as_fd())?;
@@ -36,7 +39,12 @@ impl State<'_> {
             }
             Step::GoTo(path) => self.go_to(path),
             Step::CloseOutput => device::close_output(self.root()?),
-            Step::AppearInside => appear_inside(self.context.channel.as_fd()),
+            Step::AppearInside => {
+                appear_inside(self.context.channel.as_fd())?;
+                // The process that ends now is left with the last one, and nobody waits for it yet.
+                self.own = None;
+                Ok(())
+            }
             Step::StayAsReaper { attached } => self.stay_as_reaper(attached),
             // Every step stands in one of the lists; a plan with another one cannot be carried out.
             _ => Err(Errno::NOSYS),

@@ -123,6 +123,8 @@ struct State<'a> {
     null: Option<filesystem::Cover>,
     /// An empty, read-only directory, to hide directories with.
     empty: Option<filesystem::Cover>,
+    /// The mount of our own program, where it is nowhere.
+    own: Option<OwnedFd>,
     /// The slave of our pseudo-terminal.
     terminal: Option<OwnedFd>,
     /// The connection of whoever asked us to start.
@@ -143,6 +145,7 @@ impl<'a> State<'a> {
             proc: None,
             null: None,
             empty: None,
+            own: None,
             terminal: None,
             starter: None,
             mounted: Mounted::new(),

@@ -38,19 +38,22 @@ pub(super) fn shield() -> Result<()> {
     }
 }
 
-/// The same for a process that leaves this mount namespace as it is: the mount is seen nowhere.
+/// The same for a process that leaves this mount namespace as it is: the mount is seen nowhere. It is answered, for the
+/// kernel takes its time to let go of a mount, milliseconds on a busy machine, and makes whoever closes it wait.
 ///
 /// # Errors
 /// As [`shield`].
-pub(super) fn shield_apart() -> Result<()> {
+pub(super) fn shield_apart() -> Result<Option<OwnedFd>> {
     hide()?;
     if !Defence::OwnFile.stands() {
-        return Ok(());
+        return Ok(None);
     }
-    match open_apart().and_then(|file| exe::run_from(file.as_fd())) {
-        Err(_) => exe::run_from_copy(),
-        done => done,
+    let mount = own_path().and_then(|path| clone_read_only(path.as_c_str()));
+    let open = mount.as_ref().map_err(|errno| *errno).and_then(open_apart);
+    if open.and_then(|file| exe::run_from(file.as_fd())).is_err() {
+        exe::run_from_copy()?;
     }
+    Ok(mount.ok())
 }
 
 /// Takes from others the right to trace this process and to follow its links in `/proc`, until it executes something.
@@ -74,9 +77,8 @@ fn mount_own() -> Result<OwnedFd> {
     openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
 }
 
-/// Opens our own file on a read-only mount that is nowhere.
-fn open_apart() -> Result<OwnedFd> {
-    let mount = clone_read_only(own_path()?.as_c_str())?;
+/// Opens the file that is all of a mount that is nowhere.
+fn open_apart(mount: &OwnedFd) -> Result<OwnedFd> {
     let mut link = heapless::String::<32>::new();
     ufmt::uwrite!(&mut link, "/proc/self/fd/{}\0", mount.as_raw_fd()).map_err(|_| Errno::NAMETOOLONG)?;
     let link = CStr::from_bytes_until_nul(link.as_bytes()).map_err(|_| Errno::INVAL)?;
