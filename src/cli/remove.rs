@@ -7,14 +7,16 @@ use super::message::Failure;
 use super::{ExitCode, Outcome, open_store};
 use crate::store::{Record, Status, Store, process};
 use pipkin::spec::Id;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
 /// How long a killed container may take until its supervisor has let go of it.
 const PATIENCE: Duration = Duration::from_secs(15);
-/// How often that is looked at.
+/// How often that is looked at: of whoever cannot be waited for, and of others.
 const PAUSE: Duration = Duration::from_millis(5);
+const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 
 /// Takes away the containers named by the operands; with `--force` also running ones.
 ///
@@ -28,6 +30,9 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     let store = open_store()?;
     // What dead supervisors left is gone through first, so that it can be named, or is gone already.
     store.reclaim(usize::MAX, end).map_err(|error| Failure::errno("clean up", b"", errno_of(&error)))?;
+    if force && sorted.operands.len() > 1 {
+        sorted.operands.iter().for_each(|name| begin(&store, name));
+    }
     let mut first = None;
     for name in &sorted.operands {
         if let Err(failure) = remove(&store, name, force) {
@@ -39,6 +44,17 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
         }
     }
     first.map_or(Ok(ExitCode::SUCCESS), Err)
+}
+
+/// Kills one of several before any is waited for: the kernel takes its time over each. What goes wrong here goes wrong
+/// once more when it is taken away.
+fn begin(store: &Store, name: &OsStr) {
+    let found = store.find(name.to_str().unwrap_or_default());
+    if let Ok(id) = found
+        && let Ok(Some(record)) = store.read(&id)
+    {
+        kill(store, &id, &record).unwrap_or(());
+    }
 }
 
 /// Takes one away.
@@ -80,8 +96,18 @@ pub(super) fn remove(store: &Store, name: &OsStr, force: bool) -> Result<(), Fai
         if Instant::now() > deadline {
             return Err(Failure::errno("remove the container", told, Errno::TIMEDOUT));
         }
-        std::thread::sleep(PAUSE);
+        await_supervisor(&record);
     }
+}
+
+/// Waits for the end of whoever sees to a container, for a while.
+fn await_supervisor(record: &Record) {
+    let Some(pidfd) = process::open(record.supervisor, record.supervisor_start) else {
+        // It is only just beginning, or ending.
+        return std::thread::sleep(PAUSE);
+    };
+    // Its end and a signal of ours alike lead to another look.
+    poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&LOOK)).unwrap_or(0);
 }
 
 /// Kills a container that runs, its first process and with that, or with its supervisor's help, the rest.
