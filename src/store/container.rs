@@ -7,8 +7,8 @@ use pipkin::spec::Id;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_lock};
 use rustix::io::Errno;
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, ErrorKind, Read, Write};
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -202,12 +202,10 @@ impl Store {
     /// # Errors
     /// Those of reading it.
     pub(crate) fn read(&self, id: &Id) -> io::Result<Option<Record>> {
-        let mut text = Vec::new();
-        match File::open(self.record_path(id)) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-            file => file?.read_to_end(&mut text)?,
-        };
-        Ok(Record::decode(&text))
+        match read_whole(&self.record_path(id)) {
+            Err(Errno::NOENT) => Ok(None),
+            text => Ok(Record::decode(&text.map_err(from_errno)?)),
+        }
     }
 
     /// Takes over a container whose supervisor is gone. `None` when it has one, or does not exist any more.
@@ -300,6 +298,22 @@ impl Store {
 
 pub(super) fn from_errno(errno: Errno) -> io::Error {
     io::Error::from_raw_os_error(errno.raw_os_error())
+}
+
+/// The contents of a file, in three system calls when it is small. A file of `/proc` is one, too.
+pub(super) fn read_whole(path: &Path) -> rustix::io::Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::open(path.as_os_str().as_bytes(), flags, Mode::empty())?;
+    let (mut text, mut length) = (vec![0; 4096], 0);
+    loop {
+        let room = text.get_mut(length..).unwrap_or_default();
+        length += rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut *room))?;
+        if length < text.len() {
+            text.truncate(length);
+            return Ok(text);
+        }
+        text.resize(2 * length, 0);
+    }
 }
 
 fn open_lock(path: &Path, flags: OFlags) -> io::Result<OwnedFd> {

@@ -1,5 +1,6 @@
 //! Processes by pid and start time: a pid alone is soon somebody else's.
 
+use super::container::read_whole;
 use rustix::fd::OwnedFd;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
@@ -10,7 +11,7 @@ pub(crate) fn start_of(pid: i32) -> Option<u64> {
 }
 
 fn stat(pid: i32) -> Option<Vec<u8>> {
-    std::fs::read(["/proc/", &pid.to_string(), "/stat"].concat()).ok()
+    read_whole(["/proc/", &pid.to_string(), "/stat"].concat().as_ref()).ok()
 }
 
 /// The state and the start time. The name in parentheses may hold anything, so the fields are counted from its end:

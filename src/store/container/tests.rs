@@ -126,3 +126,34 @@ fn only_the_dead_are_reclaimed() {
     drop(alive);
     assert!(t.0.adopt(&Id::from_random(1)).unwrap().is_some());
 }
+
+/// Not a test: it tells how fast state is written in `TMPDIR`.
+#[test]
+#[ignore = "a measurement, which `cargo xtask bench --part state` asks for"]
+fn rate_of_records() {
+    const COUNT: u64 = 20_000;
+    let store = Temporary::new("rate");
+    store.0.make_directories().unwrap();
+    let id = |number: u64| Id::new(format!("{number:016x}").as_bytes()).unwrap();
+    let tell = |what: &str, start: std::time::Instant| {
+        println!("rate {:.0} of {what}", COUNT as f64 / start.elapsed().as_secs_f64());
+    };
+    let mut container = store.0.create(id(0), record("", Status::Running, false)).unwrap();
+    let start = std::time::Instant::now();
+    for number in 1..=COUNT {
+        container.id = id(number);
+        container.save().unwrap();
+    }
+    tell("new records", start);
+    let start = std::time::Instant::now();
+    for _ in 0..COUNT {
+        container.save().unwrap();
+    }
+    tell("records in the place of former ones", start);
+    let start = std::time::Instant::now();
+    for number in 1..=COUNT {
+        let made = store.0.create(id(number + COUNT), record("", Status::Running, false)).unwrap();
+        drop(made);
+    }
+    tell("containers: lock and layer", start);
+}
