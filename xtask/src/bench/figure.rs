@@ -24,6 +24,7 @@ pub(super) struct Figure {
 #[derive(Clone, Copy)]
 pub(super) enum Bar {
     AtMost(f64),
+    AtLeast(f64),
     /// Nothing.
     None,
 }
@@ -32,6 +33,7 @@ impl Figure {
     fn row(&self) -> String {
         let (bar, kept) = match self.bar {
             Bar::AtMost(most) => (format!("at most {}", number(most)), self.seen <= most),
+            Bar::AtLeast(least) => (format!("at least {}", number(least)), self.seen >= least),
             Bar::None => (String::new(), true),
         };
         let verdict = match (self.bar, kept) {
@@ -69,6 +71,7 @@ mod tests {
         let figure = |seen, bar| Figure { what: "x", seen, bar };
         let text = table(&[figure(1.254, Bar::AtMost(1.25)), figure(232.0, Bar::None)]);
         assert!(text.contains("| x | 1.25 | at most 1.25 | MISSED |"), "{text}");
+        assert!(text.contains("| x | 60000 | at least 50000 | kept |"), "{text}");
         assert!(text.contains("| x | 232 |  |  |"), "{text}");
         assert_eq!(table(&[]), "");
     }

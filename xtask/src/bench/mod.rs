@@ -10,12 +10,15 @@ mod enclosure;
 mod exec;
 mod figure;
 mod init;
+mod log;
 mod memory;
 mod plot;
 mod run;
 mod sample;
+mod scale;
 mod split;
 mod standing;
+mod state;
 mod stopwatch;
 mod trace;
 
@@ -37,7 +40,7 @@ pub(crate) struct Bench {
     /// rounds, in each of which every program runs once; 40 when left out
     #[argh(option, default = "40")]
     runs: usize,
-    /// only this part, of run, exec, init, memory, boot; may be given several times
+    /// only this part, of run, exec, init, memory, log, state, scale, boot; may be given several times
     #[argh(option)]
     part: Vec<String>,
     /// also boot emulated machines with Pipkin and with busybox as PID 1
@@ -62,6 +65,9 @@ const PARTS: &[Part] = &[
     Part { name: "exec", usual: true, measure: exec::measure },
     Part { name: "init", usual: true, measure: init::measure },
     Part { name: "memory", usual: true, measure: memory::measure },
+    Part { name: "log", usual: true, measure: log::measure },
+    Part { name: "state", usual: true, measure: state::measure },
+    Part { name: "scale", usual: true, measure: scale::measure },
     Part { name: BOOT, usual: false, measure: boot::measure },
 ];
 const BOOT: &str = "boot";

@@ -44,6 +44,13 @@ pub(super) fn run(program: &Path, rounds: usize, contenders: &[Contender]) -> Re
     read(&command::output(&mut stopwatch)?, contenders.len())
 }
 
+/// A command at the priority at which the stopwatch runs those that it measures.
+pub(super) fn ahead_of_others(program: &Path) -> Command {
+    let mut command = Command::new("chrt");
+    command.args(["--fifo", "1"]).arg(program);
+    command
+}
+
 fn read(output: &str, contenders: usize) -> Result<Vec<Samples>> {
     let mut samples: Vec<Samples> = (0..contenders).map(|_| Samples::default()).collect();
     for line in output.lines().skip(WARM_UP * contenders) {
