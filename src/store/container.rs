@@ -4,8 +4,8 @@ use super::layer;
 use super::process;
 use super::record::{Record, Status};
 use pipkin::spec::Id;
-use rustix::fd::OwnedFd;
-use rustix::fs::{FlockOperation, Mode, OFlags, fcntl_lock};
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
+use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RawDir, fcntl_lock};
 use rustix::io::Errno;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -22,6 +22,9 @@ const BESIDE: [&str; 3] = [".new", ".sock", ".seccomp"];
 
 /// The key of ranges of ids that the container holds, by the names that [`Claim`](super::Claim) gave them.
 pub(crate) const USERS: &str = "users";
+
+/// Room for one look at the directory of the records.
+const LISTING: usize = 32 << 10;
 
 /// The directories everything is in.
 #[derive(Clone, Debug)]
@@ -161,17 +164,24 @@ impl Store {
     /// # Errors
     /// Those of reading the directory; one that does not exist holds none.
     pub(crate) fn ids(&self) -> io::Result<Vec<Id>> {
-        let entries = match fs::read_dir(self.run.join("containers")) {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
-            entries => entries?,
-        };
+        let Some(directory) = self.open_records()? else { return Ok(Vec::new()) };
+        let mut buffer = Vec::with_capacity(LISTING);
+        let mut entries = RawDir::new(directory, buffer.spare_capacity_mut());
         let mut ids = Vec::new();
-        for entry in entries {
-            let name = entry?.file_name();
-            let id = name.as_encoded_bytes().strip_suffix(b".lock").and_then(Id::new);
-            ids.extend(id);
+        while let Some(entry) = entries.next() {
+            let entry = entry.map_err(from_errno)?;
+            ids.extend(entry.file_name().to_bytes().strip_suffix(b".lock").and_then(Id::new));
         }
         Ok(ids)
+    }
+
+    /// The directory of the records; `None` before there is one.
+    fn open_records(&self) -> io::Result<Option<OwnedFd>> {
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        match rustix::fs::open(self.state_directory().as_os_str().as_bytes(), flags, Mode::empty()) {
+            Err(Errno::NOENT) => Ok(None),
+            opened => opened.map(Some).map_err(from_errno),
+        }
     }
 
     /// The container that `text` means: a name, a whole id, or the beginning of just one.
@@ -202,9 +212,10 @@ impl Store {
     /// # Errors
     /// Those of reading it.
     pub(crate) fn read(&self, id: &Id) -> io::Result<Option<Record>> {
-        match read_whole(&self.record_path(id)) {
+        let mut text = Vec::new();
+        match read_whole(CWD, &self.record_path(id), &mut text) {
             Err(Errno::NOENT) => Ok(None),
-            text => Ok(Record::decode(&text.map_err(from_errno)?)),
+            read => read.map(|()| Record::decode(&text)).map_err(from_errno),
         }
     }
 
@@ -282,9 +293,11 @@ impl Store {
     /// # Errors
     /// Those of reading the directory; a container that cannot be read or cleaned up is as it is.
     pub(crate) fn survey(&self, end: Ending) -> io::Result<Vec<(Id, Record)>> {
-        let mut found = Vec::new();
+        let (mut found, mut text) = (Vec::new(), Vec::new());
+        let Some(directory) = self.open_records()? else { return Ok(found) };
         for id in self.ids()? {
-            let mut record = self.read(&id).unwrap_or(None);
+            let read = read_whole(directory.as_fd(), id.as_str().as_ref(), &mut text);
+            let mut record = read.ok().and_then(|()| Record::decode(&text));
             let settled =
                 record.as_ref().is_some_and(|record| record.status == Status::Exited && !record.remove);
             if !settled && self.reclaim_any(&id, end).unwrap_or(false) {
@@ -300,19 +313,24 @@ pub(super) fn from_errno(errno: Errno) -> io::Error {
     io::Error::from_raw_os_error(errno.raw_os_error())
 }
 
-/// The contents of a file, in three system calls when it is small. A file of `/proc` is one, too.
-pub(super) fn read_whole(path: &Path) -> rustix::io::Result<Vec<u8>> {
+/// Reads a file into `text`, in three system calls when it is small. A file of `/proc` is one, too. Room that `text` has
+/// is used again.
+pub(super) fn read_whole(
+    directory: BorrowedFd<'_>,
+    path: &Path,
+    text: &mut Vec<u8>,
+) -> rustix::io::Result<()> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
-    let file = rustix::fs::open(path.as_os_str().as_bytes(), flags, Mode::empty())?;
-    let (mut text, mut length) = (vec![0; 4096], 0);
+    let file = rustix::fs::openat(directory, path.as_os_str().as_bytes(), flags, Mode::empty())?;
+    let mut length = 0;
     loop {
+        text.resize(text.capacity().max(2 * length).max(4096), 0);
         let room = text.get_mut(length..).unwrap_or_default();
         length += rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut *room))?;
         if length < text.len() {
             text.truncate(length);
-            return Ok(text);
+            return Ok(());
         }
-        text.resize(2 * length, 0);
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::container::read_whole;
 use rustix::fd::OwnedFd;
+use rustix::fs::CWD;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 /// When process `pid` was made, in clock ticks since boot (field 22 of `/proc/PID/stat`, proc_pid_stat(5)); `None` when
@@ -11,7 +12,9 @@ pub(crate) fn start_of(pid: i32) -> Option<u64> {
 }
 
 fn stat(pid: i32) -> Option<Vec<u8>> {
-    read_whole(["/proc/", &pid.to_string(), "/stat"].concat().as_ref()).ok()
+    let mut text = Vec::new();
+    read_whole(CWD, ["/proc/", &pid.to_string(), "/stat"].concat().as_ref(), &mut text).ok()?;
+    Some(text)
 }
 
 /// The state and the start time. The name in parentheses may hold anything, so the fields are counted from its end:

@@ -180,23 +180,18 @@ impl Place<'_> {
         }
     }
 
-    /// Takes a value that was read; `None` when it cannot be one.
-    fn take(self, value: Vec<u8>) -> Option<()> {
-        if let Self::Bytes(place) = self {
-            *place = OsString::from_vec(value);
-            return Some(());
-        }
-        let text = String::from_utf8(value).ok()?;
-        let number = || text.parse::<u64>().ok();
+    /// Takes a value that was read, still escaped; `None` when it cannot be one.
+    fn take(self, value: &[u8]) -> Option<()> {
+        let number = || std::str::from_utf8(value).ok()?.parse::<u64>().ok();
         match self {
-            Self::Bytes(_) => {}
-            Self::Status(place) => *place = Status::ALL.iter().find(|(word, _)| *word == text)?.1,
+            Self::Text(place) => *place = String::from_utf8(unescape(value)).ok()?,
+            Self::Bytes(place) => *place = OsString::from_vec(unescape(value)),
+            Self::Status(place) => *place = Status::ALL.iter().find(|(word, _)| word.as_bytes() == value)?.1,
             Self::Signed(place) => *place = i32::try_from(number()?).ok()?,
             Self::Number(place) => *place = number()?,
             Self::Code(place) => *place = Some(u8::try_from(number()?).ok()?),
             Self::Span(place) => *place = Some(number()?),
             Self::Switch(place) => *place = number()? != 0,
-            Self::Text(place) => *place = text,
         }
         Some(())
     }
@@ -240,7 +235,7 @@ impl Record {
             match found.and_then(|found| FIELDS.get(found).map(|field| (found, field))) {
                 Some((_, (END, _))) => return Some(record),
                 Some((found, (_, field))) => {
-                    field(&mut record).take(unescape(value))?;
+                    field(&mut record).take(value)?;
                     place = found + 1;
                 }
                 None => record.others.push((String::from_utf8(key.to_vec()).ok()?, unescape(value))),
@@ -296,6 +291,9 @@ fn line(out: &mut Vec<u8>, key: &str, value: &[u8]) {
 }
 
 fn unescape(value: &[u8]) -> Vec<u8> {
+    if !value.contains(&b'\\') {
+        return value.to_vec();
+    }
     let mut out = Vec::with_capacity(value.len());
     let mut bytes = value.iter();
     while let Some(byte) = bytes.next() {
