@@ -69,10 +69,15 @@ mod tests {
     #[test]
     fn a_figure_stands_beside_its_bar() {
         let figure = |seen, bar| Figure { what: "x", seen, bar };
-        let text = table(&[figure(1.254, Bar::AtMost(1.25)), figure(232.0, Bar::None)]);
+        let text = table(&[
+            figure(1.254, Bar::AtMost(1.25)),
+            figure(232.0, Bar::None),
+            figure(0.5, Bar::AtLeast(0.97)),
+        ]);
         assert!(text.contains("| x | 1.25 | at most 1.25 | MISSED |"), "{text}");
         assert!(text.contains("| x | 60000 | at least 50000 | kept |"), "{text}");
         assert!(text.contains("| x | 232 |  |  |"), "{text}");
+        assert!(text.contains("| x | 0.50 | at least 0.97 | MISSED |"), "{text}");
         assert_eq!(table(&[]), "");
     }
 }

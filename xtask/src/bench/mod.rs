@@ -12,6 +12,7 @@ mod figure;
 mod init;
 mod log;
 mod memory;
+mod network;
 mod plot;
 mod run;
 mod sample;
@@ -40,7 +41,7 @@ pub(crate) struct Bench {
     /// rounds, in each of which every program runs once; 40 when left out
     #[argh(option, default = "40")]
     runs: usize,
-    /// only this part, of run, exec, init, memory, log, state, scale, boot; may be given several times
+    /// only this part, of run, exec, init, memory, log, state, scale, network, boot; may be given several times
     #[argh(option)]
     part: Vec<String>,
     /// also boot emulated machines with Pipkin and with busybox as PID 1
@@ -68,6 +69,7 @@ const PARTS: &[Part] = &[
     Part { name: "log", usual: true, measure: log::measure },
     Part { name: "state", usual: true, measure: state::measure },
     Part { name: "scale", usual: true, measure: scale::measure },
+    Part { name: "network", usual: true, measure: network::measure },
     Part { name: BOOT, usual: false, measure: boot::measure },
 ];
 const BOOT: &str = "boot";

@@ -1,0 +1,184 @@
+//! Bridge mode: what it adds to a start, what passes through it, and what many containers cost.
+
+mod throughput;
+
+use super::contender::{Contender, Ground, working};
+use super::figure::{Bar, Figure, Findings};
+use super::sample::Samples;
+use super::standing::Standing;
+use super::stopwatch;
+use crate::command;
+use anyhow::{Context, Result};
+use pipkin::host::lease::{Leases, Owner};
+use pipkin::netlink::wire::ip::Cidr;
+use std::ffi::OsString;
+use std::fmt::Write as _;
+use std::fs;
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::process::Command;
+use std::time::Instant;
+
+/// The bridge that Pipkin's containers are on unless told otherwise.
+const BRIDGE: &str = "pipkin0";
+/// How many containers there are at most.
+const MANY: usize = 500;
+
+/// Measures it all.
+///
+/// # Errors
+/// A container that cannot be made, a program that fails.
+pub(super) fn measure(ground: &Ground, rounds: usize) -> Result<Findings> {
+    let standing = Standing::start(ground, &[])?;
+    let mut found = set_up(ground, rounds)?;
+    let passed = throughput::measure(ground, &standing)?;
+    drop(standing);
+    let many = many(ground, rounds.min(20))?;
+    let leased = leases(&ground.state)?;
+    found.text = [found.text, passed.text, many.text].concat();
+    found.figures.extend(passed.figures.into_iter().chain(many.figures).chain([leased]));
+    Ok(found)
+}
+
+/// What bridge mode adds to Pipkin's start, beside what the same netlink calls take and the same by `ip` programs.
+fn set_up(ground: &Ground, rounds: usize) -> Result<Findings> {
+    let headers = ["-idirafter".into(), "/usr/include".into(), "-idirafter".into(), multiarch()];
+    let floor = stopwatch::compile("network", &headers, &ground.folder)?;
+    let by = |mode: &str| [floor.clone().into_os_string(), mode.into(), BRIDGE.into()].to_vec();
+    let contenders = vec![
+        Contender { name: "namespace only", note: "", words: by("none") },
+        Contender { name: "netlink calls", note: "", words: by("netlink") },
+        Contender { name: "ip programs", note: "", words: by("ip") },
+        Contender { name: "pipkin, no network", note: "", words: run(ground, "none") },
+        Contender { name: "pipkin, bridge", note: "", words: run(ground, "bridge") },
+    ];
+    let names: Vec<&str> = contenders.iter().map(|one| one.name).collect();
+    let (working, told) = working(contenders);
+    let samples = stopwatch::run(&ground.stopwatch, rounds, &working)?;
+    let mut text = format!(
+        "# Bridge mode, on a bridge that is there\n\n{rounds} rounds in turns.\n\n\
+         | program | ms, median | 10 % to 90 % | CPU ms | peak KiB |\n|---|---:|---:|---:|---:|\n"
+    );
+    for (one, samples) in working.iter().zip(&samples) {
+        writeln!(text, "| {} | {} | {} |", one.name, samples.wall(), samples.rest())?;
+    }
+    writeln!(text)?;
+    told.iter().try_for_each(|line| writeln!(text, "- {line}"))?;
+    let median = |place: usize| {
+        let name = names.get(place)?;
+        let found = working.iter().position(|one| one.name == *name)?;
+        samples.get(found).map(|samples| samples.median_wall_us() as f64)
+    };
+    // What each adds to itself without a network. A difference of two medians can come out below nothing.
+    let added = |with, without| Some((median(with)? - median(without)?).max(1.0));
+    let pipkin = added(4, 3).context("pipkin does not work here")?;
+    let figures = [
+        Some(Figure { what: "bridge mode adds, µs", seen: pipkin, bar: Bar::None }),
+        added(1, 0).map(|floor| {
+            let what = "bridge mode, to the same netlink calls";
+            Figure { what, seen: pipkin / floor, bar: Bar::AtMost(1.3) }
+        }),
+        added(2, 0).map(|programs| {
+            let what = "the same by ip programs, to bridge mode";
+            Figure { what, seen: programs / pipkin, bar: Bar::AtLeast(5.0) }
+        }),
+    ];
+    Ok(Findings { text, picture: None, figures: figures.into_iter().flatten().collect() })
+}
+
+/// Where this machine's compiler has the kernel's headers for its architecture.
+fn multiarch() -> String {
+    format!("/usr/include/{}-linux-gnu", std::env::consts::ARCH)
+}
+
+fn run(ground: &Ground, network: &str) -> Vec<OsString> {
+    let mut words = vec![ground.pipkin.clone().into_os_string()];
+    words.extend(["run", "--rm", "--net", network].map(OsString::from));
+    words.extend([ground.rootfs.clone().into(), "/bin/true".into()]);
+    words
+}
+
+/// One more container, beside one and beside all but one of many.
+fn many(ground: &Ground, rounds: usize) -> Result<Findings> {
+    let mut crowd = Crowd { ground, ids: Vec::new() };
+    let mut seen = Vec::new();
+    for count in [1, MANY - 1] {
+        crowd.grow(count)?;
+        let one = Contender { name: "one more", note: "", words: run(ground, "bridge") };
+        let samples: Vec<Samples> = stopwatch::run(&ground.stopwatch, rounds, &[one])?;
+        let samples = samples.into_iter().next().context("a sample")?;
+        seen.push((count + 1, samples));
+    }
+    drop(crowd);
+    let mut text = String::from(
+        "\n# One more container on a bridge\n\n| it is the | ms, median | 10 % to 90 % |\n|---|---:|---:|\n",
+    );
+    for (number, samples) in &seen {
+        writeln!(text, "| {number}. | {} |", samples.wall())?;
+    }
+    let medians: Vec<f64> = seen.iter().map(|(_, samples)| samples.median_wall_us().max(1) as f64).collect();
+    let [first, last] = medians[..] else { return Ok(Findings::default()) };
+    let what = "the 500th container on a bridge, to the second";
+    Ok(Findings {
+        text,
+        picture: None,
+        figures: vec![Figure { what, seen: last / first, bar: Bar::AtMost(1.5) }],
+    })
+}
+
+/// Containers that wait, until this is dropped.
+struct Crowd<'g> {
+    ground: &'g Ground,
+    ids: Vec<String>,
+}
+
+impl Crowd<'_> {
+    fn grow(&mut self, count: usize) -> Result<()> {
+        while self.ids.len() < count {
+            let mut run = Command::new(&self.ground.pipkin);
+            run.args(["run", "-d"]).arg(&self.ground.rootfs).args(super::standing::WAIT);
+            self.ids.push(command::output(&mut run)?.trim().to_owned());
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Crowd<'_> {
+    fn drop(&mut self) {
+        for some in self.ids.chunks(50) {
+            let mut remove = Command::new(&self.ground.pipkin);
+            if command::output(remove.args(["rm", "-f"]).args(some)).is_err() {
+                eprintln!("xtask: of {} containers some are left behind", some.len());
+            }
+        }
+    }
+}
+
+/// How many addresses of a whole /16 are leased in a second, each by an opening of the file of its own.
+fn leases(folder: &Path) -> Result<Figure> {
+    let path = folder.join("leases");
+    let gateway = Cidr::parse("172.20.0.1/16").context("a subnet")?;
+    let file: OwnedFd =
+        fs::File::options().read(true).write(true).create(true).truncate(true).open(&path)?.into();
+    let start = Instant::now();
+    let mut given = 0_u32;
+    loop {
+        let mut leases = Leases::open(file.try_clone()?, gateway).map_err(told)?;
+        if leases.allocate(Owner::new(&given.to_le_bytes())).is_err() {
+            break;
+        }
+        given += 1;
+    }
+    let seconds = start.elapsed().as_secs_f64();
+    fs::remove_file(&path)?;
+    anyhow::ensure!(given == 65_533, "a /16 gave {given} addresses");
+    Ok(Figure {
+        what: "addresses leased in a second",
+        seen: f64::from(given) / seconds,
+        bar: Bar::AtLeast(50_000.0),
+    })
+}
+
+fn told(error: pipkin::error::Error) -> anyhow::Error {
+    anyhow::anyhow!("{error:?}")
+}
