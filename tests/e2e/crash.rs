@@ -1,6 +1,6 @@
 //! Pipkin killed at each of its steps: what the next command finds, it takes away.
 
-use crate::harness::{Case, Footprint, Run, Terminal, cases, reap_orphans, run};
+use crate::harness::{Case, Detached, Footprint, Run, Terminal, cases, detached, reap_orphans, run};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -27,6 +27,9 @@ const FULL: &str =
     --ulimit nofile=64 --oom-score-adj 5 --sysctl kernel.shmmni=9 --device /dev/kmsg -u nobody";
 
 /// Kills Pipkin before each step of `side`'s list in turn, until there is none of that index. Gives their number.
+///
+/// Making and removing a bridge takes the kernel a tenth of a second each, in which it does nothing else about links. So
+/// the command after it has none, and what is not about the network runs while another container keeps the bridge.
 fn kill_at_each_step(run_with: &Run, side: &str) -> usize {
     for step in 0..STEPS {
         let before = Footprint::take();
@@ -36,11 +39,16 @@ fn kill_at_each_step(run_with: &Run, side: &str) -> usize {
             return step;
         }
         container.kill();
-        run("").command(&["true"]).prints("");
+        run("--net none").command(&["true"]).prints("");
         reap_orphans();
         before.assert_unchanged();
     }
     panic!("more than {STEPS} steps");
+}
+
+/// A container that keeps the bridge.
+fn standing() -> Detached {
+    detached("", &["sleep", "1000"])
 }
 
 fn killed_at_each_step_of_the_host() {
@@ -49,16 +57,19 @@ fn killed_at_each_step_of_the_host() {
 }
 
 fn killed_at_each_step_of_the_child() {
+    let _standing = standing();
     let steps = kill_at_each_step(&run(""), "CHILD");
     assert!(steps >= 40, "{steps}");
 }
 
 fn killed_at_each_step_of_a_full_container() {
+    let _standing = standing();
     assert!(kill_at_each_step(&run(FULL), "HOST") >= 3);
     assert!(kill_at_each_step(&run(FULL), "CHILD") >= 40);
 }
 
 fn the_child_killed_at_each_of_its_steps() {
+    let _standing = standing();
     for step in 0..STEPS {
         let before = Footprint::take();
         let container = run("").paused("CHILD", step).start(&["true"]);
