@@ -89,20 +89,40 @@ pub(super) enum Kind {
 }
 
 /// Opens `path` inside `root` as a place to mount on (`O_PATH`), making what is missing of it with mode 0755, or
-/// 0644 for a file.
+/// 0644 for a file. Where a link on the way leads to nothing, what it leads to is made.
 ///
 /// # Errors
-/// Those of [`open`], of mkdir(2), and `ELOOP` also when a link on the way leads to nothing.
+/// Those of [`open`] and of mkdir(2).
 pub(super) fn ensure(root: BorrowedFd<'_>, path: &CStr, kind: Kind, links: Links) -> Result<OwnedFd> {
+    let mut path = Prefix::new(path.to_bytes())?;
+    for _ in 0..MOST_LINKS {
+        let mut beyond = Prefix::new(b"")?;
+        if let Some(place) = ensure_before(root, path.as_c_str(), kind, links, &mut beyond)? {
+            return Ok(place);
+        }
+        path = beyond;
+    }
+    Err(Errno::LOOP)
+}
+
+/// [`ensure`] up to the first link that leads to nothing; without a place, `beyond` is where it leads.
+fn ensure_before(
+    root: BorrowedFd<'_>,
+    path: &CStr,
+    kind: Kind,
+    links: Links,
+    beyond: &mut Prefix,
+) -> Result<Option<OwnedFd>> {
     let flags = OFlags::PATH | if kind == Kind::Directory { OFlags::DIRECTORY } else { OFlags::empty() };
     match open(root, path, flags, links) {
         Err(Errno::NOENT) => {}
-        done => return done,
+        done => return done.map(Some),
     }
     let bytes = path.to_bytes();
     let mut parent = open(root, c"/", OFlags::PATH | OFlags::DIRECTORY, links)?;
     let mut end = 0_usize;
     for component in bytes.split(|byte| *byte == b'/') {
+        let start = end;
         end = bytes.len().min(end.saturating_add(component.len()).saturating_add(1));
         if component.is_empty() {
             continue;
@@ -112,14 +132,35 @@ pub(super) fn ensure(root: BorrowedFd<'_>, path: &CStr, kind: Kind, links: Links
         let wanted = if last { kind } else { Kind::Directory };
         let flags = if wanted == Kind::Directory { OFlags::PATH | OFlags::DIRECTORY } else { OFlags::PATH };
         parent = match open(root, prefix.as_c_str(), flags, links) {
-            Err(Errno::NOENT) => {
-                make(parent.as_fd(), name.as_c_str(), wanted)?;
-                open(root, prefix.as_c_str(), flags, links)?
-            }
+            Err(Errno::NOENT) => match make(parent.as_fd(), name.as_c_str(), wanted) {
+                Err(Errno::LOOP) if links == Links::Follow => {
+                    let (before, after) = (bytes.get(..start), bytes.get(end..));
+                    let name = name.as_c_str();
+                    let (before, after) = (before.unwrap_or_default(), after.unwrap_or_default());
+                    *beyond = behind(parent.as_fd(), name, before, after)?;
+                    return Ok(None);
+                }
+                made => made.and_then(|()| open(root, prefix.as_c_str(), flags, links))?,
+            },
             found => found?,
         };
     }
-    Ok(parent)
+    Ok(Some(parent))
+}
+
+/// The path that goes on where the link `name` in `parent` leads: `before` is the path of that directory, `after` comes
+/// behind the link.
+fn behind(parent: BorrowedFd<'_>, name: &CStr, before: &[u8], after: &[u8]) -> Result<Prefix> {
+    let mut buffer = [MaybeUninit::uninit(); PATH_CAPACITY];
+    let (target, _) = readlinkat_raw(parent, name, &mut buffer)?;
+    let mut path = Pending::new(after)?;
+    path.insert(target)?;
+    if target.first() != Some(&b'/') {
+        path.insert(before)?;
+    }
+    // A slash at the end would ask for a directory.
+    let whole = path.rest().iter().rposition(|byte| *byte != b'/').map_or(0, |last| last.saturating_add(1));
+    Prefix::new(path.rest().get(..whole).unwrap_or_default())
 }
 
 /// Opens the directory that `path` is to be made in, making what is missing of it, and gives the last component.
@@ -371,8 +412,19 @@ mod tests {
         ensure(root.as_fd(), c"/link/made/file", Kind::File, Links::Follow).unwrap();
         assert!(tree.0.join("root/x/y/z").is_dir());
         assert!(tree.0.join("root/a/made/file").is_file());
-        let made = ensure(root.as_fd(), c"/dangling/x", Kind::Directory, Links::Follow);
+        ensure(root.as_fd(), c"/dangling/x", Kind::Directory, Links::Follow).unwrap();
+        assert!(tree.0.join("root/new/place/x").is_dir());
+        symlink("../../../outside", tree.0.join("root/a/up")).unwrap();
+        symlink("up", tree.0.join("root/a/chain")).unwrap();
+        ensure(root.as_fd(), c"/link/chain", Kind::File, Links::Follow).unwrap();
+        assert!(tree.0.join("root/outside").is_file());
+        symlink("loop/x", tree.0.join("root/loop")).unwrap();
+        let made = ensure(root.as_fd(), c"/loop", Kind::File, Links::Follow);
         assert_eq!(made.unwrap_err(), Errno::LOOP);
+        symlink("/nothing", tree.0.join("root/refused")).unwrap();
+        let made = ensure(root.as_fd(), c"/refused", Kind::File, Links::Refuse);
+        assert_eq!(made.unwrap_err(), Errno::LOOP);
+        assert!(!tree.0.join("root/nothing").exists());
         let made = ensure(root.as_fd(), c"/link/x", Kind::Directory, Links::Refuse);
         assert_eq!(made.unwrap_err(), Errno::LOOP);
         assert_eq!(fs::read_dir(&tree.0).unwrap().count(), 2);

@@ -55,6 +55,15 @@ pub fn attach<'a>(batch: &mut Batch<'a>, name: &'a Name, bridge: u32) {
     batch.push(step, link::NEW, 0, |payload| link.emit(payload));
 }
 
+/// Appends: the bridge sends to the link `name` also what came from it.
+///
+/// Where the machine's packet filter looks into bridges (`br_netfilter`), a packet is translated before the bridge knows
+/// where it goes, which can be back.
+pub fn reflect<'a>(batch: &mut Batch<'a>, name: &'a Name) {
+    let step = Step { stage: "let the bridge send back to the link", subject: name.as_bytes() };
+    batch.push(step, link::NEW, 0, |payload| link::emit_reflecting(name, payload));
+}
+
 /// Appends: the link `name` moves to the network namespace of `namespace`, where it is down and has no address.
 pub fn surrender<'a>(batch: &mut Batch<'a>, name: &'a Name, namespace: BorrowedFd<'a>) {
     let link = Link { name: Some(*name), namespace_fd: Some(namespace.as_raw_fd()), ..Link::default() };

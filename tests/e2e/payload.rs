@@ -1,5 +1,6 @@
 //! What this program does inside a container, or in front of one. Static, so it runs in any image.
 
+use crate::network::payload as network;
 use pipkin::sys::signal::{SignalSet, receive, set_mask, signalfd};
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::process::{ioctl_tiocsctty, setsid};
@@ -23,6 +24,8 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         ["limits", files @ ..] => limits(files),
         ["server", port] => server(port),
         ["client", port] => client(port),
+        ["answer", ports @ ..] => answer(ports),
+        ["ask", transport, to, patience] => ask(transport, to, patience),
         ["fault"] => fault(),
         ["who"] => who(),
         ["list", folder] => list(folder),
@@ -293,6 +296,25 @@ fn server(port: &str) -> ExitCode {
     let mut said = String::new();
     client.read_to_string(&mut said).expect("what it says");
     client.write_all(said.to_uppercase().as_bytes()).expect("an answer");
+    ExitCode::SUCCESS
+}
+
+/// Answers on these ports under the name of this host, for ever.
+fn answer(ports: &[&str]) -> ExitCode {
+    let ports: Vec<u16> = ports.iter().map(|port| port.parse().expect("a port")).collect();
+    network::answer(&rustix::system::uname().nodename().to_string_lossy(), &ports);
+    loop {
+        rustix::event::pause();
+    }
+}
+
+/// Says what one that answers said, or why it did not.
+fn ask(transport: &str, to: &str, patience: &str) -> ExitCode {
+    let patience = if patience == "long" { network::LONG } else { network::SHORT };
+    match network::ask(transport, to.parse().expect("where"), patience) {
+        Ok(answer) => println!("{answer}"),
+        Err(why) => println!("{why:?}"),
+    }
     ExitCode::SUCCESS
 }
 

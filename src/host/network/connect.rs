@@ -37,9 +37,10 @@ pub(in crate::host) fn connect(
     let Some(inside) = open_namespace(pid)? else { return Ok(()) };
     let mut socket = Socket::open(Protocol::Route)?;
     let bridge = link::get(&mut socket, &name(attachment.bridge.to_bytes())?)?;
+    let near_name = link_name(id, number)?;
     let near = Link {
         kind: Some(Kind::Veth),
-        name: Some(link_name(id, number)?),
+        name: Some(near_name),
         master: Some(bridge.index),
         mtu: bridge.mtu,
         flags: UP,
@@ -52,6 +53,10 @@ pub(in crate::host) fn connect(
     let mut buffer = [0; BATCH_CAPACITY];
     let mut batch = Batch::new(&mut buffer);
     link::create_pair(&mut batch, &near, &far, inside.as_fd());
+    if !network.ports.is_empty() {
+        // The container may come back to itself by one of them.
+        link::reflect(&mut batch, &near_name);
+    }
     socket.commit(&mut batch)?;
     let own = openat(CWD, c"/proc/thread-self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .stage("open our own network namespace")?;

@@ -80,14 +80,7 @@ impl Directory {
     pub(super) fn each(&self, see: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
         // Descriptors of a directory remember where they are: a look needs one of its own.
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-        let fd = openat(&self.fd, c".", flags, Mode::empty()).stage(STAGE)?;
-        let mut buffer = [MaybeUninit::uninit(); LISTING_CAPACITY];
-        let mut entries = RawDir::new(fd, &mut buffer);
-        while let Some(entry) = entries.next() {
-            let entry = entry.stage(STAGE)?;
-            see(entry.file_name().to_bytes())?;
-        }
-        Ok(())
+        each_name(openat(&self.fd, c".", flags, Mode::empty()).stage(STAGE)?, see)
     }
 
     /// What is noted in the lock file: letters of [`super::forward`].
@@ -104,6 +97,17 @@ impl Directory {
     pub(super) fn forget(&self) -> Result<()> {
         rustix::fs::ftruncate(&self.lock, 0).stage(STAGE)
     }
+}
+
+/// Shows the name of everything in a directory just opened, `.` and `..` too.
+pub(super) fn each_name(directory: OwnedFd, see: &mut dyn FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let mut buffer = [MaybeUninit::uninit(); LISTING_CAPACITY];
+    let mut entries = RawDir::new(directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        let entry = entry.stage("look into a directory")?;
+        see(entry.file_name().to_bytes())?;
+    }
+    Ok(())
 }
 
 impl Drop for Directory {

@@ -7,7 +7,7 @@
 //! |---|---|
 //! | `raw` | from a container to the host's 127/8, which no honest one has: thrown away |
 //! | `publish` | for a published port: sent on to its container; entered from `prerouting` and `output` |
-//! | `postrouting` | from a container to elsewhere, or back to its own bridge, and from the host's loopback: masqueraded |
+//! | `postrouting` | from a container to elsewhere, back to its own bridge or to itself, and from the host's loopback: masqueraded |
 //! | `forward` | to a container: only answers, published ports and neighbours on its bridge |
 //!
 //! Dangers: what we let pass another table can still drop; `doctor` looks for such.
@@ -49,26 +49,36 @@ const BRIDGES: &[u8] = b"bridges";
 /// Pairs of the same name.
 const SAME: &[u8] = b"same";
 
-/// A map of published ports.
+/// Tells nft that a key's bytes stand in the machine's own order, so that it shows a name: type, length and value
+/// (`NFTNL_UDATA_SET_KEYBYTEORDER`, `BYTEORDER_HOST_ENDIAN`).
+const OWN_ORDER: [u8; 6] = {
+    let [a, b, c, d] = 1_u32.to_ne_bytes();
+    [0, 4, a, b, c, d]
+};
+
+/// A map of published ports, or a set of those who publish some.
 pub(super) struct PortMap {
     /// Its name.
     pub(super) name: &'static [u8],
     /// What its keys mean: protocol and port, behind the address of the host if it is for one.
     key: Type,
     key_len: u32,
-    /// What it holds: address and port of the container.
+    /// What it holds: address and port of the container; nothing in a set.
     data: Type,
     data_len: u32,
 }
 
 const KEY: Type = Type::PROTOCOL.and(Type::PORT);
 
-/// The maps: for each address of the host and for one, of IPv4 and of IPv6.
-pub(super) const PORT_MAPS: [PortMap; 4] = [
+/// The maps: for each address of the host and for one, of IPv4 and of IPv6. Then the addresses of who publishes any, as
+/// source and destination: where `br_netfilter` shows us what stays on a bridge, it does not say where it came from.
+pub(super) const PORT_MAPS: [PortMap; 6] = [
     port_map(b"ports4", KEY, 8, Type::IPV4, 8),
     port_map(b"ports6", KEY, 8, Type::IPV6, 20),
     port_map(b"at4", Type::IPV4.and(Type::PROTOCOL).and(Type::PORT), 12, Type::IPV4, 8),
     port_map(b"at6", Type::IPV6.and(Type::PROTOCOL).and(Type::PORT), 24, Type::IPV6, 20),
+    port_map(b"self4", Type::IPV4.and(Type::IPV4), 8, Type::IPV4, 0),
+    port_map(b"self6", Type::IPV6.and(Type::IPV6), 32, Type::IPV6, 0),
 ];
 
 const fn port_map(name: &'static [u8], key: Type, key_len: u32, address: Type, data_len: u32) -> PortMap {
@@ -165,6 +175,12 @@ const AT6: Part = &[
     translate(Family::IPV6, R4),
 ];
 
+/// From a container to itself: source and destination lie one behind the other.
+const TO_ITSELF4: Part =
+    &[Expression::Payload { base: Base::NETWORK, offset: 12, len: 8, to: R0 }, look_in(b"self4", R0, false)];
+const TO_ITSELF6: Part =
+    &[Expression::Payload { base: Base::NETWORK, offset: 8, len: 32, to: R0 }, look_in(b"self6", R0, false)];
+
 /// The chains: name, kind, hook, priority. The first hangs nowhere.
 const CHAINS: [(&[u8], &[u8], u32, i32); 6] = [
     (b"publish", b"", 0, 0),
@@ -176,7 +192,7 @@ const CHAINS: [(&[u8], &[u8], u32, i32); 6] = [
 ];
 
 /// The rules, in order, each with its chain.
-const RULES: [(&[u8], &[Part]); 16] = [
+const RULES: [(&[u8], &[Part]); 18] = [
     (b"publish", &[IPV4, AT4]),
     (b"publish", &[IPV6, AT6]),
     (b"publish", &[IPV4, TO_THIS_HOST, &to_port(b"ports4", Family::IPV4, R1)]),
@@ -186,6 +202,8 @@ const RULES: [(&[u8], &[Part]); 16] = [
     (b"output", &[PUBLISH]),
     (b"postrouting", &[FROM_BRIDGE, TO_ELSEWHERE, MASQUERADE]),
     (b"postrouting", &[FROM_BRIDGE, PUBLISHED, MASQUERADE]),
+    (b"postrouting", &[IPV4, TO_ITSELF4, MASQUERADE]),
+    (b"postrouting", &[IPV6, TO_ITSELF6, MASQUERADE]),
     (b"postrouting", &[TO_BRIDGE, IPV4, FROM_LOOPBACK, MASQUERADE]),
     (b"postrouting", &[TO_BRIDGE, IPV6, FROM_LOOPBACK6, MASQUERADE]),
     (b"forward", &[TO_ELSEWHERE, ACCEPT]),
@@ -263,12 +281,12 @@ fn make(socket: &mut Socket, name: &Name) -> Result<()> {
     transaction.delete_table(&Table::new(INET, TABLE));
     transaction.create_table(&Table { comment: b"made by pipkin", ..Table::new(INET, TABLE) });
     let pair = Type::LINK_NAME.and(Type::LINK_NAME);
-    let sets = [(BRIDGES, Type::LINK_NAME, 16), (SAME, pair, 32)];
-    for (id, (name, key, len)) in (1..).zip(sets) {
-        transaction.add_set(&Set { id, ..Set::new(INET, TABLE, name, key, len) });
+    let sets = [(BRIDGES, Type::LINK_NAME, 16, &OWN_ORDER[..]), (SAME, pair, 32, &[])];
+    for (id, (name, key, len, user_data)) in (1..).zip(sets) {
+        transaction.add_set(&Set { id, user_data, ..Set::new(INET, TABLE, name, key, len) });
     }
     for (id, map) in (3..).zip(&PORT_MAPS) {
-        let data = Some(DataSpec { kind: map.data, len: map.data_len });
+        let data = (map.data_len > 0).then_some(DataSpec { kind: map.data, len: map.data_len });
         transaction.add_set(&Set { id, data, ..Set::new(INET, TABLE, map.name, map.key, map.key_len) });
     }
     for (name, kind, number, priority) in CHAINS {

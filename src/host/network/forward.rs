@@ -1,11 +1,15 @@
 //! Forwarding between links, switched on for containers and put back as it was found.
 //!
-//! What was changed is noted, one letter each, before it is changed.
+//! What was changed is noted, one letter each, before it is changed. A host that forwards IPv6 no longer listens to the
+//! routers from which it may have its own address and way out, and forgets what they said, but for links whose
+//! `accept_ra` is 2 (Documentation/networking/ip-sysctl.rst): those that listen are given that first, and are noted too.
 
-use super::directory::Directory;
+use super::directory::{Directory, each_name};
+use super::joined;
 use crate::error::{Result, Stage};
 use core::ffi::CStr;
-use rustix::fs::{CWD, Mode, OFlags, openat};
+use heapless::Vec;
+use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::io::{Errno, retry_on_intr};
 
 /// Noted first: there is something to put back.
@@ -14,6 +18,13 @@ const SET_UP: u8 = b't';
 /// The switches: letter, file.
 const SWITCHES: [(u8, &CStr); 2] =
     [(b'4', c"/proc/sys/net/ipv4/ip_forward"), (b'6', c"/proc/sys/net/ipv6/conf/all/forwarding")];
+
+const ACCEPT_RA: &[u8] = b"accept_ra";
+const IPV6_LINKS: &CStr = c"/proc/sys/net/ipv6/conf";
+/// The file of the links that listen to routers all the same: for each its name, filled up with NUL.
+const LISTENERS: &[&[u8]] = &[b"listeners"];
+/// Bytes of a name there (`IFNAMSIZ`).
+const LISTENER_LEN: usize = 16;
 
 /// Switches forwarding on for IPv4, and with `ipv6` for that too.
 pub(super) fn enable(directory: &Directory, ipv6: bool) -> Result<()> {
@@ -24,10 +35,13 @@ pub(super) fn enable(directory: &Directory, ipv6: bool) -> Result<()> {
         len = 1;
     }
     for (letter, file) in SWITCHES.iter().take(if ipv6 { 2 } else { 1 }) {
-        if read(file)? == Some(b'0') {
+        if read(file.to_bytes())? == Some(b'0') {
             if !notes.contains(letter) {
                 directory.note(*letter, len)?;
                 len = len.saturating_add(1);
+            }
+            if *letter == b'6' {
+                keep_listening(directory)?;
             }
             set(file, b"1").stage_on("switch forwarding on in", file.to_bytes())?;
         }
@@ -49,16 +63,59 @@ pub(super) fn restore(directory: &Directory) -> Result<()> {
             set(file, b"0").stage_on("put forwarding back in", file.to_bytes())?;
         }
     }
+    stop_listening(directory)?;
     directory.forget()
 }
 
+/// Lets every link that listens to routers go on while this host forwards.
+fn keep_listening(directory: &Directory) -> Result<()> {
+    let noted = directory.open(LISTENERS)?;
+    // Behind what one of us noted that was killed before it switched forwarding on.
+    let mut end = fstat(&noted).stage("note the link")?.st_size.unsigned_abs();
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let links = openat(CWD, IPV6_LINKS, flags, Mode::empty()).stage("look at the links")?;
+    each_name(links, &mut |link| {
+        // The first two are no links; what is set there is for links to come.
+        if [&b"all"[..], b"default", b".", b".."].contains(&link) || of_link(link)? != Some(b'1') {
+            return Ok(());
+        }
+        let mut record = [0; LISTENER_LEN];
+        record.iter_mut().zip(link).for_each(|(to, from)| *to = *from);
+        retry_on_intr(|| rustix::io::pwrite(&noted, &record, end)).stage("note the link")?;
+        end = end.saturating_add(LISTENER_LEN as u64);
+        set_of_link(b"ipv6", link, ACCEPT_RA, b"2")
+    })
+}
+
+/// Puts the links back that [`keep_listening`] noted; one that somebody has set since stays.
+fn stop_listening(directory: &Directory) -> Result<()> {
+    let Some(noted) = directory.open_existing(LISTENERS)? else { return Ok(()) };
+    let mut record = [0; LISTENER_LEN];
+    let mut at = 0;
+    while retry_on_intr(|| rustix::io::pread(&noted, &mut record, at)).stage("read which links")?
+        == LISTENER_LEN
+    {
+        let link = record.split(|byte| *byte == 0).next().unwrap_or_default();
+        if of_link(link)? == Some(b'2') {
+            set_of_link(b"ipv6", link, ACCEPT_RA, b"1")?;
+        }
+        at = at.saturating_add(LISTENER_LEN as u64);
+    }
+    directory.remove(LISTENERS)
+}
+
+/// What a link makes of routers that announce themselves.
+fn of_link(link: &[u8]) -> Result<Option<u8>> {
+    read(&path_of_link(b"ipv6", link, ACCEPT_RA)?)
+}
+
 /// The first byte of a kernel parameter; `None` for one that this kernel has not.
-fn read(file: &CStr) -> Result<Option<u8>> {
+fn read(file: &[u8]) -> Result<Option<u8>> {
     let mut value = [0];
     match openat(CWD, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
         Err(Errno::NOENT) => Ok(None),
         opened => {
-            let file = opened.stage_on("read", file.to_bytes())?;
+            let file = opened.stage_on("read", file)?;
             retry_on_intr(|| rustix::io::read(&file, &mut value)).stage("read a kernel parameter")?;
             Ok(Some(value[0]))
         }
@@ -73,13 +130,15 @@ fn set(file: &CStr, value: &[u8]) -> rustix::io::Result<()> {
 /// Sets a parameter of one link in the namespace the caller is in; one that this kernel has not needs no setting.
 pub(super) fn set_of_link(family: &[u8], link: &[u8], parameter: &[u8], value: &[u8]) -> Result<()> {
     let stage = "set a parameter of the link";
-    let mut path = heapless::Vec::<u8, 80>::new();
-    for part in [b"/proc/sys/net/", family, b"/conf/", link, b"/", parameter] {
-        path.extend_from_slice(part).map_err(|_| Errno::NAMETOOLONG).stage_on(stage, link)?;
-    }
+    let path = path_of_link(family, link, parameter)?;
     let file = openat(CWD, path.as_slice(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty());
     match file.and_then(|file| retry_on_intr(|| rustix::io::write(&file, value))) {
         Ok(_) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno).stage_on(stage, link),
     }
+}
+
+/// The file of a link's parameter.
+fn path_of_link(family: &[u8], link: &[u8], parameter: &[u8]) -> Result<Vec<u8, 80>> {
+    joined(&[b"/proc/sys/net/", family, b"/conf/", link, b"/", parameter])
 }

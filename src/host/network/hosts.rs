@@ -76,13 +76,14 @@ fn make_own(
 ) -> Result<()> {
     let own_name = |bridge| [bridge, MIDDLE, b".", id.as_str().as_bytes()];
     let first = network.attachments.first().map_or(bridge, |first| first.bridge.to_bytes());
-    if first != bridge {
+    let again = first != bridge;
+    if again {
         directory.link(&own_name(first), &own_name(bridge))?;
     }
     let own = directory.open(&own_name(bridge))?;
-    append(&own, network.hosts)?;
-    // The loopback once, whatever the number of bridges.
-    let mut from = if first == bridge { 0 } else { LOOPBACK.len() as u64 };
+    // Its own lines and the loopback once, whatever the number of bridges.
+    append(&own, if again { b"" } else { network.hosts })?;
+    let mut from = if again { LOOPBACK.len() as u64 } else { 0 };
     let mut chunk = [0; CHUNK];
     loop {
         let len = retry_on_intr(|| rustix::io::pread(shared, &mut chunk, from)).stage(STAGE)?;

@@ -19,8 +19,10 @@ use ufmt::uwrite;
 const PORTS_AT_ONCE: usize = 32;
 /// Room for it: an element of IPv6 with its comment has less than 320 bytes.
 const CAPACITY: usize = PORTS_AT_ONCE * 320 + 512;
-/// Longest key: an IPv6 address, a protocol and a port.
-const KEY_CAPACITY: usize = 24;
+/// Longest key: two IPv6 addresses.
+const KEY_CAPACITY: usize = 32;
+/// Where among the maps, two by two, the container's own addresses are.
+const OWN: usize = 2;
 /// Longest datum: an IPv6 address and a port.
 const DATA_CAPACITY: usize = 20;
 
@@ -73,9 +75,11 @@ fn publish_some(socket: &mut Socket, ports: &Publish, first: u16, to: IpAddr, id
         .collect();
     let mut buffer = [0; CAPACITY];
     let mut transaction = Transaction::new(&mut buffer);
-    let map =
-        PORT_MAPS.get(usize::from(ports.host.is_some()) * 2 + usize::from(to.is_ipv6())).ok_or(INVALID)?;
-    transaction.create_elements(&elements_of(map), &elements);
+    let version = usize::from(to.is_ipv6());
+    let map = |place: usize| PORT_MAPS.get(place * 2 + version).map(elements_of).ok_or(INVALID);
+    transaction.create_elements(&map(usize::from(ports.host.is_some()))?, &elements);
+    let own: Key = joined(&[&octets(to), &octets(to)])?;
+    transaction.add_elements(&map(OWN)?, &[Element { comment, ..Element::new(&own) }]);
     transaction.commit(socket).map_err(|error| match error.errno {
         Errno::EXIST => taken(ports.host_port.saturating_add(first)),
         _ => error,

@@ -33,6 +33,9 @@ const IFLA_NET_NS_FD: u16 = 28;
 const IFLA_EXT_MASK: u16 = 29;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_INFO_DATA: u16 = 2;
+const IFLA_INFO_SLAVE_KIND: u16 = 4;
+const IFLA_INFO_SLAVE_DATA: u16 = 5;
+const IFLA_BRPORT_MODE: u16 = 4;
 const VETH_INFO_PEER: u16 = 1;
 
 /// The name of a link, as the kernel accepts it (`dev_valid_name`).
@@ -264,6 +267,15 @@ impl Link {
             payload.bytes(IFLA_STATS64, &statistics.emit());
         }
     }
+}
+
+/// Appends the payload that makes the bridge `name` belongs to send packets back to where they came from (hairpin).
+pub fn emit_reflecting(name: &Name, payload: &mut Builder<'_>) {
+    Link { name: Some(*name), ..Link::default() }.emit_plain(payload);
+    payload.nested_unmarked(IFLA_LINKINFO, |info| {
+        info.bytes(IFLA_INFO_SLAVE_KIND, Kind::Bridge.as_bytes());
+        info.nested_unmarked(IFLA_INFO_SLAVE_DATA, |data| data.bytes(IFLA_BRPORT_MODE, &[1]));
+    });
 }
 
 /// The request for a veth pair: both ends, each with its own name, address, MTU and namespace.

@@ -61,6 +61,13 @@ impl Detached {
         pipkin(&line)
     }
 
+    /// The same, with words of a command after its id.
+    #[track_caller]
+    pub(crate) fn verb_with(&self, words: &str, command: &[&str]) -> Outcome {
+        let line: Vec<&str> = words.split_whitespace().chain([self.id.as_str()]).collect();
+        pipkin(&[&line, command].concat())
+    }
+
     /// A value of its record, empty when there is none.
     pub(crate) fn fact(&self, key: &str) -> String {
         let text = std::fs::read_to_string(format!("/run/pipkin/containers/{}", self.id)).unwrap_or_default();

@@ -2,6 +2,7 @@
 
 mod case;
 mod detached;
+mod elsewhere;
 mod enclosure;
 mod folder;
 mod footprint;
@@ -12,6 +13,7 @@ mod terminal;
 
 pub(crate) use case::{Case, Needs, cases};
 pub(crate) use detached::{Detached, detached, detached_sh, eventually, try_detached};
+pub(crate) use elsewhere::{CABLE_MTU, Elsewhere, HERE, THERE, ip, name};
 pub(crate) use enclosure::{Enclosure, alpine, cgroup_root};
 pub(crate) use folder::Folder;
 pub(crate) use footprint::{Footprint, has_children, reap_orphans};

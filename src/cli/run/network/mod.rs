@@ -18,10 +18,11 @@ use super::request::Directories;
 use super::{Checked, each, keep, refuse};
 use crate::cli::argv::Sorted;
 use crate::cli::message::Failure;
-use crate::store::{Record, Store, process};
+use crate::store::{Store, process};
 use pipkin::netlink::wire::link::Name;
 use pipkin::spec::{Join, Network};
 use std::ffi::CStr;
+use std::os::fd::IntoRawFd;
 
 /// What `--network` says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -87,15 +88,20 @@ fn on_bridges(
 
 /// The network namespace of the container that is to be joined.
 pub(super) fn joined(typed: &Sorted<'_>, store: &Store) -> Checked<Option<&'static CStr>> {
-    let Some(name) = typed.last("--network").and_then(|text| text.strip_prefix("container:")) else {
+    let Some(name) = typed
+        .last("--network")
+        .and_then(|text| text.strip_prefix("container:"))
+        .filter(|name| !name.is_empty())
+    else {
         return Ok(None);
     };
     let record = store.find(name).and_then(|id| store.read(&id)).ok().flatten();
-    // A number that another process has by now is not the container's.
-    let same = |record: &Record| process::start_of(record.pid) == Some(record.pid_start);
-    let pid =
-        record.filter(|record| record.status.is_alive() && same(record)).map(|record| record.pid.to_string());
-    let path = pid.and_then(|pid| keep::text(["/proc/", &pid, "/ns/net"].concat()));
+    let held = record.filter(|record| record.status.is_alive()).and_then(|record| {
+        let file = std::fs::File::open(["/proc/", &record.pid.to_string(), "/ns/net"].concat()).ok()?;
+        // A number that another process has by now is not the container's. What is open stays what it is.
+        (process::start_of(record.pid) == Some(record.pid_start)).then(|| file.into_raw_fd())
+    });
+    let path = held.and_then(|held| keep::text(["/proc/self/fd/", &held.to_string()].concat()));
     let none = || Failure::new("join the network of", name.as_bytes(), b"no such container is running");
     path.ok_or_else(none).map(Some)
 }
