@@ -10,6 +10,8 @@ pub(crate) enum Needs {
     /// Nothing: it runs on this machine. The test machine, whose processor is emulated, is kept for what only it
     /// can show.
     Nothing,
+    /// Nothing, and the test machine has it run too: its kernel is another one.
+    Any,
     /// The controllers of cgroup v2.
     Limits,
     /// A machine that lacks them.
@@ -22,6 +24,7 @@ impl Needs {
     fn are_met(self) -> bool {
         match self {
             Needs::Nothing => std::env::var_os("PIPKIN_VM").is_none(),
+            Needs::Any => true,
             Needs::Limits => enclosure::has_controllers(),
             Needs::NoLimits => !enclosure::has_controllers(),
             Needs::Machine => std::env::var_os("PIPKIN_VM").is_some(),

@@ -10,10 +10,9 @@ use pipkin::netlink::wire::nftables::set::Elements;
 use std::net::{TcpListener, UdpSocket};
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases!(
+    let own = cases!(
         Nothing,
         [
-            from_everywhere,
             from_everywhere_past_the_bridge,
             of_one_address,
             ranges,
@@ -23,7 +22,8 @@ pub(crate) fn cases() -> Vec<Case> {
             a_port_that_a_container_has,
             what_is_no_port,
         ]
-    )
+    );
+    [own, cases!(Any, [from_everywhere])].concat()
 }
 
 /// Whether the machine's packet filter looks into bridges.
