@@ -2,6 +2,7 @@
 
 use super::arch::syscall;
 use core::mem::size_of_val;
+use core::sync::atomic::{AtomicUsize, Ordering};
 use linux_raw_sys::{auxvec, general as raw};
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Result, read};
@@ -10,20 +11,35 @@ use rustix::process::{getegid, geteuid, getgid, getuid};
 /// Words of the longest vector read. The kernel's has room for about 90 (`AT_VECTOR_SIZE`, linux/auxvec.h).
 const WORDS: usize = 256;
 
+/// The size of a page as [`secure_execution`] found it, which every child of this process inherits; 0 before.
+static PAGE_SIZE: AtomicUsize = AtomicUsize::new(0);
+
 /// Whether this program was started with more rights than its caller has: set-user-id, set-group-id or file
 /// capabilities (`AT_SECURE`).
 ///
 /// Where the vector cannot be read (before Linux 6.4 and without `/proc`), different real and effective ids count.
 #[must_use]
 pub fn secure_execution() -> bool {
+    PAGE_SIZE.store(value(auxvec::AT_PAGESZ).unwrap_or(0), Ordering::Relaxed);
     match value(auxvec::AT_SECURE) {
         Some(value) => value != 0,
         None => getuid() != geteuid() || getgid() != getegid(),
     }
 }
 
+/// Bytes in a page of memory.
+///
+/// Before Linux 6.4 the vector is in a file that a process hidden from others may not open itself in a user namespace;
+/// what was found at the program's start is then still right.
+pub(super) fn page_size() -> Option<usize> {
+    match PAGE_SIZE.load(Ordering::Relaxed) {
+        0 => value(auxvec::AT_PAGESZ),
+        found => Some(found),
+    }
+}
+
 /// The value of `key` (`AT_*`), where the vector has it and can be read.
-pub(super) fn value(key: u32) -> Option<usize> {
+fn value(key: u32) -> Option<usize> {
     let mut words = [0; WORDS];
     let count = from_prctl(&mut words).or_else(|_| from_proc(&mut words)).ok()?;
     find(words.get(..count)?, key as usize)

@@ -14,7 +14,7 @@ use super::auxv;
 use core::ffi::CStr;
 use core::mem::size_of;
 use linux_raw_sys::elf::{Elf_Ehdr, Elf_Phdr, PF_W, PF_X, PT_LOAD};
-use linux_raw_sys::{auxvec, general as raw, prctl};
+use linux_raw_sys::{general as raw, prctl};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     CWD, MemfdFlags, Mode, OFlags, SealFlags, fcntl_add_seals, fstat, memfd_create, open, openat, sendfile,
@@ -79,7 +79,7 @@ pub fn copy_to(target: &OwnedFd) -> Result<()> {
 
 /// Maps every segment of the program from `file`, which has the same bytes, and makes it the file that runs.
 fn exchange(file: BorrowedFd<'_>) -> Result<()> {
-    let page = auxv::value(auxvec::AT_PAGESZ).ok_or(Errno::NOSYS)?;
+    let page = auxv::page_size().ok_or(Errno::NOSYS)?;
     let start = &raw const __executable_start;
     // SAFETY: the program's file is mapped from its first byte on, which begins a whole ELF header.
     let header = unsafe { start.cast::<Elf_Ehdr>().read_unaligned() };

@@ -13,6 +13,7 @@ mod init;
 mod log;
 mod memory;
 mod network;
+mod oci;
 mod plot;
 mod run;
 mod sample;
@@ -41,7 +42,7 @@ pub(crate) struct Bench {
     /// rounds, in each of which every program runs once; 40 when left out
     #[argh(option, default = "40")]
     runs: usize,
-    /// only this part, of run, exec, init, memory, log, state, scale, network, boot; may be given several times
+    /// only this part, of run, exec, oci, init, memory, log, state, scale, network, boot; may be given several times
     #[argh(option)]
     part: Vec<String>,
     /// also boot emulated machines with Pipkin and with busybox as PID 1
@@ -64,6 +65,7 @@ struct Part {
 const PARTS: &[Part] = &[
     Part { name: "run", usual: true, measure: run::measure },
     Part { name: "exec", usual: true, measure: exec::measure },
+    Part { name: "oci", usual: true, measure: oci::measure },
     Part { name: "init", usual: true, measure: init::measure },
     Part { name: "memory", usual: true, measure: memory::measure },
     Part { name: "log", usual: true, measure: log::measure },

@@ -26,12 +26,16 @@ pub(super) struct Trace {
 }
 
 impl Trace {
+    /// How many calls were made.
+    pub(super) fn begun(&self) -> usize {
+        self.calls.iter().filter(|call| !call.resumed).count()
+    }
+
     /// The columns of the table: calls, and how many of them were a successful exec.
     pub(super) fn counts(&self) -> String {
-        let begun: Vec<&Call> = self.calls.iter().filter(|call| !call.resumed).collect();
         let execs =
             self.calls.iter().filter(|call| call.name == "execve" && call.rest.ends_with("= 0")).count();
-        format!("{} | {execs}", begun.len())
+        format!("{} | {execs}", self.begun())
     }
 }
 

@@ -1,6 +1,7 @@
 //! `test`: everything a change must pass, suite by suite, and one line that sums it up.
 
 mod boot;
+mod clients;
 mod e2e;
 mod embed;
 mod suite;
@@ -21,6 +22,9 @@ pub(crate) struct Test {
     /// leave out the virtual machines
     #[argh(switch)]
     quick: bool,
+    /// only the engines that use Pipkin as their runtime, which the usual suites leave out
+    #[argh(switch)]
+    clients: bool,
     /// run one suite; can be given several times
     #[argh(option)]
     only: Vec<String>,
@@ -61,8 +65,11 @@ impl Test {
     }
 
     fn suites(&self) -> Result<Vec<Suite>> {
+        if self.clients {
+            return Ok(vec![Suite::Clients]);
+        }
         if self.only.is_empty() {
-            return Ok(Suite::all()
+            return Ok(Suite::usual()
                 .into_iter()
                 .filter(|suite| !(self.quick && suite.machine().is_some()))
                 .collect());

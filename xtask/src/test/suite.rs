@@ -1,7 +1,7 @@
 //! The suites of `test`, in the order they run: what fails fastest comes first.
 
 use super::tally::{self, Tally};
-use super::{boot, e2e, embed};
+use super::{boot, clients, e2e, embed};
 use crate::build::{self, Arch};
 use crate::command::{self, cargo};
 use crate::fuzz::{self, Fuzzer};
@@ -26,13 +26,19 @@ pub(super) enum Suite {
     Host,
     Vm(Arch),
     Boot(Arch),
+    Clients,
 }
 
 impl Suite {
-    pub(super) fn all() -> Vec<Suite> {
+    /// Those that every change must pass: all but the engines, which take long and come from the network.
+    pub(super) fn usual() -> Vec<Suite> {
         use Suite::{Clippy, Format, Fuzz, Host, RootfsBuilder, Tidy, Unit};
         let here = [Format, Clippy, Tidy, Unit, Fuzz, RootfsBuilder, Host];
         here.into_iter().chain(Arch::ALL.map(Suite::Boot)).chain(Arch::ALL.map(Suite::Vm)).collect()
+    }
+
+    pub(super) fn all() -> Vec<Suite> {
+        Suite::usual().into_iter().chain([Suite::Clients]).collect()
     }
 
     /// What `--only` takes.
@@ -49,6 +55,7 @@ impl Suite {
             Suite::Vm(Arch::Aarch64) => "vm-aarch64",
             Suite::Boot(Arch::X86_64) => "boot-x86_64",
             Suite::Boot(Arch::Aarch64) => "boot-aarch64",
+            Suite::Clients => "clients",
         }
     }
 
@@ -63,6 +70,7 @@ impl Suite {
             Suite::RootfsBuilder => "making root file systems",
             Suite::Host => "end to end on this machine",
             Suite::Boot(_) => "machines that boot from disks",
+            Suite::Clients => "podman, containerd and Docker with Pipkin as their runtime",
             Suite::Vm(_) => "end to end in a machine whose PID 1 is Pipkin",
         }
     }
@@ -71,6 +79,7 @@ impl Suite {
     pub(super) const fn machine(self) -> Option<Arch> {
         match self {
             Suite::Vm(arch) | Suite::Boot(arch) => Some(arch),
+            Suite::Clients => Some(Arch::HOST),
             _ => None,
         }
     }
@@ -89,6 +98,7 @@ impl Suite {
             Suite::RootfsBuilder => rootfs_builder(),
             Suite::Host => e2e::on_host(case),
             Suite::Boot(arch) => boot::run(arch, case),
+            Suite::Clients => clients::run(Arch::HOST, case),
             Suite::Vm(arch) => e2e::in_machine(arch, case),
         }
     }

@@ -1,16 +1,13 @@
 //! The machine's kernel: the distribution's package for virtual machines, downloaded and unpacked, never installed.
 //!
-//! apt does the finding, downloading and verifying, from the sources this machine already trusts, but with lists,
-//! cache and package state of its own in a temporary folder: nothing outside `target/vm` changes, no root is
-//! needed, and a kernel of another architecture is as near as the machine's own. Once unpacked it stays; removing
+//! A kernel of another architecture is as near as the machine's own. Once unpacked it stays; removing
 //! `target/vm/ARCH/kernel` has the newest fetched again.
 
+use super::apt::{self, Apt, debian};
 use crate::build::Arch;
-use crate::{command, setup};
 use anyhow::{Context, Result, bail};
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 /// An unpacked kernel.
 #[derive(Debug)]
@@ -66,14 +63,10 @@ impl Kernel {
 
 /// Downloads and unpacks the kernel for `arch` below `work`, and answers where.
 fn fetch(arch: Arch, work: &Path) -> Result<PathBuf> {
-    setup::programs(&[
-        setup::Program { name: "apt-get", package: "apt" },
-        setup::Program { name: "dpkg-deb", package: "dpkg" },
-    ])?;
     let apt = Apt::new(arch, work)?;
     eprintln!("xtask: looking for a kernel for {arch} in apt's sources");
     let updated = apt.run("apt-get", &["-qq", "update"]);
-    let Some((name, packages)) = apt.kernel_packages()? else {
+    let Some((name, packages)) = kernel_packages(&apt)? else {
         let why = format!(
             "no source of apt has a kernel for {architecture}: none of {names}; Debian's sources have it, on \
              Ubuntu those for {architecture} may have to be added",
@@ -86,86 +79,35 @@ fn fetch(arch: Arch, work: &Path) -> Result<PathBuf> {
     let names: Vec<&str> = packages.iter().map(String::as_str).collect();
     apt.run("apt-get", &[&["-qq", "download"], names.as_slice()].concat())?;
     let root = work.join("root");
-    for entry in fs::read_dir(work).context("reading the folder of downloads")? {
-        let path = entry.context("reading the folder of downloads")?.path();
-        if path.extension().is_some_and(|extension| extension == "deb") {
-            command::run(Command::new("dpkg-deb").arg("--extract").arg(&path).arg(&root))?;
-        }
-    }
+    apt::extract(work, &root, &[])?;
     Ok(root)
 }
 
-/// apt with its own state, for one architecture.
-struct Apt<'a> {
-    arch: Arch,
-    work: &'a Path,
-    options: Vec<String>,
-}
-
-impl Apt<'_> {
-    fn new(arch: Arch, work: &Path) -> Result<Apt<'_>> {
-        let folder = work.to_str().with_context(|| format!("giving {} to apt", work.display()))?;
-        for path in ["state/lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(work.join(path)).with_context(|| format!("making {path} for apt"))?;
-        }
-        fs::write(work.join("state/status"), "").context("making an empty list of installed packages")?;
-        // What distributions hang on to an update (clearing the machine's cache, telling desktop programs) is
-        // not for this one.
-        let hooks = "#clear APT::Update::Pre-Invoke;\n#clear APT::Update::Post-Invoke;\n\
-                     #clear APT::Update::Post-Invoke-Success;\n";
-        fs::write(work.join("apt.conf"), hooks).context("writing apt.conf")?;
-        let architecture = debian(arch);
-        let options = [
-            format!("--config-file={folder}/apt.conf"),
-            format!("--option=Dir::State={folder}/state"),
-            format!("--option=Dir::State::status={folder}/state/status"),
-            format!("--option=Dir::Cache={folder}/cache"),
-            format!("--option=APT::Architecture={architecture}"),
-            format!("--option=APT::Architectures={architecture}"),
-            // apt's own user may not be able to reach the folder.
-            "--option=APT::Sandbox::User=root".to_owned(),
-            "--option=Acquire::Languages=none".to_owned(),
-            "--option=Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false".to_owned(),
-        ];
-        Ok(Apt { arch, work, options: options.into() })
-    }
-
-    fn command(&self, program: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(program);
-        command.args(&self.options).args(arguments).current_dir(self.work).env("LC_ALL", "C");
-        command
-    }
-
-    fn run(&self, program: &str, arguments: &[&str]) -> Result<()> {
-        command::run(&mut self.command(program, arguments))
-    }
-
-    /// The first meta package that exists and the packages with the kernel itself that it leads to.
-    fn kernel_packages(&self) -> Result<Option<(String, Vec<String>)>> {
-        for meta in meta_packages(self.arch) {
-            let mut found: Vec<String> = Vec::new();
-            let mut pending = vec![meta.clone()];
-            while let Some(name) = pending.pop() {
-                for needed in self.needed_by(&name)? {
-                    if !found.contains(&needed) {
-                        found.push(needed.clone());
-                        pending.push(needed);
-                    }
+/// The first meta package that exists and the packages with the kernel itself that it leads to.
+fn kernel_packages(apt: &Apt<'_>) -> Result<Option<(String, Vec<String>)>> {
+    for meta in meta_packages(apt.arch) {
+        let mut found: Vec<String> = Vec::new();
+        let mut pending = vec![meta.clone()];
+        while let Some(name) = pending.pop() {
+            for needed in needed_by(apt, &name)? {
+                if !found.contains(&needed) {
+                    found.push(needed.clone());
+                    pending.push(needed);
                 }
             }
-            if !found.is_empty() {
-                return Ok(Some((meta, found)));
-            }
         }
-        Ok(None)
+        if !found.is_empty() {
+            return Ok(Some((meta, found)));
+        }
     }
+    Ok(None)
+}
 
-    /// Of the packages that `name` depends on those that are parts of a kernel; none for an unknown `name`.
-    fn needed_by(&self, name: &str) -> Result<Vec<String>> {
-        let mut query = self.command("apt-cache", &["depends", "--important", name]);
-        let answer = query.output().context("starting apt-cache")?;
-        Ok(kernel_parts(&String::from_utf8_lossy(&answer.stdout)))
-    }
+/// Of the packages that `name` depends on those that are parts of a kernel; none for an unknown `name`.
+fn needed_by(apt: &Apt<'_>, name: &str) -> Result<Vec<String>> {
+    let mut query = apt.command("apt-cache", &["depends", "--important", name]);
+    let answer = query.output().context("starting apt-cache")?;
+    Ok(kernel_parts(&String::from_utf8_lossy(&answer.stdout)))
 }
 
 /// Picks the parts of a kernel from what `apt-cache depends` prints: `  Depends: linux-image-6.1.0-56-cloud-amd64`.
@@ -190,14 +132,6 @@ fn meta_packages(arch: Arch) -> [String; 4] {
         "linux-image-generic".to_owned(),
         format!("linux-image-{debian}"),
     ]
-}
-
-/// Debian's name for an architecture.
-const fn debian(arch: Arch) -> &'static str {
-    match arch {
-        Arch::X86_64 => "amd64",
-        Arch::Aarch64 => "arm64",
-    }
 }
 
 #[cfg(test)]

@@ -3,7 +3,9 @@
 //! Duty: whatever the development machine cannot show (cgroup v2 limits, another architecture, the end of a
 //! machine) runs here, the same on every machine. [`run`] is for programs, the verb `vm` for people.
 
+mod apt;
 mod console;
+mod debian;
 mod initramfs;
 mod kernel;
 mod machine;
@@ -15,6 +17,7 @@ use crate::command;
 use anyhow::{Context, Result, bail};
 use argh::FromArgs;
 use console::{Ended, Show};
+pub(crate) use debian::Userland;
 use initramfs::Contents;
 use machine::Boot;
 pub(crate) use machine::{Accelerator, Machine, program};

@@ -1,0 +1,145 @@
+//! Real engines drive Pipkin as their runtime: podman, containerd and Docker as the distribution ships them.
+//!
+//! They run in a machine, where cgroups can limit and nothing they leave behind matters. Its root is a disk of Debian's
+//! packages, mounted read-only by Pipkin, its PID 1; a second disk holds the scripts with the cases, the shipped
+//! program and an image of Alpine.
+
+use super::tally::{self, Tally};
+use crate::build::Arch;
+use crate::setup::{self, Program};
+use crate::vm::{self, Tiny, Userland};
+use anyhow::{Context, Result};
+use rootfs_builder::alpine::{self, Request};
+use rootfs_builder::filesystem::{self, Filesystem};
+use rootfs_builder::image::{self, Metadata};
+use rootfs_builder::tree::Tree;
+use rootfs_builder::unpack::{self, Options};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const SCRIPTS: [(&str, &str); 5] = [
+    ("/case.sh", include_str!("case.sh")),
+    ("/podman.sh", include_str!("podman.sh")),
+    ("/containerd.sh", include_str!("containerd.sh")),
+    ("/docker.sh", include_str!("docker.sh")),
+    ("/machine.sh", include_str!("machine.sh")),
+];
+
+/// What the engines need beside a disk to be on.
+const MODULES: &[&str] =
+    &["virtio_pci", "virtio_blk", "ext4", "overlay", "veth", "bridge", "loop", "nf_tables"];
+/// All cases together, emulated on a slow machine: longer is a hang.
+const TIMEOUT: Duration = Duration::from_secs(40 * 60);
+const MEMORY_MIB: u32 = 2048;
+
+const USERLAND: Userland<'static> = Userland {
+    packages: &[
+        "base-files",
+        "base-passwd",
+        "coreutils",
+        "dash",
+        "findutils",
+        "grep",
+        "mawk",
+        "mount",
+        "procps",
+        "sed",
+        "bsdutils",
+        "util-linux",
+        "iproute2",
+        "podman",
+        "conmon",
+        "catatonit",
+        "uidmap",
+        "slirp4netns",
+        "netavark",
+        "containerd",
+        "docker.io",
+        "systemd",
+        "systemd-sysv",
+        "dbus",
+        "dbus-user-session",
+    ],
+    left_out: &["debconf", "dirmngr", "dpkg", "gnupg", "gpg", "libperl", "perl", "pinentry", "usrmerge"],
+    files: &[
+        ("/etc/containers/containers.conf", include_str!("containers.conf")),
+        ("/etc/containers/policy.json", r#"{ "default": [{ "type": "insecureAcceptAnything" }] }"#),
+        ("/etc/hosts", "127.0.0.1 localhost\n"),
+        ("/etc/resolv.conf", ""),
+        ("/etc/subuid", "containers:200000:400000\nu:1000000:65536\n"),
+        ("/etc/subgid", "containers:200000:400000\nu:1000000:65536\n"),
+    ],
+    directories: &[
+        "/client",
+        "/root",
+        "/home/u",
+        "/etc/docker",
+        "/dev",
+        "/proc",
+        "/sys",
+        "/run",
+        "/tmp",
+        "/var",
+    ],
+    links: &[("/usr/bin/awk", "mawk"), ("/usr/bin/pipkin", "/client/pipkin")],
+};
+
+/// Runs all of it.
+///
+/// # Errors
+/// Whatever kept the machine from being made or from ending by itself.
+pub(super) fn run(arch: Arch, case: Option<&str>) -> Result<Tally> {
+    if !setup::is_root()? {
+        println!("clients: making file systems with owners needs root");
+        return Ok(Tally { skipped: 1, ..Tally::default() });
+    }
+    setup::programs(&[Program { name: "mke2fs", package: "e2fsprogs" }])?;
+    let tiny = Tiny::new(arch, Tree::new(), MODULES)?;
+    let folder = tempfile::tempdir().context("making a folder for disks")?;
+    let mut machine = vm::for_tests(arch)?;
+    machine.memory_mib = MEMORY_MIB;
+    machine.disks = vec![USERLAND.disk(arch)?, client(arch, &tiny.pipkin, folder.path())?];
+    let only = case.map(|case| format!("pipkin.env.ONLY={case} ")).unwrap_or_default();
+    let arguments =
+        format!("root=/dev/vda ro pipkin.mount=/dev/vdb:/client:ext4:ro {only}-- sh /client/machine.sh");
+    let outcome = tiny.run(&machine, &arguments, TIMEOUT)?;
+    tally::of_output(&outcome.output, outcome.status)
+}
+
+/// The second disk.
+fn client(arch: Arch, pipkin: &Path, folder: &Path) -> Result<PathBuf> {
+    let mut tree = Tree::new();
+    for (path, text) in SCRIPTS {
+        tree.file(path, 0o755, text.as_bytes())?;
+    }
+    tree.host_file("/pipkin", 0o755, pipkin)?;
+    let archive = folder.join("alpine.tar");
+    image_of_alpine(arch, &archive)?;
+    tree.host_file("/alpine.tar", 0o644, &archive)?;
+    let disk = folder.join("client");
+    filesystem::write(&tree, Filesystem::Ext4, None, None, &disk)?;
+    Ok(disk)
+}
+
+/// An archive that each of the engines can load.
+fn image_of_alpine(arch: Arch, path: &Path) -> Result<()> {
+    let arch = match arch {
+        Arch::X86_64 => alpine::Arch::X86_64,
+        Arch::Aarch64 => alpine::Arch::Aarch64,
+    };
+    let tarball =
+        alpine::obtain(&Request::from_environment(arch), &mut |_, _| {}).context("getting Alpine")?;
+    let mut tree = Tree::new();
+    unpack::apply(File::open(&tarball.path)?, &mut tree, &Options::default())?;
+    let near = path.parent().unwrap_or(path);
+    let out = File::create(path).with_context(|| format!("making {}", path.display()))?;
+    let metadata = Metadata {
+        arch,
+        config: image::config_of(arch),
+        reference: Some("localhost/alpine:latest".into()),
+        created: Some(0),
+    };
+    image::write_archive(&tree, &metadata, near, out)?;
+    Ok(())
+}
