@@ -305,7 +305,7 @@ fn traffic(pid: i32) -> Option<(u64, u64)> {
 }
 
 /// `1234` as `12.34`.
-fn hundredths(number: u64) -> String {
+pub(super) fn hundredths(number: u64) -> String {
     let (tens, ones) = (number / 10 % 10, number % 10);
     [&(number / 100).to_string(), ".", &tens.to_string(), &ones.to_string()].concat()
 }

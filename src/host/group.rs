@@ -27,6 +27,26 @@ const MOST_ABOVE: usize = 16;
 /// Longest name of a group (`NAME_MAX`).
 const NAME_CAPACITY: usize = 255;
 
+/// Files, and what stood there before it was changed.
+type Former<'s> = heapless::Vec<(&'s str, LimitValue), HOST_STEPS>;
+
+/// What a file that reads as `text` held in the place of `value`: all of it, or of a file with a line for each device
+/// that device's, which when it is missing had no bounds.
+fn line_of(text: &[u8], value: &[u8]) -> Option<LimitValue> {
+    let pairs = value.contains(&b'=');
+    let device = value.split(|byte| *byte == b' ').next().filter(|word| pairs || word.contains(&b':'));
+    let mut lines = text.split(|byte| *byte == b'\n');
+    let line = match device {
+        None => lines.next(),
+        Some(device) => lines.find(|line| line.starts_with(device) && line.get(device.len()) == Some(&b' ')),
+    };
+    let mut former = LimitValue::try_from(core::str::from_utf8(line.or(device)?).ok()?).ok()?;
+    if line.is_none() {
+        former.push_str(if pairs { " rbps=max wbps=max riops=max wiops=max" } else { " default" }).ok()?;
+    }
+    Some(former)
+}
+
 /// A container's group.
 #[derive(Debug)]
 pub(super) struct Group {
@@ -113,19 +133,13 @@ impl Group {
     /// Carries out `steps`, which set limits. When one fails, those before it are taken back as far as their files
     /// show what there was.
     fn update(&self, steps: &[HostStep<'_>]) -> Result<()> {
-        let mut former: heapless::Vec<(&str, LimitValue), HOST_STEPS> = heapless::Vec::new();
+        let mut former: Former<'_> = heapless::Vec::new();
         for step in steps {
             let done = match step {
                 HostStep::EnableController(name) => self.enable(name),
-                HostStep::SetLimit { file, value } => {
-                    let mut buffer = [0; 256];
-                    let was = self.own.read(file, &mut buffer);
-                    let was = was.ok().and_then(|was| core::str::from_utf8(was).ok());
-                    if let Some(was) = was.and_then(|was| LimitValue::try_from(was).ok()) {
-                        former.push((file, was)).unwrap_or(());
-                    }
-                    self.set(file, value.as_bytes())
-                }
+                HostStep::SetLimit { file, value } => self.change(file, value.as_bytes(), &mut former),
+                HostStep::SetUnified { file, value } => self.change(file, value.as_bytes(), &mut former),
+                HostStep::LimitDevices(rules) => self.limit_devices(rules),
                 _ => Err(Error::new("change the limits", Errno::NOSYS)),
             };
             if done.is_err() {
@@ -135,6 +149,15 @@ impl Group {
             }
         }
         Ok(())
+    }
+
+    /// Writes a limit and notes what stood in its place.
+    fn change<'s>(&self, file: &'s str, value: &[u8], former: &mut Former<'s>) -> Result<()> {
+        let mut buffer = [0; 4096];
+        if let Some(was) = self.own.read(file, &mut buffer).ok().and_then(|text| line_of(text, value)) {
+            former.push((file, was)).unwrap_or(());
+        }
+        self.set(file, value)
     }
 
     /// Makes the controller called `name` usable here: from the root down, each group hands it on.

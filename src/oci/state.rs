@@ -8,10 +8,12 @@
 //!
 //! The directory is its own lock: whoever changes a container holds it. Making the directory takes the id.
 
+use super::keep;
 use crate::store::process;
 use pipkin::spec::Id;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use std::ffi::CStr;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write};
 use std::os::unix::ffi::OsStrExt;
@@ -47,31 +49,41 @@ pub(crate) struct Record {
     pub(crate) pid_start: u64,
     /// When the container was made, in nanoseconds since 1970.
     pub(crate) created_ns: u64,
+    /// Where its cgroup is; empty is the usual place.
+    pub(crate) cgroup: Vec<u8>,
+    /// The unit of systemd that is its cgroup; empty without.
+    pub(crate) unit: Vec<u8>,
     /// The bundle's absolute path.
     pub(crate) bundle: Vec<u8>,
 }
 
 impl Record {
-    /// Four numbers in a line, then the path, which may hold anything.
+    /// Four numbers in a line, the cgroup and the unit each in one, then the bundle, which may hold anything.
     fn encode(&self) -> Vec<u8> {
         let numbers = [u64::from(self.created), self.pid as u64, self.pid_start, self.created_ns];
-        let mut text = numbers.map(|number| number.to_string()).join(" ").into_bytes();
-        text.push(b'\n');
-        text.extend_from_slice(&self.bundle);
-        text
+        let numbers = numbers.map(|number| number.to_string()).join(" ").into_bytes();
+        [&numbers, &self.cgroup, &self.unit, &self.bundle].map(Vec::as_slice).join(&b'\n')
     }
 
     fn decode(text: &[u8]) -> Option<Self> {
-        let end = text.iter().position(|byte| *byte == b'\n')?;
-        let line = std::str::from_utf8(text.get(..end)?).ok()?;
+        let mut lines = text.splitn(4, |byte| *byte == b'\n');
+        let line = std::str::from_utf8(lines.next()?).ok()?;
         let mut numbers = line.split(' ').map(|number| number.parse::<u64>().ok());
+        let mut kept = || lines.next().map(<[u8]>::to_vec);
         Some(Self {
             created: numbers.next()?? == 1,
             pid: i32::try_from(numbers.next()??).ok()?,
             pid_start: numbers.next()??,
             created_ns: numbers.next()??,
-            bundle: text.get(end + 1..)?.to_vec(),
+            cgroup: kept()?,
+            unit: kept()?,
+            bundle: kept()?,
         })
+    }
+
+    /// Where its cgroup is; `None` is the usual place.
+    pub(crate) fn cgroup(&self) -> Option<&'static CStr> {
+        Some(self.cgroup.clone()).filter(|path| !path.is_empty()).and_then(keep::text)
     }
 
     /// Its process, if that still lives.
@@ -271,9 +283,18 @@ mod tests {
     #[test]
     fn records_survive_the_disk() {
         let bundle = b"/a b\n/c\xff".to_vec();
-        let record = Record { created: true, pid: 7, pid_start: 9, created_ns: u64::MAX, bundle };
+        let (cgroup, unit) = (b"/a b".to_vec(), b"x.scope".to_vec());
+        let record =
+            Record { created: true, pid: 7, pid_start: 9, created_ns: u64::MAX, cgroup, unit, bundle };
         assert_eq!(Record::decode(&record.encode()), Some(record));
-        for broken in [&b""[..], b"1 2 3 4", b"1 2 3\n", b"1 x 3 4\n/b", b"1 99999999999 3 4\n/b"] {
+        for broken in [
+            &b""[..],
+            b"1 2 3 4",
+            b"1 2 3 4\n\n",
+            b"1 2 3\n\n\n/b",
+            b"1 x 3 4\n\n\n/b",
+            b"1 99999999999 3 4\n\n\n/b",
+        ] {
             assert_eq!(Record::decode(broken), None);
         }
     }

@@ -36,9 +36,6 @@ pub(super) fn resolve<'a>(
         enable(controller, push)?;
         push(HostStep::SetLimit { file, value })
     })?;
-    if !resources.access.is_empty() {
-        push(HostStep::LimitDevices(resources.access))?;
-    }
     for (file, value) in resources.unified {
         let owner = file.split_once('.').map_or(*file, |(owner, _)| owner);
         // Files of the core, such as cgroup.max.depth, are there without a controller.
@@ -46,6 +43,10 @@ pub(super) fn resolve<'a>(
             enable(controller, push)?;
         }
         push(HostStep::SetUnified { file, value })?;
+    }
+    // Last: it is exchanged at once, and whoever changes limits then has nothing more that could fail.
+    if !resources.access.is_empty() {
+        push(HostStep::LimitDevices(resources.access))?;
     }
     Ok(())
 }

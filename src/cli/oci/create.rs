@@ -3,7 +3,7 @@
 use super::super::launch::explain;
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome, kernel};
-use super::state::{View, cgroup_path};
+use super::state::View;
 use super::{Global, Sorted, cannot_open, delete, hook, id, start};
 use crate::oci::config;
 use crate::oci::json::Value;
@@ -114,7 +114,9 @@ fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Fail
     let mut plan = Plan::default();
     resolve(&spec, &facts, &mut plan)?;
     let container = global.root.create(id).map_err(|error| cannot_open(&id, &error))?;
-    let mut record = Record { created_ns: now_ns(), bundle: bundle.path.clone(), ..Record::default() };
+    let cgroup = spec.cgroup.map_or_else(Vec::new, |path| path.to_bytes().to_vec());
+    let bundle_path = bundle.path.clone();
+    let mut record = Record { created_ns: now_ns(), cgroup, bundle: bundle_path, ..Record::default() };
     let maker = Maker { container: &container, config: &config, spec: &spec, plan: &plan, typed };
     match maker.make(&mut record, &bundle.text) {
         Ok(()) => Ok((container, record)),
@@ -310,6 +312,6 @@ pub(super) fn plan_again<'p>(
     let spec = config::spec(config, &context)
         .map_err(|fault| Failure::new("use the configuration", b"", fault.what.as_bytes()))?;
     let mut facts = pipkin::host::probe()?;
-    facts.cgroup = pipkin::host::open_group(&id, cgroup_path(config))?.is_some();
+    facts.cgroup = pipkin::host::open_group(&id, record.cgroup())?.is_some();
     Ok(resolve(&spec, &facts, plan)?)
 }

@@ -2,7 +2,7 @@
 
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome};
-use super::state::{View, cgroup_path};
+use super::state::View;
 use super::{FAILED, Global, Sorted, cannot_open, hook, id};
 use crate::oci::config;
 use crate::oci::state::{Container, Record, Status};
@@ -42,10 +42,10 @@ pub(super) fn destroy(container: Container, record: &Record) -> Result<(), Failu
             Err(errno) => return Err(Failure::errno("kill the container", id.as_str().as_bytes(), errno)),
         }
         // A frozen process dies only when its group is killed or thawed.
-        remove_group(&id, config.as_ref().and_then(cgroup_path))?;
+        remove_group(&id, record.cgroup())?;
         await_end(&process, &id)?;
     } else {
-        remove_group(&id, config.as_ref().and_then(cgroup_path))?;
+        remove_group(&id, record.cgroup())?;
     }
     if let Some(config) = &config {
         let view = View { id: &id, status: b"stopped", record, config: Some(config) };

@@ -97,6 +97,42 @@ Options:
   -f, --format FORMAT  table or json [table]
       --help           show this help";
 
+/// Options of `update`.
+pub(super) const UPDATE: &str = "\
+Usage: pipkin update [OPTIONS] ID
+
+Changes limits; those that are not given stay. When one cannot be set, none is.
+
+Options:
+  -r, --resources FILE        all of them, as in config.json; - is standard input
+      --memory SIZE           most memory; -1: any
+      --memory-reservation SIZE  memory that is spared when others need some
+      --memory-swap SIZE      most memory and swap together; -1: any swap
+      --kernel-memory SIZE    refused: of cgroup v1
+      --cpu-period US         length of a period of CPU time
+      --cpu-quota US          CPU time in each; -1: any
+      --cpu-burst US          CPU time that may be saved up
+      --cpu-share NUMBER      share of contended CPU time, 2 to 262144
+      --cpu-idle NUMBER       1: only CPU time that nobody else wants
+      --cpu-rt-period US      refused: of cgroup v1
+      --cpu-rt-runtime US     refused: of cgroup v1
+      --cpuset-cpus LIST      CPUs to run on
+      --cpuset-mems LIST      memory nodes to use
+      --blkio-weight NUMBER   share of contended disk time, 10 to 1000
+      --pids-limit NUMBER     most processes; -1: any
+      --help                  show this help";
+
+/// Options of `events`.
+pub(super) const EVENTS: &str = "\
+Usage: pipkin events [OPTIONS] ID
+
+Tells, as JSON, what a container uses and when it lacked memory, until it ends.
+
+Options:
+      --interval TIME  how often what it uses is told [5s]
+      --stats          tell it once
+      --help           show this help";
+
 /// Options of verbs that have none.
 pub(super) const PLAIN: &str = "\
 Usage: pipkin start|state|pause|resume|features ID

@@ -2,10 +2,8 @@
 
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome, signal};
-use super::state::cgroup_path;
 use super::{Global, Sorted, lock};
-use crate::oci::config;
-use crate::oci::state::{Container, Status};
+use crate::oci::state::{Container, Record, Status};
 use pipkin::cgroup::deadline::Deadline;
 use pipkin::cgroup::group::Group;
 use rustix::io::Errno;
@@ -14,10 +12,8 @@ use rustix::io::Errno;
 const PATIENCE_MS: u32 = 10_000;
 
 /// The container's cgroup, if it has one.
-pub(super) fn group(container: &Container) -> Result<Option<Group>, Failure> {
-    let text = container.config().unwrap_or_default();
-    let path = config::read(&text).ok().as_ref().and_then(cgroup_path);
-    Ok(pipkin::host::open_group(&container.id, path)?)
+fn group(container: &Container, record: &Record) -> Result<Option<Group>, Failure> {
+    Ok(pipkin::host::open_group(&container.id, record.cgroup())?)
 }
 
 /// `kill [--all] ID [SIGNAL]`.
@@ -29,7 +25,7 @@ pub(super) fn kill(global: &Global, typed: &Sorted<'_>) -> Outcome {
     let (container, record) = lock(global, typed)?;
     let cannot = |why: &[u8]| Failure::new("kill the container", container.id.as_str().as_bytes(), why);
     if typed.has("--all")
-        && let Some(group) = group(&container)?
+        && let Some(group) = group(&container, &record)?
     {
         return kill_all(&group, number);
     }
@@ -84,7 +80,7 @@ fn freeze(global: &Global, typed: &Sorted<'_>, on: bool) -> Outcome {
     if !matches!(container.status(&record), Status::Running | Status::Created) {
         return Err(cannot(b"container not running"));
     }
-    let group = group(&container)?.ok_or_else(|| cannot(b"it has no cgroup"))?;
+    let group = group(&container, &record)?.ok_or_else(|| cannot(b"it has no cgroup"))?;
     if !on && !group.occupancy()?.frozen {
         return Err(cannot(b"container not paused"));
     }

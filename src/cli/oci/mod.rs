@@ -6,12 +6,13 @@
 //! | module | duty |
 //! |---|---|
 //! | `help` | the text that names the options |
-//! | `create`, `start`, `state`, `exec`, `kill`, `delete` | the verbs, and those like them |
+//! | `create`, `start`, `state`, `exec`, `kill`, `delete`, `update`, `event` | the verbs, and those like them |
 //! | `hook` | runs the engine's programs |
 //! | `feature` | what `features` and `spec` print |
 
 mod create;
 mod delete;
+mod event;
 mod exec;
 mod feature;
 mod help;
@@ -19,6 +20,7 @@ mod hook;
 mod kill;
 mod start;
 mod state;
+mod update;
 
 use super::argv::{self, Order, Sorted};
 use super::json::Json;
@@ -61,6 +63,8 @@ const VERBS: &[Verb] = &[
     Verb("ps", help::PS, state::processes, false),
     Verb("pause", help::PLAIN, kill::pause, false),
     Verb("resume", help::PLAIN, kill::resume, false),
+    Verb("update", help::UPDATE, update::update, false),
+    Verb("events", help::EVENTS, event::events, true),
     Verb("features", help::PLAIN, feature::features, true),
     Verb("spec", help::SPEC, feature::spec, true),
     Verb("checkpoint", help::PLAIN, unsupported, true),
@@ -68,8 +72,9 @@ const VERBS: &[Verb] = &[
 ];
 
 /// Options of the shared verbs that only engines give.
-const ONLY_ENGINES: [&str; 9] = [
+const ONLY_ENGINES: [&str; 10] = [
     "--bundle",
+    "--resources",
     "--process",
     "--pid-file",
     "--console-socket",

@@ -6,10 +6,8 @@ use super::super::{Outcome, report};
 use super::{Global, Sorted, cannot_open, id};
 use crate::oci::config;
 use crate::oci::json::Value;
-use crate::oci::keep;
 use crate::oci::state::{Container, Record, Status};
 use pipkin::spec::Id;
-use std::ffi::CStr;
 
 /// The version of the specification whose state this is.
 const VERSION: &[u8] = b"1.3.0";
@@ -24,22 +22,17 @@ pub(super) struct View<'v> {
 }
 
 /// The word for what it is up to. Frozen is what the kernel says, not what we remember.
-pub(super) fn word(container: &Container, record: &Record, path: Option<&CStr>) -> &'static [u8] {
+pub(super) fn word(container: &Container, record: &Record) -> &'static [u8] {
     match container.status(record) {
         Status::Creating => b"creating",
         Status::Created => b"created",
         Status::Stopped => b"stopped",
         Status::Running => {
-            let group = pipkin::host::open_group(&container.id, path).ok().flatten();
+            let group = pipkin::host::open_group(&container.id, record.cgroup()).ok().flatten();
             let frozen = group.and_then(|group| group.occupancy().ok()).is_some_and(|now| now.frozen);
             if frozen { b"paused" } else { b"running" }
         }
     }
-}
-
-/// Where the configuration puts the cgroup.
-pub(super) fn cgroup_path(config: &Value<'_>) -> Option<&'static CStr> {
-    config.text_at("linux.cgroupsPath").filter(|path| !path.is_empty()).and_then(keep::text)
 }
 
 /// The state as runtime.md has it, and what runc tells beside.
@@ -78,7 +71,7 @@ fn look(global: &Global, id: &Id, tell: &mut dyn FnMut(&View<'_>)) -> Result<(),
     let record = container.record();
     let text = container.config().unwrap_or_default();
     let config = config::read(&text).ok();
-    let status = word(&container, &record, config.as_ref().and_then(cgroup_path));
+    let status = word(&container, &record);
     tell(&View { id, status, record: &record, config: config.as_ref() });
     Ok(())
 }
@@ -137,10 +130,8 @@ pub(super) fn processes(global: &Global, typed: &Sorted<'_>) -> Outcome {
     let id = id(typed)?;
     let container = global.root.look(id).map_err(|error| cannot_open(&id, &error))?;
     let record = container.record();
-    let text = container.config().unwrap_or_default();
-    let path = config::read(&text).ok().as_ref().and_then(cgroup_path);
     let mut pids = Vec::new();
-    if let Some(group) = pipkin::host::open_group(&id, path)? {
+    if let Some(group) = pipkin::host::open_group(&id, record.cgroup())? {
         group.visit(&mut |group| {
             group.processes(&mut |pid| {
                 pids.push(pid.as_raw_nonzero().get());

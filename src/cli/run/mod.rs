@@ -49,6 +49,7 @@ use pipkin::host::Attendant;
 use pipkin::plan::{Plan, resolve};
 use pipkin::spec::Id;
 use quantity::Why;
+pub(super) use quantity::size;
 use request::{Directories, Request, user, workdir};
 use warden::Warden;
 

@@ -15,7 +15,7 @@ const PERIOD_US: u32 = 100_000;
 const CPUS_MAX: u64 = 8192;
 
 /// A size in bytes: a number, maybe with a fraction, and one of docker's units, all powers of 1024.
-pub(super) fn size(text: &str) -> Result<u64, Why> {
+pub(in crate::cli) fn size(text: &str) -> Result<u64, Why> {
     const WHY: Why = "give a size in bytes or with k, m, g, t or p, as 64m";
     let end = text.find(|letter: char| !letter.is_ascii_digit() && letter != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at_checked(end).ok_or(WHY)?;

@@ -71,6 +71,15 @@ pub(crate) fn read_process(text: &[u8]) -> Result<Value<'_>, String> {
     read_as(text, &["{ ", table].concat())
 }
 
+/// Reads what `update` is given: the resources alone.
+///
+/// # Errors
+/// As [`read`].
+pub(crate) fn read_resources(text: &[u8]) -> Result<Value<'_>, String> {
+    let table = schema::CONFIG.split_once(schema::RESOURCES).map_or("", |(_, table)| table);
+    read_as(text, &["{ ", table].concat())
+}
+
 fn read_as<'t>(text: &'t [u8], kinds: &str) -> Result<Value<'t>, String> {
     let value = json::parse(text).map_err(|fault| fault.in_document(text))?;
     match schema::check(&mut kinds.split_ascii_whitespace(), Some(&value)).and_then(|()| version(&value)) {

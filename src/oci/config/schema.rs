@@ -55,6 +55,9 @@ linux {
 /// What `--process` of `exec` gives: the member `process` alone.
 pub(super) const PROCESS: &str = "process {";
 
+/// What `update` is given.
+pub(super) const RESOURCES: &str = "resources {";
+
 /// Compares `value` with a kind of the table.
 ///
 /// # Errors

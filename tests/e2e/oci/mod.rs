@@ -2,6 +2,7 @@
 
 mod bundle;
 mod hook;
+mod limit;
 mod process;
 mod refusal;
 
@@ -33,7 +34,7 @@ pub(crate) fn cases() -> Vec<Case> {
             a_template_runs,
         ]
     );
-    [own, hook::cases(), process::cases(), refusal::cases()].concat()
+    [own, hook::cases(), limit::cases(), process::cases(), refusal::cases()].concat()
 }
 
 const SLEEPER: &str = "trap 'exit 3' TERM; while :; do sleep 0.05; done";

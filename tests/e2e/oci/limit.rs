@@ -1,0 +1,194 @@
+//! Limits that are changed, and what is told of their use.
+
+use super::bundle::Bundle;
+use crate::harness::{Case, cases};
+use serde_json::{Value, json};
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+use std::process::Stdio;
+
+pub(crate) fn cases() -> Vec<Case> {
+    let everywhere = cases!(
+        Nothing,
+        [what_is_used_is_told, events_end_with_the_container, rules_for_devices_are_exchanged, wrong_updates]
+    );
+    let with =
+        cases!(Limits, [limits_are_changed, a_refusal_changes_nothing, a_kill_for_want_of_memory_is_told]);
+    [everywhere, with].concat()
+}
+
+const SLEEPER: &str = "trap 'exit 3' TERM; while :; do sleep 0.05; done";
+
+fn started(bundle: Bundle) -> Bundle {
+    let bundle = bundle.written();
+    bundle.create("");
+    bundle.call("start c").succeeds();
+    bundle
+}
+
+fn end(bundle: &Bundle) {
+    bundle.call("delete --force c").succeeds();
+    bundle.is_clean();
+}
+
+/// Calls the runtime with `document` on its standard input.
+#[track_caller]
+fn update(bundle: &Bundle, document: &Value) -> std::process::Output {
+    let mut command = bundle.command("update --resources - c");
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the runtime");
+    child.stdin.take().unwrap().write_all(document.to_string().as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn what_is_used_is_told() {
+    let bundle = started(Bundle::sh(SLEEPER));
+    let event = bundle.call("events --stats c").succeeds().json();
+    assert_eq!((&event["type"], &event["id"]), (&json!("stats"), &json!("c")));
+    let data = &event["data"];
+    assert!(data["cpu"]["usage"]["total"].is_u64() && data["cpu"]["throttling"].is_object(), "{event}");
+    assert!(data["memory"]["usage"]["limit"].is_u64() && data["memory"]["raw"].is_object(), "{event}");
+    assert!(data["pids"]["current"].is_u64() && data["blkio"]["ioServicedRecursive"].is_array(), "{event}");
+    bundle.call("events --stats --interval x c").fails(1, &["--interval", "such as 5s"]);
+    end(&bundle);
+    bundle.call("events --stats c").fails(1, &["container does not exist"]);
+}
+
+fn events_end_with_the_container() {
+    let bundle = started(Bundle::sh("exec sleep 1000"));
+    let listener = bundle.start("events --interval=10ms c");
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    bundle.call("kill c KILL").succeeds();
+    let outcome = listener.wait().exits(0);
+    let lines: Vec<Value> = outcome.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() > 1 && lines.iter().all(|line| line["type"] == "stats"), "{outcome}");
+    bundle.call("events c").fails(1, &["container not running"]);
+    end(&bundle);
+}
+
+fn rules_for_devices_are_exchanged() {
+    let node = json!({ "path": "/dev/own", "type": "c", "major": 240, "minor": 7 });
+    let rule = |allow: bool| {
+        json!({ "devices": [
+        { "allow": false, "access": "rwm" },
+        { "allow": allow, "type": "c", "major": 240, "minor": 7, "access": "r" }
+    ] })
+    };
+    // Nobody drives these numbers: opening one that may be used is another error than opening one that may not.
+    let bundle = started(
+        Bundle::sh(SLEEPER).set("/linux/devices", json!([node])).set("/linux/resources", rule(false)),
+    );
+    let seen = || bundle.call("exec c cat /dev/own").told();
+    assert!(seen().contains("Operation not permitted"));
+    assert!(update(&bundle, &rule(true)).status.success());
+    assert!(seen().contains("No such device or address"));
+    assert!(update(&bundle, &rule(false)).status.success());
+    assert!(seen().contains("Operation not permitted"));
+    end(&bundle);
+}
+
+fn wrong_updates() {
+    let bundle = started(Bundle::sh(SLEEPER));
+    assert!(update(&bundle, &json!({})).status.success());
+    for (document, words) in [
+        (json!({ "memory": { "limit": "x" } }), "memory.limit, line 1"),
+        (json!({ "memory": { "kernel": 5 } }), "cgroup v1"),
+        (json!([]), "must be an object"),
+    ] {
+        let output = update(&bundle, &document);
+        let told = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.code() == Some(1) && told.contains(words), "{told}");
+    }
+    bundle.call("update -r /nosuch c").fails(1, &["/nosuch", "No such file"]);
+    bundle.call("update --pids-limit many c").fails(1, &["--pids-limit many", "give a number"]);
+    bundle.call("update --memory 1x c").fails(1, &["--memory 1x"]);
+    bundle.call("kill c KILL").succeeds();
+    bundle.await_status("stopped");
+    bundle.call("update --pids-limit 5 c").fails(1, &["container not running"]);
+    end(&bundle);
+}
+
+const GROUP: &str = "/oci-limits/inner";
+
+fn limited() -> Bundle {
+    let resources = json!({ "memory": { "limit": 64 << 20 }, "pids": { "limit": 50 }, "cpu": { "quota": 20_000, "period": 50_000 } });
+    started(Bundle::sh(SLEEPER).set("/linux/cgroupsPath", json!(GROUP)).set("/linux/resources", resources))
+}
+
+fn read(file: &str) -> String {
+    let path = Path::new("/sys/fs/cgroup").join(GROUP.trim_start_matches('/')).join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display())).trim().to_owned()
+}
+
+fn end_limited(bundle: &Bundle) {
+    end(bundle);
+    fs::remove_dir("/sys/fs/cgroup/oci-limits").unwrap();
+}
+
+fn limits_are_changed() {
+    let bundle = limited();
+    assert_eq!([read("memory.max"), read("pids.max"), read("cpu.max")], ["67108864", "50", "20000 50000"]);
+    bundle
+        .call("update --memory 32m --memory-swap 48m --pids-limit=-1 --cpu-quota 10000 --cpu-share 2048 c")
+        .succeeds();
+    assert_eq!([read("memory.max"), read("pids.max"), read("cpu.max")], ["33554432", "max", "10000 50000"]);
+    assert_eq!(read("cpu.weight"), "173");
+    bundle.call("update --cpu-period 20000 c").succeeds();
+    assert_eq!(read("cpu.max"), "10000 20000");
+    let document = json!({
+        "memory": { "limit": -1, "swap": 0, "reservation": 1 << 20 }, "cpu": { "shares": 0, "quota": 0, "cpus": "0" },
+        "pids": { "limit": 30 }, "unified": { "memory.high": "60000000" }
+    });
+    let output = update(&bundle, &document);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!([read("memory.max"), read("pids.max"), read("memory.low")], ["max", "30", "1048576"]);
+    assert_eq!([read("cpuset.cpus"), read("cpu.weight"), read("memory.high")], ["0", "173", "59998208"]);
+    let data = bundle.call("events --stats c").succeeds().json()["data"].clone();
+    assert_eq!(data["pids"]["limit"], 30);
+    assert_eq!(data["memory"]["usage"]["limit"], u64::MAX);
+    assert!(data["memory"]["usage"]["usage"].as_u64().unwrap() > 0);
+    assert!(data["memory"]["raw"]["anon"].is_u64() && data["cpu"]["usage"]["total"].as_u64().unwrap() > 0);
+    end_limited(&bundle);
+}
+
+fn a_refusal_changes_nothing() {
+    let bundle = limited();
+    let all = || ["memory.max", "pids.max", "cpu.max", "cpuset.cpus", "memory.high"].map(read);
+    let before = all();
+    bundle.call("update --memory 32m --pids-limit 7 --cpuset-cpus 4000 c").fails(1, &["cpuset.cpus"]);
+    assert_eq!(all(), before);
+    let document = json!({
+        "memory": { "limit": 32 << 20 }, "unified": { "memory.high": "1000000", "memory.nonsense": "1" },
+        "devices": [{ "allow": false, "access": "rwm" }]
+    });
+    let output = update(&bundle, &document);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("memory.nonsense"), "{output:?}");
+    assert_eq!(all(), before);
+    let output = update(&bundle, &json!({ "memory": { "limit": 4096, "checkBeforeUpdate": true } }));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("more than the new limit"), "{output:?}");
+    assert_eq!(all(), before);
+    assert_eq!(bundle.status(), "running");
+    end_limited(&bundle);
+}
+
+fn a_kill_for_want_of_memory_is_told() {
+    let resources = json!({ "memory": { "limit": 12 << 20, "swap": 12 << 20 } });
+    let script =
+        "read x < /tmp/go; x=$(head -c 40000000 /dev/zero | tail -c 40000000 | tr '\\0' x); sleep 1000";
+    let bundle = Bundle::sh(&["mkfifo /tmp/go; (", script, "); exec sleep 1000"].concat());
+    let bundle = started(bundle.set("/linux/cgroupsPath", json!(GROUP)).set("/linux/resources", resources));
+    let listener = bundle.start("events --interval 1h c");
+    std::thread::sleep(std::time::Duration::from_millis(300));
+    bundle.call("exec c sh -c echo>/tmp/go").exits(0);
+    for _ in 0..600 {
+        if read("memory.events").contains("oom_kill 1") {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    bundle.call("kill c KILL").succeeds();
+    let outcome = listener.wait().exits(0);
+    assert_eq!(outcome.text(), "{\"type\":\"oom\",\"id\":\"c\"}\n", "{outcome}");
+    end_limited(&bundle);
+}
