@@ -19,6 +19,8 @@ const OWN_CAPACITY: usize = 1024;
 /// Longest line read of the files in /proc; of a longer one only the beginning is seen.
 const LINE_CAPACITY: usize = 2048;
 
+const STAGE: &str = "open the cgroup";
+
 /// Path of a group from the hierarchy's root, which our cgroup namespace may hide in part.
 pub type OwnPath = heapless::Vec<u8, OWN_CAPACITY>;
 
@@ -118,10 +120,18 @@ impl Hierarchy {
     /// # Errors
     /// As [`Hierarchy::own`].
     pub fn at_path(&self, path: &OwnPath) -> Result<Group> {
-        const STAGE: &str = "open the cgroup";
+        let below = self.below(path)?;
+        resolve::open_path(self.root.as_fd(), &below).map(Group::from_directory).stage_on(STAGE, path)
+    }
+
+    /// The same path from the root of what is mounted.
+    ///
+    /// # Errors
+    /// `EXDEV` when it lies outside.
+    pub fn below(&self, path: &OwnPath) -> Result<OwnPath> {
         let top = self.mount_root()?;
-        let below = below(path, &top).ok_or(Error::on(STAGE, path, Errno::XDEV))?;
-        resolve::open_path(self.root.as_fd(), below).map(Group::from_directory).stage_on(STAGE, path)
+        let below = below(path, &top).and_then(|below| OwnPath::from_slice(below).ok());
+        below.ok_or(Error::on(STAGE, path, Errno::XDEV))
     }
 
     /// The directory of the hierarchy that the mount shows as its root.

@@ -11,6 +11,7 @@ use crate::error::{Error, Result, Stage};
 use crate::plan::{HostStep, Plan};
 use crate::spec::Id;
 use crate::sys;
+use core::ffi::CStr;
 use rustix::event::Timespec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -31,6 +32,15 @@ pub enum Moment<'m> {
 }
 
 impl Host {
+    /// Takes over the cgroup at `path`, which somebody else made for container `id`.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is none.
+    pub fn take_group(&mut self, id: &Id, path: &CStr) -> Result<()> {
+        self.group = Some(super::group::Group::handed_over(id, path)?);
+        Ok(())
+    }
+
     /// Carries out the host's list up to the child that waits to be started, and leaves it there. `seen` is called at
     /// each [`Moment`] with the child's pid and pidfd. Gives the step of the child that failed, if one did.
     ///

@@ -109,12 +109,30 @@ impl Group {
         Err(Error::new("create the cgroup", Errno::INVAL))
     }
 
-    /// Opens the group of container `id`, at `path` if that is given.
+    /// Opens the group of container `id`, at `path` if that is given: where we would make it, or where somebody else
+    /// who may make groups everywhere has.
     ///
     /// # Errors
     /// `ENOENT` when there is none.
     fn open(id: &Id, path: Option<&CStr>) -> Result<Self> {
-        let root = open_root(&hierarchy::find()?)?;
+        let found = hierarchy::find()?;
+        match Self::open_below(open_root(&found)?, id, path) {
+            Err(error) if error.errno == Errno::NOENT => {}
+            done => return done,
+        }
+        let hierarchy = found.hierarchy().ok_or(Error::new("open the cgroup", Errno::NOENT))?;
+        Self::open_below(hierarchy.root().duplicate()?, id, path)
+    }
+
+    /// Opens the group at `path`, which somebody else made.
+    ///
+    /// # Errors
+    /// `ENOENT` when there is none.
+    pub(super) fn handed_over(id: &Id, path: &CStr) -> Result<Self> {
+        Self::open(id, Some(path))
+    }
+
+    fn open_below(root: Directory, id: &Id, path: Option<&CStr>) -> Result<Self> {
         let mut above: heapless::Vec<Directory, MOST_ABOVE> = heapless::Vec::new();
         let mut last = None;
         for name in components(id, path) {

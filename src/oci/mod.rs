@@ -6,3 +6,4 @@ pub(crate) mod json;
 pub(crate) mod keep;
 pub(crate) mod seccomp;
 pub(crate) mod state;
+pub(crate) mod systemd;

@@ -81,6 +81,7 @@ impl<'a> HostStep<'a> {
                 "make a time namespace and set {clocks} of its clocks",
                 [("clocks", Value::Number(offsets.len() as u64))],
             ),
+            Self::UseCgroup => Description::new("use-cgroup", "use the cgroup that was made for it", []),
             Self::AwaitExecution => {
                 Description::new("await-execution", "wait until the command was executed", [])
             }

@@ -139,7 +139,7 @@ fn plan_host<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Res
     let push = |step: HostStep<'a>| plan.host.push(step).map_err(|_| Conflict::full("set limits"));
     let mut push = push;
     if facts.cgroup {
-        push(HostStep::CreateCgroup(spec.cgroup))?;
+        push(if spec.managed { HostStep::UseCgroup } else { HostStep::CreateCgroup(spec.cgroup) })?;
     }
     limit::resolve(&spec.resources, &facts.controllers, &mut push)?;
     if !facts.cgroup && limit::any(&spec.resources) {

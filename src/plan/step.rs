@@ -39,6 +39,8 @@ pub enum Groups<'a> {
 pub enum HostStep<'a> {
     /// Make the container's cgroup, below the root of the hierarchy or, without a path, as `pipkin/ID`.
     CreateCgroup(Option<&'a CStr>),
+    /// Use the cgroup that somebody else made and handed over.
+    UseCgroup,
     /// Make this controller usable in it.
     EnableController(&'static str),
     /// Write a limit.

@@ -42,6 +42,7 @@ fn spec(mounts: &'static [Mount<'static>]) -> Spec<'static> {
         readonly: &DEFAULT_READONLY,
         resources: Resources::default(),
         cgroup: None,
+        managed: false,
         start: Start::AtOnce,
     }
 }

@@ -78,6 +78,8 @@ pub struct Spec<'a> {
     pub resources: Resources<'a>,
     /// Where its cgroup is, below the root of the hierarchy; `pipkin/ID` when not given.
     pub cgroup: Option<&'a CStr>,
+    /// Whether somebody else makes that cgroup before, and owns it.
+    pub managed: bool,
     /// When its process starts.
     pub start: Start,
 }

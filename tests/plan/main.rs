@@ -85,6 +85,7 @@ fn usual() -> Spec<'static> {
         readonly: &DEFAULT_READONLY,
         resources: Resources::default(),
         cgroup: None,
+        managed: false,
         start: Start::AtOnce,
     }
 }

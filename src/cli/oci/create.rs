@@ -4,13 +4,14 @@ use super::super::launch::explain;
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome, kernel};
 use super::state::View;
-use super::{Global, Sorted, cannot_open, delete, hook, id, start};
+use super::{Global, Sorted, cannot_open, delete, hook, id, scope, start};
 use crate::oci::config;
 use crate::oci::json::Value;
 use crate::oci::state::{Container, Record};
+use crate::oci::systemd::Scope;
 use crate::store::{now_ns, process};
 use pipkin::host::{Host, Moment};
-use pipkin::plan::{Plan, Step, resolve};
+use pipkin::plan::{Availability, Controllers, Plan, Step, resolve};
 use pipkin::spec::{CapabilitySet, Id, Spec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -111,13 +112,24 @@ fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Fail
         // they could forbid.
         spec.resources.access = &[];
     }
+    let scope = match global.systemd && !global.no_cgroup {
+        true => Some(scope::name(config.text_at("linux.cgroupsPath").unwrap_or_default(), &id)?),
+        false => None,
+    };
+    if scope.is_some() {
+        // What it is not given systemd hands down; the kernel has the last word when it is written.
+        (spec.cgroup, spec.managed, facts.cgroup) = (None, true, true);
+        facts.controllers = Controllers::all(Availability::Ready);
+    }
     let mut plan = Plan::default();
     resolve(&spec, &facts, &mut plan)?;
     let container = global.root.create(id).map_err(|error| cannot_open(&id, &error))?;
     let cgroup = spec.cgroup.map_or_else(Vec::new, |path| path.to_bytes().to_vec());
+    let unit = scope.as_ref().map_or_else(Vec::new, |scope| scope.unit.clone().into_bytes());
     let bundle_path = bundle.path.clone();
-    let mut record = Record { created_ns: now_ns(), cgroup, bundle: bundle_path, ..Record::default() };
-    let maker = Maker { container: &container, config: &config, spec: &spec, plan: &plan, typed };
+    let mut record = Record { created_ns: now_ns(), cgroup, unit, bundle: bundle_path, ..Record::default() };
+    let scope = scope.as_ref();
+    let maker = Maker { container: &container, config: &config, spec: &spec, plan: &plan, scope, typed };
     match maker.make(&mut record, &bundle.text) {
         Ok(()) => Ok((container, record)),
         Err(failure) => {
@@ -157,6 +169,7 @@ struct Maker<'m> {
     config: &'m Value<'m>,
     spec: &'m Spec<'m>,
     plan: &'m Plan<'m>,
+    scope: Option<&'m Scope>,
     typed: &'m Sorted<'m>,
 }
 
@@ -169,7 +182,14 @@ impl Maker<'_> {
             .map_err(|errno| Failure::errno("listen for the start", b"", errno))?;
         // What is made for the container has the mode it is given, whatever the caller's own files get.
         rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
+        let placeholder = match self.scope {
+            Some(scope) => Some(scope::start(scope, &self.container.id, self.plan, record)?),
+            None => None,
+        };
         let mut host = Host::new()?;
+        if let Some(path) = record.cgroup().filter(|_| placeholder.is_some()) {
+            host.take_group(&self.container.id, path)?;
+        }
         #[cfg(feature = "test-hooks")]
         {
             host.pause_at = super::super::launch::pause("PIPKIN_PAUSE_HOST");
@@ -198,6 +218,7 @@ impl Maker<'_> {
                 })
             },
         );
+        drop(placeholder);
         if let Some(failure) = refused {
             return Err(failure);
         }

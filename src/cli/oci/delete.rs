@@ -3,10 +3,12 @@
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome};
 use super::state::View;
-use super::{FAILED, Global, Sorted, cannot_open, hook, id};
+use super::{FAILED, Global, Sorted, cannot_open, hook, id, scope};
 use crate::oci::config;
 use crate::oci::state::{Container, Record, Status};
-use pipkin::host::remove_group;
+use pipkin::cgroup::deadline::Deadline;
+use pipkin::host::{open_group, remove_group};
+use pipkin::spec::Id;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::{Errno, retry_on_intr};
@@ -14,6 +16,7 @@ use std::io::ErrorKind;
 
 /// How long a killed process may take to die.
 const PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+const PATIENCE_MS: u32 = 10_000;
 
 /// `delete [--force] ID`.
 pub(super) fn delete(global: &Global, typed: &Sorted<'_>) -> Outcome {
@@ -42,10 +45,10 @@ pub(super) fn destroy(container: Container, record: &Record) -> Result<(), Failu
             Err(errno) => return Err(Failure::errno("kill the container", id.as_str().as_bytes(), errno)),
         }
         // A frozen process dies only when its group is killed or thawed.
-        remove_group(&id, record.cgroup())?;
+        end_group(&id, record)?;
         await_end(&process, &id)?;
     } else {
-        remove_group(&id, record.cgroup())?;
+        end_group(&id, record)?;
     }
     if let Some(config) = &config {
         let view = View { id: &id, status: b"stopped", record, config: Some(config) };
@@ -57,7 +60,22 @@ pub(super) fn destroy(container: Container, record: &Record) -> Result<(), Failu
     container.remove().map_err(|error| Failure::io("take away the container", id.as_str().as_bytes(), &error))
 }
 
-fn await_end(process: &OwnedFd, id: &pipkin::spec::Id) -> Result<(), Failure> {
+/// Ends whatever is left in the container's cgroup and takes it away.
+fn end_group(id: &Id, record: &Record) -> Result<(), Failure> {
+    if record.unit.is_empty() {
+        return Ok(remove_group(id, record.cgroup())?);
+    }
+    if let Some(path) = record.cgroup()
+        && let Some(group) = open_group(id, Some(path))?
+    {
+        let deadline = Deadline::after_ms(PATIENCE_MS);
+        group.kill(deadline)?;
+        group.wait_empty(deadline)?;
+    }
+    scope::forget(record)
+}
+
+fn await_end(process: &OwnedFd, id: &Id) -> Result<(), Failure> {
     let mut ended = [PollFd::new(process, PollFlags::IN)];
     match retry_on_intr(|| poll(&mut ended, Some(&PATIENCE))) {
         Ok(0) => Err(Failure::errno("wait for the end of", id.as_str().as_bytes(), Errno::TIMEDOUT)),

@@ -88,8 +88,7 @@ pub(super) fn features(_: &Global, _: &Sorted<'_>) -> Outcome {
     let names: Vec<String> = CAPABILITY_NAMES.iter().map(|name| ["CAP_", name].concat()).collect();
     words(&mut json, "capabilities", names.iter().map(String::as_str));
     json.key(b"cgroup").open(b'{');
-    for (name, on) in
-        [("v1", false), ("v2", true), ("systemd", false), ("systemdUser", false), ("rdma", true)]
+    for (name, on) in [("v1", false), ("v2", true), ("systemd", true), ("systemdUser", true), ("rdma", true)]
     {
         json.key(name.as_bytes()).boolean(on);
     }

@@ -8,6 +8,7 @@
 //! | `help` | the text that names the options |
 //! | `create`, `start`, `state`, `exec`, `kill`, `delete`, `update`, `event` | the verbs, and those like them |
 //! | `hook` | runs the engine's programs |
+//! | `scope` | cgroups that systemd makes |
 //! | `feature` | what `features` and `spec` print |
 
 mod create;
@@ -18,6 +19,7 @@ mod feature;
 mod help;
 mod hook;
 mod kill;
+mod scope;
 mod start;
 mod state;
 mod update;
@@ -43,6 +45,8 @@ struct Global {
     root: Root,
     /// Whether cgroups are left alone.
     no_cgroup: bool,
+    /// Whether systemd makes them.
+    systemd: bool,
 }
 
 /// What carries out a verb.
@@ -144,13 +148,10 @@ fn answer(typed: &Sorted<'_>) -> Outcome {
         return super::help::show(help);
     }
     let manager = typed.last("--cgroup-manager").unwrap_or("cgroupfs");
-    if typed.has("--systemd-cgroup") || manager == "systemd" {
-        let why = b"this version makes cgroups itself (--cgroup-manager cgroupfs)";
-        return Err(Failure::new("make cgroups by", b"systemd", why).code(FAILED));
-    }
+    let systemd = typed.has("--systemd-cgroup") || manager == "systemd";
     let no_root = |error| Failure::io("find the directory of containers", b"", &error).code(FAILED);
     let root = Root::new(typed.last("--root")).map_err(no_root)?;
-    run(&Global { root, no_cgroup: manager == "disabled" }, &sorted)
+    run(&Global { root, no_cgroup: manager == "disabled", systemd }, &sorted)
         .map_err(|failure| failure.code(if *name == "exec" { EXEC_FAILED } else { FAILED }))
 }
 

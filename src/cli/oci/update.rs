@@ -4,7 +4,7 @@ use super::super::json::Json;
 use super::super::message::Failure;
 use super::super::run::size;
 use super::super::{ExitCode, Outcome};
-use super::{Global, Sorted, lock};
+use super::{Global, Sorted, lock, scope};
 use crate::oci::config;
 use crate::oci::json::Value;
 use crate::oci::state::Status;
@@ -67,6 +67,7 @@ pub(super) fn update(global: &Global, typed: &Sorted<'_>) -> Outcome {
     let mut plan = Plan::default();
     plan_update(&resources, &pipkin::host::probe()?, &mut plan)?;
     pipkin::host::update_group(&container.id, path, &plan)?;
+    scope::update(&record, &plan)?;
     Ok(ExitCode::SUCCESS)
 }
 

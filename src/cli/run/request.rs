@@ -99,6 +99,7 @@ impl<'a> Request<'a> {
             readonly: &DEFAULT_READONLY,
             resources: resource::resources(typed)?,
             cgroup: None,
+            managed: false,
             start: Start::AtOnce,
         };
         let stop_signal = found.metadata.stop_signal;

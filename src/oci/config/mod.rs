@@ -143,6 +143,7 @@ pub(crate) fn spec(value: &Value<'_>, context: &Context<'_>) -> Result<Spec<'sta
         readonly: paths(value, "linux.readonlyPaths")?,
         resources: limits,
         cgroup: value.text_at("linux.cgroupsPath").filter(|path| !path.is_empty()).and_then(keep::text),
+        managed: false,
         start: Start::OnRequest {
             hooks: ["prestart", "createRuntime", "createContainer"]
                 .iter()

@@ -145,7 +145,9 @@ fn terminals_go_to_the_engine() {
     let options = format!("--console-socket {} --pid-file {}", path.display(), pid_file.display());
     let call = format!("exec --tty --detach {options} c tty");
     assert!(bundle.command(&call).stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap().success());
-    expect(&mut fs::File::from(receive(&listener)), "/dev/pts/1\r\n");
+    // Until its end: a terminal that goes ends who is on it.
+    let mut further = fs::File::from(receive(&listener));
+    expect(&mut further, "/dev/pts/1\r\n");
     assert_eq!(reap(fs::read_to_string(&pid_file).unwrap().parse().unwrap()).exit_status(), Some(0));
     end(&bundle);
 }
