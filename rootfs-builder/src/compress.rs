@@ -13,6 +13,8 @@ use flate2::bufread::MultiGzDecoder;
 use flate2::write::GzEncoder;
 use liblzma::bufread::XzDecoder;
 
+use crate::alpine::Arch;
+
 /// How a stream is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Compression {
@@ -191,6 +193,21 @@ impl<W: Write> Encoder<W> {
         })
     }
 
+    /// Likewise, for a kernel of `arch` that is to unpack programs. xz then takes the targets of their calls as absolute,
+    /// for x86_64 alone: its kernels can undo that (CONFIG_XZ_DEC_X86), those for Arm since Linux 6.9 only.
+    pub fn of_programs(compression: Compression, arch: Arch, out: W) -> io::Result<Encoder<W>> {
+        if compression != Compression::Xz || arch != Arch::X86_64 {
+            return Encoder::new(compression, out);
+        }
+        let mut options = liblzma::stream::LzmaOptions::new_preset(6)?;
+        // Instructions begin anywhere.
+        options.position_bits(0).literal_context_bits(4);
+        let mut filters = liblzma::stream::Filters::new();
+        filters.x86().lzma2(&options);
+        let stream = liblzma::stream::Stream::new_stream_encoder(&filters, liblzma::stream::Check::Crc32)?;
+        Ok(Encoder::Xz(liblzma::write::XzEncoder::new_stream(out, stream)))
+    }
+
     /// Writes the stream's end and gives back where it went.
     pub fn finish(self) -> io::Result<W> {
         match self {
@@ -253,6 +270,23 @@ mod tests {
         }
         assert!(unpacked(b"BZh91AY&SY", Limits::default()).is_err());
         assert_eq!(unpacked(b"", Limits::default()).unwrap(), b"");
+    }
+
+    #[test]
+    fn programs_are_read_back_and_take_less() {
+        // A call of the same target from everywhere, as in a program.
+        let data: Vec<u8> = (0..4000_u32)
+            .flat_map(|at| [&[0xe8][..], &0_u32.wrapping_sub(at * 5).to_le_bytes()].concat())
+            .collect();
+        let packed_for = |arch| {
+            let mut encoder = Encoder::of_programs(Compression::Xz, arch, Vec::new()).unwrap();
+            encoder.write_all(&data).unwrap();
+            encoder.finish().unwrap()
+        };
+        let (for_x86, for_arm) = (packed_for(Arch::X86_64), packed_for(Arch::Aarch64));
+        assert_eq!(for_arm, packed(Compression::Xz, &data));
+        assert!(for_x86.len() < for_arm.len(), "{} and {}", for_x86.len(), for_arm.len());
+        assert_eq!(unpacked(&for_x86, Limits::default()).unwrap(), data);
     }
 
     #[test]

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
 use indicatif::{DecimalBytes, HumanCount};
+use rootfs_builder::alpine::Arch;
 use rootfs_builder::compress::{Compression, Encoder};
 use rootfs_builder::directory::Directory;
 use rootfs_builder::image::{self, Metadata, Wanted};
@@ -30,7 +31,7 @@ pub(super) fn initramfs(verb: &Initramfs) -> Result<Outcome> {
     let mtime = cpio::source_date_epoch()?;
     let output = Path::new(&verb.output);
     let mut size = 0;
-    let compressed = write_compressed(output, verb.compress, &tree, |out| {
+    let compressed = write_compressed(output, verb.compress, Some(verb.arch), &tree, |out| {
         size = cpio::write(&tree, mtime, out)?;
         Ok(())
     })?;
@@ -78,7 +79,7 @@ pub(super) fn export(verb: &Export) -> Result<Outcome> {
             partial.rename_to(output)?;
         }
         Format::Tar => {
-            write_compressed(output, verb.compress, &tree, |out| tarball::write(&tree, latest, out))?;
+            write_compressed(output, verb.compress, None, &tree, |out| tarball::write(&tree, latest, out))?;
         }
         Format::Filesystem(filesystem) => {
             let _progress = Progress::of_unknown("make the file system");
@@ -96,7 +97,7 @@ pub(super) fn export(verb: &Export) -> Result<Outcome> {
             partial.rename_to(output)?;
         }
         Format::OciArchive => {
-            write_compressed(output, Compression::None, &tree, |out| {
+            write_compressed(output, Compression::None, None, &tree, |out| {
                 manifest =
                     image::write_archive(&tree, &metadata, directory_of(output), out)?.prefixed().into();
                 Ok(())
@@ -123,16 +124,23 @@ pub(super) fn put_init(tree: &mut Tree, init: &Path) -> Result<()> {
     tree.host_file(&format!("{directory}/init"), 0o755, init)
 }
 
-/// Writes a file under a temporary name, compressed, and renames it; returns its size in bytes.
+/// Writes a file under a temporary name, compressed, for a kernel that unpacks programs if one is named, and renames it;
+/// returns its size in bytes.
 fn write_compressed(
     output: &Path,
     compression: Compression,
+    programs_of: Option<Arch>,
     tree: &Tree,
     write: impl FnOnce(&mut dyn Write) -> Result<()>,
 ) -> Result<u64> {
     let failed = |error: std::io::Error| Error::new(WRITE, output.display(), error);
     let file = temporary_file(output)?;
-    let mut encoder = Encoder::new(compression, BufWriter::new(file)).map_err(failed)?;
+    let file = BufWriter::new(file);
+    let encoder = match programs_of {
+        Some(arch) => Encoder::of_programs(compression, arch, file),
+        None => Encoder::new(compression, file),
+    };
+    let mut encoder = encoder.map_err(failed)?;
     let progress = Progress::of_bytes("write", tree.size());
     write(&mut progress.write(&mut encoder))?;
     drop(progress);

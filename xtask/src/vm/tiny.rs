@@ -6,6 +6,7 @@ use super::machine::Boot;
 use super::{Machine, Outcome, folder, module, outcome};
 use crate::build::{self, Arch};
 use anyhow::{Context, Result};
+use rootfs_builder::alpine;
 use rootfs_builder::compress::{Compression, Encoder};
 use rootfs_builder::cpio;
 use rootfs_builder::tree::Tree;
@@ -39,7 +40,7 @@ impl Tiny {
         }
         let initramfs = tempfile::Builder::new().prefix("tiny-").tempfile_in(folder(arch)?);
         let initramfs = initramfs.context("making a file for the initramfs")?.into_temp_path();
-        write(&tree, &initramfs).with_context(|| format!("writing {}", initramfs.display()))?;
+        write(arch, &tree, &initramfs).with_context(|| format!("writing {}", initramfs.display()))?;
         Ok(Tiny { kernel, initramfs, pipkin })
     }
 
@@ -63,9 +64,13 @@ impl Tiny {
 }
 
 /// xz as the kernel's own decoder reads it: the smallest of what every distribution's kernel can unpack.
-fn write(tree: &Tree, path: &Path) -> Result<()> {
+fn write(arch: Arch, tree: &Tree, path: &Path) -> Result<()> {
     let file = BufWriter::with_capacity(1 << 20, File::create(path)?);
-    let mut encoder = Encoder::new(Compression::Xz, file)?;
+    let arch = match arch {
+        Arch::X86_64 => alpine::Arch::X86_64,
+        Arch::Aarch64 => alpine::Arch::Aarch64,
+    };
+    let mut encoder = Encoder::of_programs(Compression::Xz, arch, file)?;
     cpio::write(tree, cpio::source_date_epoch()?, &mut encoder)?;
     encoder.finish()?.into_inner().map_err(std::io::IntoInnerError::into_error)?;
     Ok(())
