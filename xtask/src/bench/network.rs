@@ -4,7 +4,7 @@ mod throughput;
 
 use super::contender::{Contender, Ground, working};
 use super::figure::{Bar, Figure, Findings};
-use super::sample::Samples;
+use super::sample::{Samples, percentile};
 use super::standing::Standing;
 use super::stopwatch;
 use crate::command;
@@ -23,6 +23,9 @@ use std::time::Instant;
 const BRIDGE: &str = "pipkin0";
 /// How many containers there are at most.
 const MANY: usize = 500;
+/// Addresses that a /16 has to give, and how many are leased between two looks at the clock.
+const ALL: u32 = 65_533;
+const AT_ONCE: u32 = 64;
 
 /// Measures it all.
 ///
@@ -160,23 +163,22 @@ fn leases(folder: &Path) -> Result<Figure> {
     let gateway = Cidr::parse("172.20.0.1/16").context("a subnet")?;
     let file: OwnedFd =
         fs::File::options().read(true).write(true).create(true).truncate(true).open(&path)?.into();
-    let start = Instant::now();
-    let mut given = 0_u32;
-    loop {
+    let lease = |number: u32| -> Result<()> {
         let mut leases = Leases::open(file.try_clone()?, gateway).map_err(told)?;
-        if leases.allocate(Owner::new(&given.to_le_bytes())).is_err() {
-            break;
-        }
-        given += 1;
+        leases.allocate(Owner::new(&number.to_le_bytes())).map(drop).map_err(told)
+    };
+    let mut taken_ns = Vec::new();
+    for some in 0..ALL / AT_ONCE {
+        let start = Instant::now();
+        (0..AT_ONCE).try_for_each(|number| lease(some * AT_ONCE + number))?;
+        taken_ns.push(u64::try_from(start.elapsed().as_nanos())?);
     }
-    let seconds = start.elapsed().as_secs_f64();
+    (ALL / AT_ONCE * AT_ONCE..ALL).try_for_each(lease)?;
+    anyhow::ensure!(lease(ALL).is_err(), "a /16 has more than {ALL} addresses");
     fs::remove_file(&path)?;
-    anyhow::ensure!(given == 65_533, "a /16 gave {given} addresses");
-    Ok(Figure {
-        what: "addresses leased in a second",
-        seen: f64::from(given) / seconds,
-        bar: Bar::AtLeast(50_000.0),
-    })
+    // Of so short times the median is one in which nobody else had the processor.
+    let seen = f64::from(AT_ONCE) * 1e9 / percentile(&taken_ns, 50).max(1) as f64;
+    Ok(Figure { what: "addresses leased in a second", seen, bar: Bar::AtLeast(50_000.0) })
 }
 
 fn told(error: pipkin::error::Error) -> anyhow::Error {
