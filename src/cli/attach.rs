@@ -19,7 +19,6 @@ use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, Result, read, retry_on_intr, write};
 use rustix::termios::{isatty, tcgetwinsize, tcsetwinsize};
-use std::ffi::OsStr;
 
 /// Its help, and the table of its options.
 pub(super) const HELP: &str = "\
@@ -52,47 +51,68 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
         input: !typed.has("--no-stdin"),
         signals: !typed.off.contains(&"--sig-proxy"),
     };
-    follow(name, ways)
+    let store = open_store()?;
+    let found = Found::find(&store, "attach to", name)?;
+    if found.record.status == Status::Exited {
+        return Err(found.fail("it does not run").remedy("run it again: pipkin start"));
+    }
+    // From here on nothing that it writes is missed.
+    let fail = |error: std::io::Error| found.errno(errno_of(&error));
+    let mut follower = Follower::open(&found, Wanted::all()).map_err(fail)?;
+    let unfinished = follower.skip().map_err(fail)?;
+    sit(&found, follower, &unfinished, ways)
 }
 
 /// How to be attached.
-struct Ways {
+pub(super) struct Ways {
     /// What leads away from it; nothing does when it is empty.
     keys: Vec<u8>,
     input: bool,
     signals: bool,
 }
 
-/// Is attached to the container that `name` means until that has ended, or is left.
+impl Ways {
+    /// As without any option.
+    pub(super) fn usual(input: bool) -> Self {
+        Self { keys: vec![16, 17], input, signals: true }
+    }
+}
+
+/// Is attached to a container until that has ended, or is left. `follower` shows what it writes, `unfinished` stands on
+/// the last line of what it wrote before.
 ///
 /// # Errors
 /// It does not run in the background, or its supervisor is killed meanwhile.
-fn follow(name: &OsStr, ways: Ways) -> Outcome {
-    let store = open_store()?;
-    let found = Found::find(&store, "attach to", name)?;
+pub(super) fn sit(found: &Found<'_>, mut follower: Follower, unfinished: &[u8], ways: Ways) -> Outcome {
     match found.record.status {
-        Status::Exited | Status::Creating => return Err(found.fail("it does not run")),
+        Status::Creating => return Err(found.fail("it does not run")),
         Status::Paused => {
             return Err(found.fail("it is paused").remedy("let it go on first: pipkin resume"));
         }
         _ if !found.record.detached => {
             return Err(found.fail("it runs in the foreground of another command"));
         }
-        Status::Running | Status::Restarting => {}
+        Status::Running | Status::Restarting | Status::Exited => {}
     }
-    // From here on nothing that it writes is missed.
     let fail = |error: std::io::Error| found.errno(errno_of(&error));
-    let mut follower = Follower::open(&found, Wanted::all()).map_err(fail)?;
-    let unfinished = follower.skip().map_err(fail)?;
-    let (socket, input) = attach(&store, &found.id).map_err(|errno| found.errno(errno))?;
-    let mut seat = Seat::take(&found, input, ways).map_err(|errno| found.errno(errno))?;
+    let (socket, input) = match attach(found.store, &found.id) {
+        Ok(taken_in) => taken_in,
+        Err(errno) => {
+            // It may have ended before we came.
+            follower.turn().map_err(fail)?;
+            let record = found.store.read(&found.id).map_err(fail)?;
+            let exit = record.and_then(|record| record.exit);
+            return exit.map(ExitCode).ok_or_else(|| found.errno(errno));
+        }
+    };
+    let mut seat = Seat::take(found, input, ways).map_err(|errno| found.errno(errno))?;
     if seat.raw.is_some() {
-        // What stands on the terminal's last line is most likely a prompt.
-        follower.show(&unfinished).map_err(fail)?;
+        // What stands there is most likely a prompt.
+        follower.show(unfinished).map_err(fail)?;
     }
     let ended = loop {
         follower.turn().map_err(fail)?;
-        match seat.turn(&found, &socket, follower.changes()).map_err(|errno| found.errno(errno))? {
+        match seat.turn(found, &socket, follower.changes()).map_err(|errno| found.errno(errno))? {
             Turn::On => {}
             Turn::Left => break None,
             Turn::Ended(status) => break Some(status),

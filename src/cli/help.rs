@@ -25,6 +25,8 @@ Verbs:
   inspect    tell all that is known of containers, as JSON
   logs       show what a detached container wrote
   stop       ask containers to end, and see to it that they do
+  start      run containers that have ended once more
+  restart    stop containers and start them again
   kill       send containers a signal
   wait       wait for the end of containers, print their exit codes
   rm         remove containers

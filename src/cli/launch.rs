@@ -30,6 +30,8 @@ pub(crate) struct Job<'a> {
     pub(crate) files: &'a [File],
     /// Its record to be.
     pub(crate) record: Record,
+    /// What is known of it when it has run before.
+    pub(crate) former: Option<&'a Record>,
 }
 
 /// Runs `job` in the foreground, where `warden` may end it before its time, and gives its exit code.
@@ -71,15 +73,45 @@ pub(super) fn create(job: &Job<'_>) -> Result<Container, Failure> {
     record.supervisor = rustix::process::getpid().as_raw_nonzero().get();
     record.supervisor_start = process::start_of(record.supervisor).unwrap_or(0);
     let fail = |error| cannot_create(&error, job.spec, &job.record.name);
-    let container = job.store.create(job.spec.id, record).map_err(fail)?;
+    let container = match job.former {
+        None => job.store.create(job.spec.id, record),
+        Some(former) => revive(job, former, record),
+    };
+    let container = container.map_err(fail)?;
     for (path, contents) in job.files {
         if let Err(error) = std::fs::write(OsStr::from_bytes(path.to_bytes()), contents) {
             // What kept it from being made is the news, not what is left of it.
-            container.remove().unwrap_or(());
+            discard(container, job).unwrap_or(());
             return Err(fail(error));
         }
     }
     Ok(container)
+}
+
+/// Takes over a container that has ended. Whatever happens from here on, its files stay.
+fn revive(job: &Job<'_>, former: &Record, record: Record) -> io::Result<Container> {
+    let busy = || io::Error::from_raw_os_error(Errno::BUSY.raw_os_error());
+    let mut container = job.store.adopt(&job.spec.id)?.ok_or_else(busy)?;
+    if container.record.status != Status::Exited {
+        return Err(busy());
+    }
+    let (status, created_ns) = (Status::Restarting, former.created_ns);
+    container.record = Record { status, created_ns, ..record };
+    container.save().map(|()| container)
+}
+
+/// Undoes [`create`]: of a new container nothing is left, one that had run before is as it was.
+///
+/// # Errors
+/// Those of the file system.
+pub(super) fn discard(mut container: Container, job: &Job<'_>) -> io::Result<()> {
+    match job.former {
+        None => container.remove(),
+        Some(former) => {
+            former.clone_into(&mut container.record);
+            container.save()
+        }
+    }
 }
 
 /// Writes down how a container ended; `None` when it could not be run.
@@ -184,6 +216,7 @@ fn cannot_create(error: &io::Error, spec: &Spec<'_>, name: &str) -> Failure {
             failure.remedy("this name is in use: see 'pipkin ps -a', or 'pipkin rm' the other one")
         }
         Errno::NOSPC | Errno::DQUOT => failure.remedy("make room on the disk of the data directory"),
+        Errno::BUSY => failure.remedy("another command starts it or takes it away just now"),
         Errno::ROFS | Errno::ACCESS => failure.remedy("the run and data directories must be writable"),
         _ => failure,
     }

@@ -31,6 +31,7 @@ mod report;
 mod run;
 mod running;
 mod signal;
+mod start;
 mod stats;
 mod stop;
 mod text;
@@ -83,6 +84,8 @@ const VERBS: &[Verb] = &[
     Verb { name: "probe", help: help::PROBE, order: Order::Mixed, run: probe::run },
     Verb { name: "prune", help: help::PRUNE, order: Order::Mixed, run: prune::run },
     Verb { name: "rename", help: help::RENAME, order: Order::Mixed, run: rename::run },
+    Verb { name: "restart", help: start::RESTART, order: Order::Mixed, run: start::restart },
+    Verb { name: "start", help: start::START, order: Order::Mixed, run: start::start },
     Verb { name: "stop", help: help::STOP, order: Order::Mixed, run: stop::stop },
     Verb { name: "wait", help: help::WAIT, order: Order::Mixed, run: stop::wait },
     Verb { name: "pause", help: pause::PAUSE, order: Order::Mixed, run: pause::pause },

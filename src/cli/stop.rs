@@ -22,17 +22,24 @@ const SIGKILL: i32 = 9;
 
 /// `stop [-t SECONDS] [-f]`.
 pub(super) fn stop(sorted: &Sorted<'_>) -> Outcome {
-    let seconds = sorted.last("--time").map(|text| {
-        let seconds = text.parse::<u64>().ok().and_then(|seconds| seconds.checked_mul(1000));
-        seconds.ok_or_else(|| Failure::usage("stop", &["--time ", text, ": give seconds"].concat()))
-    });
-    let given_ms = seconds.transpose()?;
+    let given_ms = grace_ms(sorted, "stop")?;
     let given_ms = if sorted.has("--force") { Some(0) } else { given_ms };
     each(sorted, "stop", "stop the container", &mut |found| {
-        let grace_ms = given_ms.or(found.record.stop_timeout_ms).unwrap_or(STOP_TIMEOUT_MS);
-        bring_to_end(&found, grace_ms)?;
+        bring_to_end(&found, given_ms)?;
         told(&found)
     })
+}
+
+/// How long containers may take to end, when that was typed.
+///
+/// # Errors
+/// It is no number of seconds.
+pub(super) fn grace_ms(sorted: &Sorted<'_>, verb: &str) -> Result<Option<u64>, Failure> {
+    let seconds = sorted.last("--time").map(|text| {
+        let seconds = text.parse::<u64>().ok().and_then(|seconds| seconds.checked_mul(1000));
+        seconds.ok_or_else(|| Failure::usage(verb, &["--time ", text, ": give seconds"].concat()))
+    });
+    seconds.transpose()
 }
 
 /// Prints the container as done with.
@@ -40,13 +47,14 @@ fn told(found: &Found<'_>) -> Result<(), Failure> {
     report::write(found.id.as_str().as_bytes()).map(drop)
 }
 
-/// Makes a container end, by its stop signal and after `grace_ms` by KILL, and not start again. One that has ended is
-/// left as it is.
+/// Makes a container end, by its stop signal and by KILL after `given_ms`, or as long as it is to have, and not start
+/// again. One that has ended is left as it is.
 ///
 /// # Errors
 /// It does not die, or may not be signalled.
-pub(super) fn bring_to_end(found: &Found<'_>, grace_ms: u64) -> Result<(), Failure> {
+pub(super) fn bring_to_end(found: &Found<'_>, given_ms: Option<u64>) -> Result<(), Failure> {
     let record = &found.record;
+    let grace_ms = given_ms.or(record.stop_timeout_ms).unwrap_or(STOP_TIMEOUT_MS);
     if record.status == Status::Exited {
         return Ok(());
     }

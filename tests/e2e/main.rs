@@ -14,6 +14,7 @@
 //! | `PIPKIN_ROOTFS` | a folder with an unpacked Alpine root file system |
 //! | `PIPKIN_VM` | set in the test machine, which is all ours |
 
+mod again;
 mod argument;
 mod attach;
 mod confinement;
@@ -98,6 +99,7 @@ fn cases() -> Vec<Case> {
         crash::cases(),
         detached::cases(),
         attach::cases(),
+        again::cases(),
         logs::cases(),
         oci::cases(),
         listing::cases(),

@@ -2,8 +2,7 @@
 //!
 //! The supervisor is a fork of this same program: a session of its own, in `/`, its standard streams closed once the
 //! container runs. It holds the container's lock, keeps its log, answers its control socket, starts it again by its
-//! policy and takes it away at the end. Whoever called waits until the command has been executed, prints the id, and is
-//! gone; had it failed, the supervisor would have told why and left nothing.
+//! policy and takes it away at the end. Whoever called waits until the command has been executed, and is gone; had it failed, the supervisor would have told why and left nothing.
 //!
 //! The container dies with its supervisor (the kernel sees to it); what survives that is found by the next command.
 
@@ -14,7 +13,7 @@ mod service;
 
 use super::launch::{self, Job};
 use super::message::Failure;
-use super::{ExitCode, Outcome, event, report};
+use super::{ExitCode, Outcome, event};
 use crate::store::Status;
 use crate::store::log::Limits;
 pub(crate) use health::Check;
@@ -52,14 +51,13 @@ const STABLE_MS: u64 = 10_000;
 /// How much of its output the kernel holds until we read it.
 const PIPE_SIZE: usize = 1 << 20;
 
-/// Starts `job` in the background and prints its id once it runs.
+/// Starts `job` in the background; the exit code is 0 once it runs.
 ///
 /// # Errors
 /// Those of forking; what the supervisor meets it tells itself.
 pub(super) fn detach(job: &Job<'_>, orders: &Orders) -> Outcome {
     let fail = |errno| Failure::errno("start a supervisor", b"", errno);
     let (hear, tell) = pipe_with(PipeFlags::CLOEXEC).map_err(fail)?;
-    let id = job.spec.id;
     match fork().map_err(fail)? {
         Fork::Child => {
             drop(hear);
@@ -70,7 +68,7 @@ pub(super) fn detach(job: &Job<'_>, orders: &Orders) -> Outcome {
             drop(tell);
             let mut told = [0];
             if rustix::io::retry_on_intr(|| rustix::io::read(&hear, &mut told)) == Ok(1) {
-                return report::write(id.as_str().as_bytes());
+                return Ok(ExitCode::SUCCESS);
             }
             let status = waitpid(Some(pid), WaitOptions::empty()).map_err(fail)?;
             let code = status.and_then(|(_, status)| status.exit_status());
@@ -117,7 +115,7 @@ fn supervise(job: &Job<'_>, orders: &Orders, ready: OwnedFd) -> Outcome {
     let mut container = Some(launch::create(job)?);
     let mut service = Service::new(&mut container, orders, &news, ours, ready).inspect_err(|_| {
         // What kept it from being served is the news, not what is left of it.
-        container.take().map_or(Ok(()), |container| container.remove()).unwrap_or(());
+        container.take().map_or(Ok(()), |container| launch::discard(container, job)).unwrap_or(());
     })?;
     let mut failures = 0;
     loop {
@@ -134,7 +132,8 @@ fn supervise(job: &Job<'_>, orders: &Orders, ready: OwnedFd) -> Outcome {
         };
         if let (Some(failure), false) = (&failed, service.has_started()) {
             launch::end(&job.spec.id, &service.container.record).unwrap_or(());
-            service.container.remove().unwrap_or(());
+            let Service { container, .. } = service;
+            launch::discard(container, job).unwrap_or(());
             return Err(failure.clone());
         }
         service.container.record.error = failed.map(|failure| failure.text()).unwrap_or_default();

@@ -59,7 +59,7 @@ const VERBS: &[Verb] = &[
     Verb("create", help::CREATE, create::create, true),
     Verb("run", help::CREATE, create::run, false),
     Verb("exec", help::EXEC, exec::exec, false),
-    Verb("start", help::PLAIN, start::start, true),
+    Verb("start", help::PLAIN, start::start, false),
     Verb("state", help::PLAIN, state::state, true),
     Verb("kill", help::KILL, kill::kill, false),
     Verb("delete", help::DELETE, delete::delete, true),

@@ -2,7 +2,7 @@
 
 use super::quantity::{self, Why};
 use super::request::Request;
-use super::{Checked, each, given, origin};
+use super::{Checked, each, given, line, origin};
 use crate::cli::argv::Sorted;
 use crate::cli::detach::{Check, Orders, Policy};
 use crate::cli::message::Failure;
@@ -77,6 +77,9 @@ pub(super) fn record(typed: &Sorted<'_>, request: &Request<'_>, plan: &Plan<'_>)
     origin::write(spec, &mut record);
     for name in request.claim.iter().flat_map(|claim| &claim.names) {
         record.add(USERS, name.as_bytes());
+    }
+    if !request.remove {
+        line::write(typed, &mut record);
     }
     for label in each(typed, "--label", label)? {
         record.add("label", label.as_bytes());

@@ -12,6 +12,7 @@
 //! | `update` | other limits for one that runs |
 //! | `warden` | who ends it before its time |
 //! | `origin` | what that is made of, in the record |
+//! | `line` | what was typed, in the record |
 //!
 //! Dangers: everything typed is checked here or in the plan; what neither we nor the kernel can enforce is refused.
 
@@ -23,6 +24,7 @@ mod explain;
 pub(super) mod help;
 mod image;
 mod life;
+mod line;
 mod metadata;
 mod namespace;
 pub(super) mod network;
@@ -39,18 +41,22 @@ mod user;
 mod volume;
 mod warden;
 
-use super::argv::Sorted;
+use super::argv::{self, Order, Sorted};
 use super::detach::detach;
 use super::launch::{self, Job};
 use super::message::Failure;
-use super::{Outcome, open_store};
+use super::{ExitCode, Outcome, open_store, report};
 use crate::oci::keep;
+use crate::store::{Record, Store};
 use pipkin::host::Attendant;
 use pipkin::plan::{Plan, resolve};
 use pipkin::spec::Id;
 use quantity::Why;
 pub(super) use quantity::size;
 use request::{Directories, Request, user, workdir};
+use rustix::fd::OwnedFd;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
 use warden::Warden;
 
 /// A checked value, or the failure to show.
@@ -66,12 +72,36 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
         pipkin::sys::spawn::close_inherited(0, &[]);
     }
     let parent = warden::parent(typed)?;
-    let store = open_store()?;
-    let id = random_id()?;
-    let joined = network::joined(typed, &store)?;
+    carry_out(typed, &open_store()?, random_id()?, (parent, None))
+}
+
+/// Runs container `id`, of which `former` is known and which has ended, once more, in the background. Its exit code is 0
+/// once it runs; the supervisor tells what keeps it from running. `None` when what it was made of is not known.
+///
+/// # Errors
+/// What it is made of cannot be had any more.
+pub(super) fn again(store: &Store, id: Id, former: &Record) -> Option<Outcome> {
+    let words = line::read(former)?;
+    let directory = OsStr::from_bytes(former.get("run.cwd").unwrap_or(b"/"));
+    if let Err(error) = std::env::set_current_dir(directory) {
+        return Some(Err(Failure::io("go to", directory.as_bytes(), &error)));
+    }
+    let typed = argv::sort(help::RUN, Order::OptionsFirst, &words).map_err(|why| Failure::usage("run", &why));
+    let outcome = typed.and_then(|typed| carry_out(&typed, store, id, (None, Some(former))));
+    Some(outcome.map_err(|failure| failure.of("start")))
+}
+
+/// Makes a container and runs it, or one again of which something is known; in the foreground it may end with its parent.
+fn carry_out(
+    typed: &Sorted<'_>,
+    store: &Store,
+    id: Id,
+    (parent, former): (Option<OwnedFd>, Option<&Record>),
+) -> Outcome {
+    let joined = network::joined(typed, store)?;
     let (images, own, networks) = (&store.images(), &store.layer(&id), &store.networks());
     let bridge_is_usual = pipkin::host::is_privileged();
-    let claims = (!typed.has("--dry-run")).then_some(&store);
+    let claims = (!typed.has("--dry-run")).then_some(store);
     let directories = Directories { images, own, networks, joined, claims, bridge_is_usual };
     let request = Request::new(typed, id, directories)?;
     let facts = pipkin::host::probe()?;
@@ -86,10 +116,14 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
         return explain::in_words(&plan);
     }
     request.make_sources()?;
-    launch::sweep(&store);
-    let job = Job { store: &store, spec: &request.spec, plan: &plan, files: &request.files, record };
+    launch::sweep(store);
+    let job = Job { store, spec: &request.spec, plan: &plan, files: &request.files, record, former };
     match orders {
-        Some(orders) => detach(&job, &orders),
+        Some(orders) if former.is_some() => detach(&job, &orders),
+        Some(orders) => match detach(&job, &orders)? {
+            ExitCode::SUCCESS => report::write(id.as_str().as_bytes()),
+            code => Ok(code),
+        },
         None => launch::launch(&job, warden.as_mut().map(|warden| warden as &mut dyn Attendant)),
     }
 }
