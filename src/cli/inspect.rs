@@ -76,6 +76,7 @@ fn object(json: &mut Json, found: &Found<'_>) {
     json.key(b"OOMKilled").boolean(record.oom_kills > 0);
     json.key(b"Detached").boolean(record.detached);
     json.key(b"AutoRemove").boolean(record.remove);
+    json.key(b"Durable").boolean(record.get("durable").is_some());
     labels(json, record);
     for (key, name) in [("Mounts", "mount"), ("Ports", "network.port"), ("Env", "exec.env")] {
         json.key(key.as_bytes()).open(b'[');

@@ -173,5 +173,9 @@ fn exec(args: &[OsString]) -> u8 {
 
 /// The store of whoever calls.
 fn open_store() -> Result<Store, Failure> {
-    Store::open().map_err(|error| Failure::io("find the directories of the store", b"", &error))
+    let store =
+        Store::open().map_err(|error| Failure::io("find the directories of the store", b"", &error))?;
+    let recovered = store.recover();
+    recovered.map_err(|error| Failure::io("recover what was before the machine went down", b"", &error))?;
+    Ok(store)
 }

@@ -7,10 +7,10 @@ use pipkin::spec::Id;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RawDir, fcntl_lock};
 use rustix::io::Errno;
-use std::fs::{self, DirBuilder, OpenOptions};
-use std::io::{self, ErrorKind, Write};
+use std::fs::{self, DirBuilder};
+use std::io::{self, ErrorKind};
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, symlink};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, symlink};
 use std::path::{Path, PathBuf};
 
 /// Gives back what a container had beside its files.
@@ -134,7 +134,13 @@ impl Store {
     /// # Errors
     /// Those of mkdir(2).
     pub(crate) fn make_directories(&self) -> io::Result<()> {
-        for directory in [self.state_directory(), self.run.join("names"), self.data.join("containers")] {
+        self.make_places()?;
+        DirBuilder::new().recursive(true).mode(0o700).create(self.data.join("containers"))
+    }
+
+    /// Makes those in the run directory.
+    fn make_places(&self) -> io::Result<()> {
+        for directory in [self.state_directory(), self.run.join("names")] {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
         Ok(())
@@ -378,17 +384,15 @@ impl Container {
         DirBuilder::new().mode(0o700).create(layer.join("work"))
     }
 
-    /// Replaces the record on disk by the present one, whole.
+    /// Replaces the record by the present one, whole, and its copy that outlasts the machine.
     ///
     /// # Errors
-    /// Those of writing and renaming; on disk the former record then stands.
+    /// Those of writing and renaming; the former one then stands. A copy that cannot be written is an error for a
+    /// durable container only.
     pub(crate) fn save(&mut self) -> io::Result<()> {
-        let path = self.store.record_path(&self.id);
-        let temporary = path.with_file_name([self.id.as_str(), ".new"].concat());
-        let mut file =
-            OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&self.record.encode())?;
-        fs::rename(&temporary, path)
+        let text = self.record.encode();
+        recover::replace(&self.store.record_path(&self.id), &text, false)?;
+        self.save_copy(&text)
     }
 
     /// Gives it another name, which must be one that a container can have.
@@ -435,5 +439,6 @@ impl Container {
     }
 }
 
+mod recover;
 #[cfg(test)]
 mod tests;

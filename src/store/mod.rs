@@ -9,11 +9,13 @@
 //! | `containers/ID.sock` | the control socket of a detached container's supervisor |
 //! | `events`, `events.1` | what happened to containers, in JSON lines |
 //! | `networks/` | what containers share of the network: see `host::network` of the library |
+//! | `recovered` | not empty once that was brought back which was known before the machine went down |
 //! | `names/NAME` | a link whose target is the ID |
 //! | `users/uFIRST`, `users/gFIRST` | a link by which a container holds a range of ids |
 //!
 //! and under the data directory (`/var/lib/pipkin`, or `$XDG_DATA_HOME/pipkin`): `containers/ID/{upper,work}`, the
-//! writable layer, `containers/ID/log…`, and `images/NAME`.
+//! writable layer, `containers/ID/log…`, `containers/ID/record`, a copy of the record, and `images/NAME`. What the machine
+//! forgets when it goes down comes back from there: see `container::recover`.
 //!
 //! Duty: make, find, list and take away containers so that a crash at any point leaves nothing that the next
 //! command cannot recognise. The lock comes first and goes last: whatever belongs to an id whose lock is free or

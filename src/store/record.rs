@@ -14,6 +14,8 @@
 //! | `log.size`, `log.files` | when its log is rotated, in bytes, and how many files are kept |
 //! | `network.NAME` | what it has on the network; `inspect` shows it by that name |
 //! | `root.layer` | one directory under its writable layer, topmost first |
+//! | `run.NAME` | what was typed to make it; lists repeat the key |
+//! | `durable` | its copy in the data directory is written through to the disk |
 //! | `exec.NAME` | what a further process in it is made of; lists repeat the key |
 //!
 //! Version 1 stays as long as a reader that does not know a new key is right without it.

@@ -45,6 +45,7 @@ mod parallel;
 mod payload;
 mod process;
 mod program;
+mod recover;
 mod role;
 mod root;
 mod rootless;
@@ -100,6 +101,7 @@ fn cases() -> Vec<Case> {
         detached::cases(),
         attach::cases(),
         again::cases(),
+        recover::cases(),
         logs::cases(),
         oci::cases(),
         listing::cases(),

@@ -13,6 +13,8 @@ could not be executed, 127 when it was not found, 125 when Pipkin failed.
 Container:
       --name NAME                  its name
       --rm                         remove it when it has ended
+      --durable                    have what is known of it on disk at every change:
+                                   a power cut loses nothing of it
   -d, --detach                     run it in the background, print its id
   -l, --label NAME[=VALUE]         note this with it
       --restart POLICY             start it again: no, on-failure[:N], always or

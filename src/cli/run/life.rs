@@ -81,6 +81,12 @@ pub(super) fn record(typed: &Sorted<'_>, request: &Request<'_>, plan: &Plan<'_>)
     if !request.remove {
         line::write(typed, &mut record);
     }
+    if typed.has("--durable") {
+        if request.remove {
+            return Err(Failure::usage("run", "--durable and --rm contradict each other"));
+        }
+        record.add("durable", b"1");
+    }
     for label in each(typed, "--label", label)? {
         record.add("label", label.as_bytes());
     }

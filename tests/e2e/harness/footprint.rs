@@ -17,8 +17,10 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Directories that stay once they were made, as places for others.
-const PLACES: [&str; 10] = [
+const PLACES: [&str; 12] = [
     "/run/pipkin",
+    "/run/pipkin/recovered",
+    "/var/lib/pipkin/boot",
     "/run/pipkin/networks",
     "/run/pipkin/networks/lock",
     "/run/pipkin/events",
