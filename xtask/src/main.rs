@@ -9,6 +9,7 @@ mod build;
 mod cgroup;
 mod command;
 mod demo;
+mod docs;
 mod elf;
 mod fuzz;
 mod rootfs;
@@ -34,6 +35,7 @@ enum Verb {
     Bench(bench::Bench),
     BuildStatic(build::BuildStatic),
     Demo(demo::Demo),
+    Docs(docs::Docs),
     Fuzz(fuzz::Fuzz),
     Size(size::Size),
     Test(test::Test),
@@ -47,6 +49,7 @@ fn main() -> ExitCode {
         Verb::Bench(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::BuildStatic(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Demo(verb) => verb.run(),
+        Verb::Docs(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Fuzz(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Size(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Test(verb) => verb.run(),

@@ -13,7 +13,7 @@ could not be executed, 127 when it was not found, 125 when Pipkin failed.
 Container:
       --name NAME                  its name
       --rm                         remove it when it has ended
-      --durable                    have what is known of it on disk at every change:
+      --durable                    write what is known of it to the disk at once:
                                    a power cut loses nothing of it
   -d, --detach                     run it in the background, print its id
   -l, --label NAME[=VALUE]         note this with it

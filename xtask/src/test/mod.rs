@@ -5,7 +5,7 @@ mod clients;
 mod e2e;
 mod embed;
 mod suite;
-mod tally;
+pub(crate) mod tally;
 
 use crate::build::Arch;
 use crate::{setup, vm};

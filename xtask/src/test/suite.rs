@@ -4,6 +4,7 @@ use super::tally::{self, Tally};
 use super::{boot, clients, e2e, embed};
 use crate::build::{self, Arch};
 use crate::command::{self, cargo};
+use crate::docs;
 use crate::fuzz::{self, Fuzzer};
 use crate::rootfs::{self, Rootfs};
 use crate::setup::{self, Program};
@@ -23,6 +24,7 @@ pub(super) enum Suite {
     Unit,
     Fuzz,
     RootfsBuilder,
+    Docs,
     Host,
     Vm(Arch),
     Boot(Arch),
@@ -32,8 +34,8 @@ pub(super) enum Suite {
 impl Suite {
     /// Those that every change must pass: all but the engines, which take long and come from the network.
     pub(super) fn usual() -> Vec<Suite> {
-        use Suite::{Clippy, Format, Fuzz, Host, RootfsBuilder, Tidy, Unit};
-        let here = [Format, Clippy, Tidy, Unit, Fuzz, RootfsBuilder, Host];
+        use Suite::{Clippy, Docs, Format, Fuzz, Host, RootfsBuilder, Tidy, Unit};
+        let here = [Format, Clippy, Tidy, Unit, Fuzz, RootfsBuilder, Docs, Host];
         here.into_iter().chain(Arch::ALL.map(Suite::Boot)).chain(Arch::ALL.map(Suite::Vm)).collect()
     }
 
@@ -50,6 +52,7 @@ impl Suite {
             Suite::Unit => "unit",
             Suite::Fuzz => "fuzz",
             Suite::RootfsBuilder => "rootfs-builder",
+            Suite::Docs => "docs",
             Suite::Host => "host",
             Suite::Vm(Arch::X86_64) => "vm-x86_64",
             Suite::Vm(Arch::Aarch64) => "vm-aarch64",
@@ -68,6 +71,7 @@ impl Suite {
             Suite::Unit => "unit tests, golden texts and the examples in the documentation",
             Suite::Fuzz => "mutated input for everything that reads what others wrote",
             Suite::RootfsBuilder => "making root file systems",
+            Suite::Docs => "man pages and completions, read by what they are for",
             Suite::Host => "end to end on this machine",
             Suite::Boot(_) => "machines that boot from disks",
             Suite::Clients => "podman, containerd and Docker with Pipkin as their runtime",
@@ -96,6 +100,7 @@ impl Suite {
             Suite::Unit => unit(),
             Suite::Fuzz => fuzz(),
             Suite::RootfsBuilder => rootfs_builder(),
+            Suite::Docs => docs::test(),
             Suite::Host => e2e::on_host(case),
             Suite::Boot(arch) => boot::run(arch, case),
             Suite::Clients => clients::run(Arch::HOST, case),

@@ -16,11 +16,11 @@ const LAST_LINES: usize = 40;
 
 /// A machine that ended by itself.
 #[derive(Debug)]
-pub(super) struct Ended {
+pub(crate) struct Ended {
     /// What the console said, in lines that end with `\n` alone.
-    pub(super) output: String,
+    pub(crate) output: String,
     /// The job's exit status; none when the machine ended before it could tell.
-    pub(super) status: Option<u8>,
+    pub(crate) status: Option<u8>,
 }
 
 /// What is done with the console's output beside keeping it.

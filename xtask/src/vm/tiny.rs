@@ -1,6 +1,6 @@
 //! The smallest machine: an initramfs that holds Pipkin, kernel modules where they are needed, and nothing else.
 
-use super::console::Show;
+use super::console::{Ended, Show};
 use super::kernel::{self, Kernel};
 use super::machine::Boot;
 use super::{Machine, Outcome, folder, module, outcome};
@@ -58,8 +58,21 @@ impl Tiny {
     /// # Errors
     /// As [`super::run`].
     pub(crate) fn run(&self, machine: &Machine, arguments: &str, timeout: Duration) -> Result<Outcome> {
+        outcome(self.run_to_any_end(machine, arguments, timeout)?)
+    }
+
+    /// The same, also when the machine does not tell how it ended.
+    ///
+    /// # Errors
+    /// qemu missing or failing, or the deadline.
+    pub(crate) fn run_to_any_end(
+        &self,
+        machine: &Machine,
+        arguments: &str,
+        timeout: Duration,
+    ) -> Result<Ended> {
         let boot = Boot { kernel: &self.kernel.image, initramfs: &self.initramfs, arguments };
-        outcome(machine.run(&boot, timeout, Show::Live)?)
+        machine.run(&boot, timeout, Show::Live)
     }
 }
 

@@ -2,8 +2,10 @@
 //! show.
 //!
 //! Each boot shows several things: the first goes from an initramfs to a squashfs, with an interface, more file systems
-//! and a clock that is wrong; the second to an ext4 whose own PID 1 takes over and is Pipkin again.
+//! and a clock that is wrong; the second to an ext4 whose own PID 1 takes over and is Pipkin again; the third is cut off
+//! while containers run, and the fourth finds what it left.
 
+mod power_cut;
 mod scenario;
 
 use super::tally::{self, Tally};
@@ -50,17 +52,20 @@ pub(super) fn run(arch: Arch, case: Option<&str>) -> Result<Tally> {
         println!("boot: making file systems with owners needs root");
         return Ok(Tally { skipped: 2, ..Tally::default() });
     }
-    if case.is_some() {
-        return scenario::run(arch, case);
-    }
     setup::programs(&PROGRAMS)?;
+    let folder = tempfile::tempdir().context("making a folder for disks")?;
+    match case {
+        Some("power_cut") => return power_cut::run(arch, folder.path()),
+        Some(_) => return scenario::run(arch, case),
+        None => {}
+    }
     let mut ballast = Tree::new();
     ballast.file("/ballast", 0o600, vec![0; BALLAST_BYTES])?;
     let tiny = Tiny::new(arch, ballast, MODULES)?;
-    let folder = tempfile::tempdir().context("making a folder for disks")?;
     let first = squashfs(arch, &tiny, folder.path())?;
     let second = ext4(arch, &tiny, folder.path())?;
-    Ok(first.and([second, scenario::run(arch, None)?]))
+    let third = power_cut::run(arch, folder.path())?;
+    Ok(first.and([second, third, scenario::run(arch, None)?]))
 }
 
 /// Alpine.
