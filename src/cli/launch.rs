@@ -215,8 +215,17 @@ fn cannot_create(error: &io::Error, spec: &Spec<'_>, name: &str) -> Failure {
         Errno::EXIST => {
             failure.remedy("this name is in use: see 'pipkin ps -a', or 'pipkin rm' the other one")
         }
-        Errno::NOSPC | Errno::DQUOT => failure.remedy("make room on the disk of the data directory"),
         Errno::BUSY => failure.remedy("another command starts it or takes it away just now"),
+        errno => with_room(failure, errno),
+    }
+}
+
+/// Adds what to do about a disk that takes nothing.
+pub(super) fn with_room(failure: Failure, errno: Errno) -> Failure {
+    match errno {
+        Errno::NOSPC | Errno::DQUOT => {
+            failure.remedy("make room on the disk of the run and data directories")
+        }
         Errno::ROFS | Errno::ACCESS => failure.remedy("the run and data directories must be writable"),
         _ => failure,
     }

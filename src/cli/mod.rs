@@ -175,7 +175,11 @@ fn exec(args: &[OsString]) -> u8 {
 fn open_store() -> Result<Store, Failure> {
     let store =
         Store::open().map_err(|error| Failure::io("find the directories of the store", b"", &error))?;
-    let recovered = store.recover();
-    recovered.map_err(|error| Failure::io("recover what was before the machine went down", b"", &error))?;
-    Ok(store)
+    match store.recover() {
+        Ok(()) => Ok(store),
+        Err(error) => {
+            let failure = Failure::io("recover what was before the machine went down", b"", &error);
+            Err(launch::with_room(failure, launch::errno_of(&error)))
+        }
+    }
 }

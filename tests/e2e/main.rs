@@ -22,6 +22,7 @@ mod copy;
 mod crash;
 mod detached;
 mod device;
+mod disk;
 mod dry_run;
 mod environment;
 mod escape;
@@ -102,6 +103,7 @@ fn cases() -> Vec<Case> {
         attach::cases(),
         again::cases(),
         recover::cases(),
+        disk::cases(),
         logs::cases(),
         oci::cases(),
         listing::cases(),

@@ -3,7 +3,7 @@
 use super::control::{self, Request};
 use super::health::{Health, STARTING};
 use super::{Orders, STOP_TIMEOUT_MS, close_streams};
-use crate::cli::launch::errno_of;
+use crate::cli::launch::{errno_of, with_room};
 use crate::cli::message::Failure;
 use crate::cli::run::network::Facts;
 use crate::cli::{event, exec};
@@ -104,7 +104,8 @@ impl<'s> Service<'s> {
         let held = container.as_ref().ok_or_else(gone)?;
         let directory = held.store().layer(&held.id);
         let log = Writer::open(&directory, orders.limits).map_err(|error| {
-            Failure::io("open the log in", directory.as_os_str().as_encoded_bytes(), &error)
+            let failure = Failure::io("open the log in", directory.as_os_str().as_encoded_bytes(), &error);
+            with_room(failure, errno_of(&error))
         })?;
         let listener = control::open(&held.store().socket_path(&held.id))?;
         Ok(Self {

@@ -7,7 +7,7 @@
 //! Danger: an empty run directory alone does not mean that nothing runs: a user's own goes when that user logs out. What
 //! is not known is taken away only when the machine's boot id is another one than that of `boot`.
 
-use super::{Container, Store};
+use super::{Container, Store, gone};
 use crate::store::record::{Record, Status};
 use pipkin::spec::Id;
 use std::fs::{self, File, OpenOptions};
@@ -26,15 +26,21 @@ impl Store {
     /// Those of the run directory. What the data directory refuses is looked at again the next time.
     pub(crate) fn recover(&self) -> io::Result<()> {
         let mark = self.run.join("recovered");
-        let is_done = |known: io::Result<fs::Metadata>| known.is_ok_and(|known| known.len() > 0);
         if is_done(fs::metadata(&mark)) {
             return Ok(());
         }
-        let folder = self.data.join("containers");
-        if !folder.exists() {
+        let folder = match fs::read_dir(self.data.join("containers")) {
             // Nothing was there before; whoever makes the first container comes by here.
-            return Ok(());
-        }
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
+            folder => folder?,
+        };
+        let ids = folder.filter_map(|entry| Id::new(entry.ok()?.file_name().as_encoded_bytes()));
+        let ids: Vec<Id> = ids.collect();
+        let done = self.recover_all(&mark, &ids);
+        if ids.is_empty() { Ok(()) } else { done }
+    }
+
+    fn recover_all(&self, mark: &Path, ids: &[Id]) -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.run)?;
         let mut mark = OpenOptions::new().append(true).create(true).mode(0o600).open(mark)?;
         mark.lock()?;
@@ -45,11 +51,7 @@ impl Store {
         let boot = fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
         let known = self.data.join("boot");
         let same = fs::read(&known).is_ok_and(|known| known == boot);
-        for entry in fs::read_dir(folder)? {
-            if let Some(id) = Id::new(entry?.file_name().as_encoded_bytes()) {
-                self.recover_one(id, same)?;
-            }
-        }
+        ids.iter().try_for_each(|id| self.recover_one(*id, same))?;
         fs::write(known, &boot).unwrap_or(());
         mark.write_all(&boot)
     }
@@ -69,25 +71,43 @@ impl Store {
             return container.remove().or(Ok(()));
         };
         container.record = record;
-        let record = &mut container.record;
+        let brought_back = container.bring_back(same);
+        if brought_back.is_err() {
+            // A lock alone would say that somebody is making it.
+            gone(fs::remove_file(self.lock_path(&id)))?;
+        }
+        brought_back
+    }
+}
+
+fn is_done(mark: io::Result<fs::Metadata>) -> bool {
+    mark.is_ok_and(|mark| mark.len() > 0)
+}
+
+impl Container {
+    /// Writes down what is known of it, as far as that is still right.
+    fn bring_back(&mut self, same: bool) -> io::Result<()> {
+        let record = &mut self.record;
         if !same && record.status != Status::Exited {
             (record.status, record.exit, record.pid, record.supervisor) = (Status::Exited, None, 0, 0);
             "the machine went down while it ran".clone_into(&mut record.error);
             record.others.retain(|(key, _)| !key.starts_with("network."));
         }
         if !record.name.is_empty() {
-            match symlink(id.as_str(), self.name_path(&record.name)) {
+            let name = self.store.name_path(&record.name);
+            match symlink(self.id.as_str(), &name) {
                 // Of two that were renamed at the last moment one has the name.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => record.name.clear(),
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => {
+                    if fs::read_link(name)? != Path::new(self.id.as_str()) {
+                        record.name.clear();
+                    }
+                }
                 made => made?,
             }
         }
-        let text = container.record.encode();
-        replace(&self.record_path(&id), &text, false)
+        replace(&self.store.record_path(&self.id), &self.record.encode(), false)
     }
-}
 
-impl Container {
     /// Writes the copy that outlasts the machine. For a container that is not durable as well as it can be.
     pub(super) fn save_copy(&mut self, text: &[u8]) -> io::Result<()> {
         if self.record.remove || self.record.status == Status::Creating {
