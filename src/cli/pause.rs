@@ -1,12 +1,11 @@
 //! `pipkin pause` and `resume`: a container stands still, and goes on.
 
 use super::argv::Sorted;
-use super::detach::control::{Request, ask};
+use super::detach::control::Request;
 use super::message::Failure;
 use super::operand::{Found, each};
 use super::{Outcome, report};
 use pipkin::host::freeze_group;
-use rustix::io::Errno;
 
 /// Help of `pause`.
 pub(super) const PAUSE: &str = "\
@@ -52,9 +51,5 @@ pub(super) fn freeze(found: &Found<'_>, on: bool) -> Result<(), Failure> {
     if !found.record.detached {
         return Ok(freeze_group(&found.id, None, on)?);
     }
-    let request = if on { Request::Pause } else { Request::Resume };
-    match ask(found.store, &found.id, request).map_err(|errno| found.errno(errno))? {
-        0 => Ok(()),
-        errno => Err(found.errno(Errno::from_raw_os_error(errno))),
-    }
+    found.ask(if on { Request::Pause } else { Request::Resume }, b"")
 }

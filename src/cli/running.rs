@@ -1,5 +1,6 @@
 //! Containers that a verb needs to run.
 
+use super::detach::control::{Request, ask_with};
 use super::message::Failure;
 use super::operand::Found;
 use crate::store::process::start_of;
@@ -41,7 +42,8 @@ impl Found<'_> {
     pub(super) fn any_target(&self) -> Result<Target, Failure> {
         self.runs()?;
         let target = match Target::open(self.record.pid) {
-            Err(error) if error.errno == Errno::SRCH => return Err(self.not_running()),
+            // A process that is ending has no namespaces any more.
+            Err(error) if matches!(error.errno, Errno::SRCH | Errno::NOENT) => return Err(self.not_running()),
             target => target?,
         };
         self.is_same_process()?;
@@ -80,7 +82,23 @@ impl Found<'_> {
         })
     }
 
-    fn not_running(&self) -> Failure {
+    /// Asks its supervisor, with `rest` for what it has to know.
+    ///
+    /// # Errors
+    /// There is none any more, or it cannot.
+    pub(super) fn ask(&self, request: Request, rest: &[u8]) -> Result<(), Failure> {
+        match ask_with(self.store, &self.id, request, rest) {
+            Ok(0) => Ok(()),
+            Ok(errno) => Err(self.errno(Errno::from_raw_os_error(errno))),
+            Err(Errno::NOENT | Errno::CONNREFUSED | Errno::CONNRESET | Errno::PIPE) => {
+                Err(self.not_running())
+            }
+            Err(errno) => Err(self.errno(errno)),
+        }
+    }
+
+    /// It cannot be done, since it does not run.
+    pub(super) fn not_running(&self) -> Failure {
         self.fail("it does not run")
     }
 }

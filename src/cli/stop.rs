@@ -62,12 +62,15 @@ pub(super) fn bring_to_end(found: &Found<'_>, given_ms: Option<u64>) -> Result<(
         // Without a supervisor there is nobody who would start it again.
         ask(found.store, &found.id, Request::Stop).map(drop).unwrap_or(());
     }
-    if let Some(pidfd) = process::open(record.pid, record.pid_start) {
+    // As it was when it was told to the supervisor: until then it may have been started.
+    let now = found.store.read(&found.id).map_err(|error| found.errno(errno_of(&error)))?;
+    let now = now.as_ref().unwrap_or(record);
+    if let Some(pidfd) = process::open(now.pid, now.pid_start) {
         if grace_ms > 0 {
             send(found, &pidfd, record.stop_signal())?;
-            if record.status == Status::Paused {
-                // Standing still it would not even see the signal.
-                freeze(found, false)?;
+            if now.status == Status::Paused || record.status == Status::Paused {
+                // Standing still it would not even see the signal. Best effort: it may be gone by now, or is killed.
+                freeze(found, false).unwrap_or(());
             }
         }
         if grace_ms == 0 || !ended_within(&pidfd, grace_ms).map_err(|errno| found.errno(errno))? {

@@ -53,6 +53,7 @@ mod rootless;
 mod seccomp;
 mod self_check;
 mod signal;
+mod soak;
 mod start;
 mod stream;
 mod terminal;
@@ -104,6 +105,7 @@ fn cases() -> Vec<Case> {
         again::cases(),
         recover::cases(),
         disk::cases(),
+        soak::cases(),
         logs::cases(),
         oci::cases(),
         listing::cases(),

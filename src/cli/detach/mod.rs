@@ -72,7 +72,10 @@ pub(super) fn detach(job: &Job<'_>, orders: &Orders) -> Outcome {
             }
             let status = waitpid(Some(pid), WaitOptions::empty()).map_err(fail)?;
             let code = status.and_then(|(_, status)| status.exit_status());
-            Ok(ExitCode(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)))
+            let code = code.and_then(|code| u8::try_from(code).ok()).map(ExitCode);
+            code.ok_or_else(|| {
+                Failure::new("run the container", b"", b"it was killed before its command ran")
+            })
         }
     }
 }
@@ -130,11 +133,13 @@ fn supervise(job: &Job<'_>, orders: &Orders, ready: OwnedFd) -> Outcome {
             Ok(ended) => launch::tell(ended, job.plan).err(),
             Err(failure) => Some(failure.clone()),
         };
-        if let (Some(failure), false) = (&failed, service.has_started()) {
+        if !service.has_started() {
+            let killed = || Failure::new("run the container", b"", b"it was killed before its command ran");
+            let failure = failed.unwrap_or_else(killed);
             launch::end(&job.spec.id, &service.container.record).unwrap_or(());
             let Service { container, .. } = service;
             launch::discard(container, job).unwrap_or(());
-            return Err(failure.clone());
+            return Err(failure);
         }
         service.container.record.error = failed.map(|failure| failure.text()).unwrap_or_default();
         note(&mut service, job, ended.as_ref().ok());

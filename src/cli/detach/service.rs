@@ -187,7 +187,9 @@ impl<'s> Service<'s> {
         let answer = match request {
             Request::Stop => {
                 self.stopped();
-                Ok(())
+                // On its way to its command it has no use for a signal, and nobody knows its process yet.
+                let alive = self.container.record.status.is_alive();
+                reach.filter(|_| !alive).map_or(Ok(()), Reach::kill)
             }
             Request::Pause => self.freeze(true, reach),
             Request::Resume => self.freeze(false, reach),

@@ -13,6 +13,7 @@ use pipkin::child::{Context, run as become_command};
 use pipkin::host::Host;
 use pipkin::plan::{EnterSpec, Groups, Plan, enter};
 use pipkin::spec::{IdMap, Process, Tuning};
+use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
 
@@ -73,8 +74,14 @@ fn exec(typed: &Sorted<'_>) -> Outcome {
             #[cfg(feature = "test-hooks")]
             pause_at: crate::cli::launch::pause("PIPKIN_PAUSE_CHILD"),
         })
-    })?;
-    tell(&ended, &plan)
+    });
+    match ended {
+        // It has ended meanwhile, and its cgroup is gone.
+        Err(error) if matches!(error.errno, Errno::SRCH | Errno::NOENT | Errno::NODEV) => {
+            Err(found.not_running())
+        }
+        ended => tell(&ended?, &plan),
+    }
 }
 
 /// Which supplementary groups can be given in the user namespace of process `pid`: user_namespaces(7).
