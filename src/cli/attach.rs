@@ -95,6 +95,7 @@ pub(super) fn sit(found: &Found<'_>, mut follower: Follower, unfinished: &[u8], 
         Status::Running | Status::Restarting | Status::Exited => {}
     }
     let fail = |error: std::io::Error| found.errno(errno_of(&error));
+    let signals = receive_signals(&ways).map_err(|errno| found.errno(errno))?;
     let (socket, input) = match attach(found.store, &found.id) {
         Ok(taken_in) => taken_in,
         Err(errno) => {
@@ -105,7 +106,7 @@ pub(super) fn sit(found: &Found<'_>, mut follower: Follower, unfinished: &[u8], 
             return exit.map(ExitCode).ok_or_else(|| found.errno(errno));
         }
     };
-    let mut seat = Seat::take(found, input, ways).map_err(|errno| found.errno(errno))?;
+    let mut seat = Seat::take(found, input, ways, signals).map_err(|errno| found.errno(errno))?;
     if seat.raw.is_some() {
         // What stands there is most likely a prompt.
         follower.show(unfinished).map_err(fail)?;
@@ -150,15 +151,19 @@ struct Seat {
     raw: Option<Raw>,
 }
 
+/// From here on signals are received by descriptor.
+fn receive_signals(ways: &Ways) -> Result<OwnedFd> {
+    let mut wanted = SignalSet::EMPTY.with(SIGWINCH);
+    if ways.signals {
+        wanted = OURS.iter().fold(received(), |set, signal| set.without(*signal));
+    }
+    set_mask(wanted)?;
+    signal::signalfd(wanted)
+}
+
 impl Seat {
-    fn take(found: &Found<'_>, input: Option<OwnedFd>, ways: Ways) -> Result<Self> {
+    fn take(found: &Found<'_>, input: Option<OwnedFd>, ways: Ways, signals: OwnedFd) -> Result<Self> {
         let target = input.filter(|_| ways.input);
-        let mut wanted = SignalSet::EMPTY.with(SIGWINCH);
-        if ways.signals {
-            wanted = OURS.iter().fold(received(), |set, signal| set.without(*signal));
-        }
-        set_mask(wanted)?;
-        let signals = signal::signalfd(wanted)?;
         let mut raw = None;
         if let Some(target) = &target {
             // Also of those who were attached before us: it is one description.

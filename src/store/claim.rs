@@ -103,6 +103,24 @@ impl Store {
         self.lock_path(&id).exists() || maker.is_some_and(|(pid, start)| process::open(pid, start).is_some())
     }
 
+    /// Has container `id` hold ranges by these names again; one that another holds stays that one's.
+    ///
+    /// # Errors
+    /// Those of the file system.
+    pub(super) fn hold_users(&self, id: &Id, names: &[String]) -> io::Result<()> {
+        if names.is_empty() {
+            return Ok(());
+        }
+        let _lock = self.lock_users()?;
+        for name in names.iter().filter(|name| !name.contains('/')) {
+            match symlink(id.as_str(), self.users().join(name)) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                made => made?,
+            }
+        }
+        Ok(())
+    }
+
     /// Gives back those of `names` that container `id` holds.
     ///
     /// # Errors

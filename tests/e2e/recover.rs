@@ -17,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
             many_at_once_find_the_same,
             without_a_new_start_what_runs_goes_on,
             a_damaged_copy_is_taken_away,
+            its_ids_stay_its_own,
             durable_ones_stay,
         ]
     )
@@ -128,6 +129,28 @@ fn a_damaged_copy_is_taken_away() {
     reboot();
     pipkin(&["ps", "-aq"]).prints(&format!("{}\n", whole.id));
     assert!(!Path::new(&layer(&torn.id)).exists());
+}
+
+/// Files of its writable layer are of ids that no other container may get.
+fn its_ids_stay_its_own() {
+    let container = detached_sh("--net none --userns auto", "touch /mine; cat /proc/self/uid_map");
+    assert_eq!(container.ended(), "0");
+    let held = || {
+        fs::read_dir("/run/pipkin/users")
+            .unwrap()
+            .flatten()
+            .map(|entry| entry.file_name())
+            .collect::<Vec<_>>()
+    };
+    let before = held();
+    assert_eq!(before.len(), 2);
+    reboot();
+    container.verb("start").succeeds();
+    assert_eq!(container.ended(), "0");
+    assert_eq!(held(), before);
+    let log = container.output();
+    let (first, second) = log.split_once('\n').unwrap();
+    assert_eq!(first, second.trim_end());
 }
 
 fn durable_ones_stay() {

@@ -7,7 +7,7 @@
 //! Danger: an empty run directory alone does not mean that nothing runs: a user's own goes when that user logs out. What
 //! is not known is taken away only when the machine's boot id is another one than that of `boot`.
 
-use super::{Container, Store, gone};
+use super::{Container, Store, USERS, gone};
 use crate::store::record::{Record, Status};
 use pipkin::spec::Id;
 use std::fs::{self, File, OpenOptions};
@@ -105,6 +105,9 @@ impl Container {
                 made => made?,
             }
         }
+        let names: Vec<String> =
+            self.record.all(USERS).map(|name| String::from_utf8_lossy(name).into_owned()).collect();
+        self.store.hold_users(&self.id, &names)?;
         replace(&self.store.record_path(&self.id), &self.record.encode(), false)
     }
 
