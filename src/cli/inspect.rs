@@ -91,23 +91,27 @@ fn object(json: &mut Json, found: &Found<'_>) {
     json.close(b'}');
 }
 
-/// The limits by their names here, then every cgroup file that was written.
+/// The limits by their names here, then every cgroup file that was written: as they are, or as they were at its end.
 fn resources(json: &mut Json, found: &Found<'_>) {
     let record = &found.record;
+    let group = found.group().ok();
+    let now = |json: &mut Json, file: &str, written: &[u8]| {
+        let mut buffer = [0; 512];
+        let read = group.as_ref().and_then(|group| group.read(file, &mut buffer).ok());
+        json.string(read.map_or(written, <[u8]>::trim_ascii_end));
+    };
     json.key(b"Resources").open(b'{');
-    for (key, file) in [
-        ("Memory", "limit.memory.max"),
-        ("Swap", "limit.memory.swap.max"),
-        ("CPU", "limit.cpu.max"),
-        ("PIDs", "limit.pids.max"),
-    ] {
-        json.key(key.as_bytes()).string(record.get(file).unwrap_or(b"max"));
+    for (key, file) in
+        [("Memory", "memory.max"), ("Swap", "memory.swap.max"), ("CPU", "cpu.max"), ("PIDs", "pids.max")]
+    {
+        let written = record.get(&["limit.", file].concat()).unwrap_or(b"max");
+        now(json.key(key.as_bytes()), file, written);
     }
     json.key(b"CgroupPath").string(&[b"/pipkin/", found.id.as_str().as_bytes()].concat());
     json.key(b"Files").open(b'{');
     for (key, value) in &record.others {
         if let Some(file) = key.strip_prefix("limit.") {
-            json.key(file.as_bytes()).string(value);
+            now(json.key(file.as_bytes()), file, value);
         }
     }
     json.close(b'}').close(b'}');

@@ -1,6 +1,6 @@
 //! Logs: what was written is what is read, however it is written, and whoever reads it when.
 
-use crate::harness::{Case, Running, cases, detached, detached_sh, pipkin};
+use crate::harness::{Case, Running, cases, detached, detached_sh, eventually, pipkin};
 use crate::program;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -17,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
             only_the_tail,
             only_what_is_new,
             timestamps_stand_before_lines,
+            what_was_written_is_read_to_the_byte,
         ]
     )
 }
@@ -122,4 +123,23 @@ fn timestamps_stand_before_lines() {
     assert!(lines.iter().all(|line| line.find(' ') == Some(30)), "{shown}");
     let foreground = pipkin(&["logs", "no-such"]);
     foreground.fails(125, &["no-such"]);
+}
+
+/// Random bytes in chunks of random sizes, by two writers at once, over many files.
+fn what_was_written_is_read_to_the_byte() {
+    let writer = "w() { i=0; while [ $i -lt 60 ]; do
+            head -c $(($(od -An -N2 -tu2 /dev/urandom) % 20000 + 1)) /dev/urandom; i=$((i+1)); done | tee $1; }
+        w /tmp/out & w /tmp/err >&2 & wait; echo done > /tmp/done; exec sleep 1000";
+    let container = detached_sh("--log-max-size 64k --log-max-files 1000", writer);
+    eventually("it is written", &mut || {
+        pipkin(&["exec", &container.id, "test", "-e", "/tmp/done"]).status.success()
+    });
+    let inside = |path: &str| pipkin(&["exec", &container.id, "cat", path]).succeeds().stdout;
+    let (out, err) = (inside("/tmp/out"), inside("/tmp/err"));
+    assert!(out.len() > 60 && err.len() > 60);
+    // The last of it is read by the supervisor a moment later.
+    eventually("it is logged", &mut || container.verb("logs").stdout.len() >= out.len());
+    assert!(container.verb("logs --stdout").stdout == out);
+    assert!(container.verb("logs --stderr").stderr == err);
+    assert_eq!(container.verb("inspect").json()["LostLogBytes"], 0);
 }

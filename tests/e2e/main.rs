@@ -60,6 +60,7 @@ mod terminal;
 mod unmodified;
 mod usage;
 mod user;
+mod verdict;
 mod volume;
 mod warden;
 
@@ -106,6 +107,7 @@ fn cases() -> Vec<Case> {
         recover::cases(),
         disk::cases(),
         soak::cases(),
+        verdict::cases(),
         logs::cases(),
         oci::cases(),
         listing::cases(),
