@@ -7,9 +7,10 @@ use super::{State, channel};
 use crate::plan::{Report, Step};
 use crate::spec::{Process, Propagation};
 use crate::sys::mount::{Change, set_attributes};
-use crate::sys::schedule;
+use crate::sys::{image, schedule};
 use core::ffi::CStr;
 use linux_raw_sys::general::MS_PRIVATE;
+use rustix::event::{PollFd, PollFlags};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Access, AtFlags, CWD, OFlags, accessat};
 use rustix::io::{Errno, Result, retry_on_intr};
@@ -45,6 +46,7 @@ impl State<'_> {
                 period_ns: scheduler.period_ns,
             }),
             Step::SetIoPriority(priority) => schedule::set_io_priority(priority),
+            Step::SetMemoryPolicy(policy) => schedule::set_memory_policy(policy.mode, policy.nodes),
             Step::SetAffinity(cpus) => schedule::set_affinity(cpus),
             Step::FindCommand(command) => find_command(self.root()?, self.context.process, command),
             Step::AwaitStart => self.await_start(),
@@ -56,6 +58,10 @@ impl State<'_> {
     fn await_start(&mut self) -> Result<()> {
         let listener = self.context.start.ok_or(Errno::BADF)?;
         channel::report(self.context.channel.as_fd(), Report::Waiting);
+        // As little as possible stands by until then. What keeps some of it costs nothing but memory.
+        image::set_sleep_apart().unwrap_or(());
+        image::let_go_of_stack();
+        retry_on_intr(|| image::sleep(&mut [PollFd::from_borrowed_fd(listener, PollFlags::IN)], None))?;
         self.starter = Some(retry_on_intr(|| accept_with(listener, SocketFlags::CLOEXEC))?);
         Ok(())
     }

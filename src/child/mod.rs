@@ -312,6 +312,7 @@ impl<'a> State<'a> {
             "ipc" => LinkNameSpaceType::InterProcessCommunication,
             "uts" => LinkNameSpaceType::HostNameAndNISDomainName,
             "cgroup" => LinkNameSpaceType::ControlGroup,
+            "time" => LinkNameSpaceType::Time,
             _ => return Err(Errno::INVAL),
         };
         rustix::thread::move_into_link_name_space(file.as_fd(), Some(kind))

@@ -168,6 +168,9 @@ impl Host {
             HostStep::ConnectInterface { network, number } => {
                 network::connect(network, *number, id, self.child()?.pid, &self.lent)?;
             }
+            HostStep::HandOver { devices, namespace } => {
+                network::hand_over(devices, *namespace, self.child()?.pid)?;
+            }
             HostStep::PublishPorts(network) => network::publish(network, id, &self.lent)?,
             HostStep::Release => self.release()?,
             // The caller's own.

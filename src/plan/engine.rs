@@ -48,6 +48,9 @@ impl<'a> Child<'_, 'a> {
         if let Some(scheduler) = tuning.scheduler {
             self.push(Step::SetScheduler(scheduler));
         }
+        if let Some(policy) = tuning.memory {
+            self.push(Step::SetMemoryPolicy(policy));
+        }
         if let Some(priority) = tuning.io_priority {
             self.push(Step::SetIoPriority(priority));
         }
@@ -80,6 +83,11 @@ impl<'a> HostStep<'a> {
                 "offset-clocks",
                 "make a time namespace and set {clocks} of its clocks",
                 [("clocks", Value::Number(offsets.len() as u64))],
+            ),
+            Self::HandOver { devices, .. } => Description::new(
+                "hand-over",
+                "give {devices} interfaces of the host to it",
+                [("devices", Value::Number(devices.len() as u64))],
             ),
             Self::UseCgroup => Description::new("use-cgroup", "use the cgroup that was made for it", []),
             Self::AwaitExecution => {
@@ -136,6 +144,11 @@ impl<'a> Step<'a> {
                     ("class", Value::Number((priority >> 13).into())),
                     ("level", Value::Number((priority & 0x1fff).into())),
                 ],
+            ),
+            Self::SetMemoryPolicy(policy) => Description::new(
+                "set-memory-policy",
+                "set the memory policy to {mode}",
+                [("mode", Value::Number(policy.mode.into()))],
             ),
             Self::SetAffinity(_) => Description::new("set-affinity", "run on the given CPUs only", []),
             Self::FindCommand(command) => Description::new(

@@ -121,14 +121,15 @@ fn clone_flags(spec: &Spec<'_>) -> u64 {
         | new(ns.ipc, raw::CLONE_NEWIPC)
         | new(ns.uts, raw::CLONE_NEWUTS)
         | if ns.user.is_some() { raw::CLONE_NEWUSER } else { 0 }
-        | if ns.time && ns.clocks.is_empty() { raw::CLONE_NEWTIME } else { 0 };
+        | if ns.clocks.is_empty() { new(ns.time, raw::CLONE_NEWTIME) } else { 0 };
     u64::from(flags)
 }
 
 /// The namespaces that the child enters. Not the pid namespace: entering it takes effect on children only.
 fn joins<'a>(spec: &Spec<'a>) -> impl Iterator<Item = (&'static str, &'a core::ffi::CStr)> {
     let ns = spec.namespaces;
-    let all = [("network", ns.network), ("ipc", ns.ipc), ("uts", ns.uts), ("cgroup", ns.cgroup)];
+    let all =
+        [("network", ns.network), ("ipc", ns.ipc), ("uts", ns.uts), ("cgroup", ns.cgroup), ("time", ns.time)];
     all.into_iter().filter_map(|(kind, join)| match join {
         Join::Path(path) => Some((kind, path)),
         Join::New | Join::Host => None,

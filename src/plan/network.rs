@@ -34,6 +34,17 @@ pub(super) fn after<'a>(spec: &Spec<'a>, push: Push<'_, 'a>) -> Result<(), Confl
     let network = spec.network;
     each(&network, |network, number| HostStep::EnsureBridge { network, number }, push)?;
     each(&network, |network, number| HostStep::ConnectInterface { network, number }, push)?;
+    if !spec.handovers.is_empty() {
+        let namespace = match spec.namespaces.network {
+            Join::New => None,
+            Join::Path(path) => Some(path),
+            Join::Host => {
+                let why = "it has no network namespace of its own";
+                return Err(Conflict::new("give the container an interface", why, "add a network namespace"));
+            }
+        };
+        push(HostStep::HandOver { devices: spec.handovers, namespace })?;
+    }
     if network.ports.is_empty() { Ok(()) } else { push(HostStep::PublishPorts(network)) }
 }
 

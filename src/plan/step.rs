@@ -1,8 +1,8 @@
 //! The two lists of a plan: what the host does and what the child does.
 
 use crate::spec::{
-    Attributes, Capabilities, ClockOffset, Device, DeviceRule, Filter, IdMap, MountOption, Network, PathRule,
-    Propagation, Rlimit, Scheduler, Upper, User, WindowSize,
+    Attributes, Capabilities, ClockOffset, Device, DeviceRule, Filter, Handover, IdMap, MemoryPolicy,
+    MountOption, Network, PathRule, Propagation, Rlimit, Scheduler, Upper, User, WindowSize,
 };
 use core::ffi::CStr;
 
@@ -106,6 +106,13 @@ pub enum HostStep<'a> {
         network: Network<'a>,
         /// Index among its attachments.
         number: u8,
+    },
+    /// Give these interfaces of the host to the child, or to the network namespace at a path.
+    HandOver {
+        /// Which.
+        devices: &'a [Handover<'a>],
+        /// The namespace, when it is not the child's own.
+        namespace: Option<&'a CStr>,
     },
     /// Have ports of the host lead to the container.
     PublishPorts(Network<'a>),
@@ -323,6 +330,8 @@ pub enum Step<'a> {
     SetPersonality(u32),
     /// Set the scheduling policy.
     SetScheduler(Scheduler),
+    /// Take memory from certain nodes.
+    SetMemoryPolicy(MemoryPolicy<'a>),
     /// Set class and level of I/O.
     SetIoPriority(u16),
     /// Run on these CPUs only.

@@ -41,6 +41,7 @@ fn spec(mounts: &'static [Mount<'static>]) -> Spec<'static> {
         masked: &DEFAULT_MASKED,
         readonly: &DEFAULT_READONLY,
         resources: Resources::default(),
+        handovers: &[],
         cgroup: None,
         managed: false,
         start: Start::AtOnce,

@@ -33,7 +33,10 @@ pub(super) fn check(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> 
         return Err(Conflict::new("build the root in a user namespace", why, "map 0 too"));
     }
     let ns = &spec.namespaces;
-    if [ns.pid, ns.network, ns.ipc, ns.uts, ns.cgroup].iter().any(|join| matches!(join, Join::Path(_))) {
+    if [ns.pid, ns.network, ns.ipc, ns.uts, ns.cgroup, ns.time]
+        .iter()
+        .any(|join| matches!(join, Join::Path(_)))
+    {
         let why = "the container's user namespace has no rights over it";
         return Err(Conflict::new("join a namespace by its path", why, "leave out one of the two"));
     }

@@ -25,14 +25,14 @@ pub use filesystem::{
 pub use id::Id;
 pub use identity::{Account, IdMap, User};
 pub use namespace::{Join, Namespaces, UserNamespace};
-pub use network::{ATTACHMENTS_MAX, Attachment, Network, Publish, Subnet, Transport};
+pub use network::{ATTACHMENTS_MAX, Attachment, Handover, Network, Publish, Subnet, Transport};
 pub use process::{
     CAPABILITY_NAMES, Capabilities, CapabilitySet, DEFAULT_CAPABILITIES, Filter, Process, Rlimit, RlimitKind,
     Strings, WindowSize,
 };
 pub use resource::{CpuMax, DeviceLimit, DeviceRule, Limit, Resources};
 pub use start::Start;
-pub use tuning::{ClockOffset, Scheduler, Tuning};
+pub use tuning::{ClockOffset, MemoryPolicy, Scheduler, Tuning};
 
 use core::ffi::CStr;
 
@@ -60,6 +60,8 @@ pub struct Spec<'a> {
     pub namespaces: Namespaces<'a>,
     /// What it has on the network; needs a network namespace of its own.
     pub network: Network<'a>,
+    /// Interfaces of the host that become its own; needs a network namespace other than the host's.
+    pub handovers: &'a [Handover<'a>],
     /// Host name; needs a UTS namespace of its own.
     pub hostname: Option<&'a CStr>,
     /// NIS domain name; needs a UTS namespace of its own.

@@ -39,7 +39,7 @@ pub struct Namespaces<'a> {
     /// User and group ids; `None` is Pipkin's own.
     pub user: Option<UserNamespace<'a>>,
     /// Monotonic and boot-time clocks.
-    pub time: bool,
+    pub time: Join<'a>,
     /// How far the clocks of a new time namespace are from the host's.
     pub clocks: &'a [ClockOffset],
 }
@@ -53,7 +53,7 @@ impl Namespaces<'_> {
         uts: Join::New,
         cgroup: Join::New,
         user: None,
-        time: false,
+        time: Join::Host,
         clocks: &[],
     };
 }

@@ -17,6 +17,15 @@ pub struct Subnet {
     pub wanted: Option<IpAddr>,
 }
 
+/// An interface of the host that the container is given.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Handover<'a> {
+    /// Its name on the host.
+    pub from: &'a CStr,
+    /// Its name inside.
+    pub to: &'a CStr,
+}
+
 /// One interface of a container, on a bridge of the host.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Attachment<'a> {

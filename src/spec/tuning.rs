@@ -30,6 +30,15 @@ pub struct ClockOffset {
     pub nanoseconds: u32,
 }
 
+/// Of which memory nodes the process takes its memory (set_mempolicy(2)).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct MemoryPolicy<'a> {
+    /// `MPOL_*`, with its flags.
+    pub mode: u32,
+    /// Bit n of word n / 64 for node n; empty is none.
+    pub nodes: &'a [u64],
+}
+
 /// What of it was asked for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Tuning<'a> {
@@ -41,6 +50,8 @@ pub struct Tuning<'a> {
     pub io_priority: Option<u16>,
     /// CPUs it may run on, bit n of word n / 64 for CPU n; empty is all that it has.
     pub cpus: &'a [u64],
+    /// Memory nodes.
+    pub memory: Option<MemoryPolicy<'a>>,
     /// How many descriptors from 3 on the process gets from whoever started us.
     pub preserved: u32,
     /// Whether it keeps the session keyring of whoever started us.
@@ -54,6 +65,7 @@ impl Tuning<'_> {
         scheduler: None,
         io_priority: None,
         cpus: &[],
+        memory: None,
         preserved: 0,
         keeps_keyring: false,
     };

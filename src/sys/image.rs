@@ -65,6 +65,28 @@ fn let_go() -> bool {
         .is_ok()
 }
 
+/// Longest stretch of stack that is let go.
+const STACK: usize = 256 * PAGE;
+
+/// Lets go of the stack that deeper calls have used before, all but the next page (madvise(2) `MADV_DONTNEED`): for a
+/// process that waits long.
+#[inline(never)]
+pub fn let_go_of_stack() {
+    let here = 0_u8;
+    let end = ((&raw const here).addr() & !(PAGE - 1)).saturating_sub(PAGE);
+    // SAFETY: the stack grows down, so what lies more than a page below this frame belongs to calls that have returned,
+    // and nobody reads it before it is written again; far below there is nothing else, since the kernel keeps a gap
+    // under the stack that is wider than this.
+    let done = unsafe {
+        syscall_in_place(
+            raw::__NR_madvise,
+            [end.saturating_sub(STACK), STACK, raw::MADV_DONTNEED as usize, 0, 0, 0],
+        )
+    };
+    // It says ENOMEM where the stack does not reach so far, and has let go of the rest all the same.
+    done.map(drop).unwrap_or(());
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

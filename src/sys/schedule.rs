@@ -80,6 +80,20 @@ pub fn set_affinity(mask: &[u64]) -> Result<()> {
     Ok(())
 }
 
+/// Has the calling thread take its memory by policy `mode` from the nodes whose bits are set (set_mempolicy(2)).
+///
+/// # Errors
+/// `EINVAL` for a mode that the kernel does not know, or nodes that do not go with it; `ENOSYS` on a kernel that knows
+/// no nodes.
+pub fn set_memory_policy(mode: u32, nodes: &[u64]) -> Result<()> {
+    let address = if nodes.is_empty() { 0 } else { nodes.as_ptr() as usize };
+    // The kernel takes one bit less than it is told of.
+    let bits = if nodes.is_empty() { 0 } else { size_of_val(nodes) * 8 + 1 };
+    // SAFETY: the kernel reads as many bits as the slice has; none without nodes.
+    unsafe { syscall(raw::__NR_set_mempolicy, [mode as usize, address, bits, 0, 0, 0]) }?;
+    Ok(())
+}
+
 /// Sets the execution domain of the calling process (personality(2)).
 ///
 /// # Errors

@@ -84,6 +84,7 @@ fn usual() -> Spec<'static> {
         masked: &DEFAULT_MASKED,
         readonly: &DEFAULT_READONLY,
         resources: Resources::default(),
+        handovers: &[],
         cgroup: None,
         managed: false,
         start: Start::AtOnce,
@@ -207,7 +208,7 @@ golden! {
         HostFacts { controllers: Controllers::all(Availability::NotDelegated), ..HostFacts::IDEAL };
     host_network: Spec { namespaces: Namespaces { network: Join::Host, ..Namespaces::DEFAULT }, ..usual() };
     host_everything: Spec { namespaces: Namespaces { network: Join::Host, pid: Join::Host, ipc: Join::Host,
-        uts: Join::Host, cgroup: Join::Host, user: None, time: false, clocks: &[] }, ..bare() };
+        uts: Join::Host, cgroup: Join::Host, user: None, time: Join::Host, clocks: &[] }, ..bare() };
     joined_namespaces: Spec { namespaces: Namespaces { network: Join::Path(c"/proc/7/ns/net"),
         pid: Join::Path(c"/proc/7/ns/pid"), ipc: Join::Path(c"/proc/7/ns/ipc"), ..Namespaces::DEFAULT }, ..bare() };
     user_namespace: Spec { namespaces: Namespaces { user: Some(UserNamespace {
@@ -217,7 +218,7 @@ golden! {
         Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: true }, ..bind(c"/s", c"/srv", Attributes::default()) },
     ], ..bare() };
     user_namespace_of_the_host: Spec { namespaces: Namespaces { user: Some(RANGE), network: Join::Host, pid: Join::Host,
-        ipc: Join::Host, uts: Join::Host, cgroup: Join::Host, time: false, clocks: &[] }, ..usual() };
+        ipc: Join::Host, uts: Join::Host, cgroup: Join::Host, time: Join::Host, clocks: &[] }, ..usual() };
     user_namespace_joining: Spec { namespaces: Namespaces { user: Some(RANGE), network: Join::Path(c"/run/netns/x"),
         ..Namespaces::DEFAULT }, ..bare() };
     user_namespace_without_root: Spec { namespaces: Namespaces { user: Some(UserNamespace {
@@ -240,7 +241,7 @@ golden! {
     rootless_own_id: Spec { namespaces: Namespaces { user: Some(UserNamespace {
         uids: &[IdMap { inside: 1000, outside: 1000, count: 1 }], gids: OWN.gids }), ..Namespaces::DEFAULT },
         process: Process { user: User { user: Account::Id(1000), group: None, additional: &[], exact: false }, ..PROCESS }, ..bare() }, USER;
-    time_namespace: Spec { namespaces: Namespaces { time: true, ..Namespaces::DEFAULT }, ..bare() };
+    time_namespace: Spec { namespaces: Namespaces { time: Join::New, ..Namespaces::DEFAULT }, ..bare() };
     without_root: bare(), HostFacts { root: false, ..HostFacts::IDEAL };
     host_and_domain_name: Spec { hostname: Some(c"web"), domainname: Some(c"example"), ..bare() };
     name_of_the_host: Spec { hostname: Some(c"web"), namespaces: Namespaces { uts: Join::Host, ..Namespaces::DEFAULT }, ..bare() };
@@ -277,7 +278,7 @@ golden! {
     started_after_hooks: Spec { root: BUNDLE, start: Start::OnRequest { hooks: true },
         process: Process { filter: Some(FILTER), no_new_privileges: false, tuning: TUNED, ..PROCESS },
         resources: Resources { unified: &[("memory.high", "1"), ("cgroup.max.depth", "2")], ..Resources::default() },
-        namespaces: Namespaces { time: true, clocks: &[ClockOffset { clock: "boottime", seconds: -5, nanoseconds: 0 }],
+        namespaces: Namespaces { time: Join::New, clocks: &[ClockOffset { clock: "boottime", seconds: -5, nanoseconds: 0 }],
             ..Namespaces::DEFAULT }, ..usual() };
     no_command: Spec { process: Process { args: Strings::EMPTY, ..PROCESS }, ..bare() };
 }

@@ -4,7 +4,7 @@ use super::super::launch::explain;
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome, kernel};
 use super::state::View;
-use super::{Global, Sorted, cannot_open, delete, hook, id, scope, start};
+use super::{Global, Sorted, activation, cannot_open, delete, hook, id, scope, start};
 use crate::oci::config;
 use crate::oci::json::Value;
 use crate::oci::state::{Container, Record};
@@ -70,10 +70,18 @@ pub(super) fn run(global: &Global, typed: &Sorted<'_>) -> Outcome {
     if typed.has("--detach") {
         return Ok(ExitCode::SUCCESS);
     }
-    let gone = || Failure::errno("wait for the container", container.id.as_str().as_bytes(), Errno::CHILD);
+    let id = container.id;
+    // Others may do with it what they like while it runs.
+    drop(container);
+    let gone = || Failure::errno("wait for the container", id.as_str().as_bytes(), Errno::CHILD);
     let code = start::wait(&process.ok_or_else(gone)?)?;
-    if !typed.has("--keep") {
-        delete::destroy(container, &record)?;
+    match global.root.lock(id) {
+        Ok(container) if !typed.has("--keep") && container.record() == record => {
+            delete::destroy(container, &record)?;
+        }
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(cannot_open(&id, &error)),
+        // Somebody else has taken it away, and maybe given the id to another.
+        _ => {}
     }
     Ok(code)
 }
@@ -90,7 +98,7 @@ fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Fail
         id,
         bundle: &bundle.path,
         kernel: kernel::version(),
-        preserved: preserved(typed)?,
+        preserved: preserved(typed, activation::sockets())?,
         keeps_keyring: typed.has("--no-new-keyring"),
         held: held(),
         further: false,
@@ -105,7 +113,11 @@ fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Fail
         };
         return Err(Failure::new("use the console socket", b"", why));
     }
+    activation::pass_on(&mut spec)?;
     let mut facts = pipkin::host::probe()?;
+    if config.text_at("linux.mountLabel").is_some_and(|label| !label.is_empty()) && !facts.selinux {
+        return Err(faulty(&bundle, "linux.mountLabel: SELinux is not in force on this machine"));
+    }
     facts.cgroup &= !global.no_cgroup;
     if global.no_cgroup || !facts.root {
         // An engine that wants no cgroup wants no rules on devices; and without root's rights no node can be made that
@@ -148,12 +160,13 @@ pub(super) fn held() -> CapabilitySet {
         .map_or(CapabilitySet::EMPTY, |sets| CapabilitySet(sets.permitted.bits()))
 }
 
-/// How many descriptors are passed on; each must be there, or ours would be among them.
-pub(super) fn preserved(typed: &Sorted<'_>) -> Result<u32, Failure> {
+/// How many descriptors are passed on, beside `others` before them; each must be there, or ours would be among them.
+pub(super) fn preserved(typed: &Sorted<'_>, others: u16) -> Result<u32, Failure> {
     const FIRST: i32 = 3;
-    let Some(text) = typed.last("--preserve-fds") else { return Ok(0) };
+    let text = typed.last("--preserve-fds").unwrap_or("0");
     let wrong = |why: &[u8]| Failure::new("pass on descriptors", text.as_bytes(), why);
     let count = text.parse::<u16>().ok().filter(|count| *count <= 1024);
+    let count = count.and_then(|count| count.checked_add(others));
     let count = count.ok_or_else(|| wrong(b"give a number, 0 to 1024"))?;
     for number in FIRST..FIRST + i32::from(count) {
         if !Path::new(&["/proc/self/fd/", &number.to_string()].concat()).exists() {

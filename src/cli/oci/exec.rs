@@ -11,7 +11,7 @@ use crate::oci::state::{Container, Status};
 use crate::store::process::start_of;
 use pipkin::host::{Entered, Host, Target};
 use pipkin::plan::{EnterSpec, Groups, Plan, enter};
-use pipkin::spec::{Account, Capabilities, CapabilitySet, Process, User};
+use pipkin::spec::{Account, Capabilities, CapabilitySet, Confinement, Process, User};
 use rustix::fd::{AsFd, AsRawFd};
 use std::ffi::CStr;
 use std::io;
@@ -113,7 +113,7 @@ fn process(container: &Container, typed: &Sorted<'_>, bundle: &[u8]) -> Result<P
         id: container.id,
         bundle,
         kernel: kernel::version(),
-        preserved: preserved(typed)?,
+        preserved: preserved(typed, 0)?,
         keeps_keyring: false,
         held: held(),
         further: true,
@@ -149,9 +149,10 @@ fn amend(mut process: Process<'static>, typed: &Sorted<'_>) -> Result<Process<'s
     if words.is_empty() {
         return Err(Failure::usage("exec", "a COMMAND or --process is needed"));
     }
-    for label in ["--apparmor", "--process-label"] {
-        if let Some(text) = typed.last(label).filter(|text| !text.is_empty()) {
-            return Err(wrong(label, text, "labels cannot be had"));
+    let Confinement { apparmor, selinux, .. } = &mut process.confinement;
+    for (option, label) in [("--apparmor", apparmor), ("--process-label", selinux)] {
+        if let Some(text) = typed.last(option).filter(|text| !text.is_empty()) {
+            *label = keep::text(text);
         }
     }
     let mut env = process.env.list.to_vec();

@@ -99,9 +99,14 @@ pub(super) fn features(_: &Global, _: &Sorted<'_>) -> Outcome {
     words(&mut json, "knownFlags", FLAGS);
     words(&mut json, "supportedFlags", FLAGS.into_iter().take(3));
     json.close(b'}');
-    for name in ["apparmor", "selinux", "intelRdt", "netDevices", "memoryPolicy"] {
-        switch(&mut json, name, "enabled", false);
+    for name in ["apparmor", "selinux", "netDevices"] {
+        switch(&mut json, name, "enabled", true);
     }
+    switch(&mut json, "intelRdt", "enabled", false);
+    json.key(b"memoryPolicy").open(b'{');
+    words(&mut json, "modes", config::MEMORY_MODES.iter().map(|(name, _)| *name));
+    words(&mut json, "flags", config::MEMORY_FLAGS.iter().map(|(name, _)| *name));
+    json.close(b'}');
     json.key(b"mountExtensions").open(b'{');
     switch(&mut json, "idmap", "enabled", true);
     json.close(b'}').close(b'}');

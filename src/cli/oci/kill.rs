@@ -19,7 +19,8 @@ fn group(container: &Container, record: &Record) -> Result<Option<Group>, Failur
 /// `kill [--all] ID [SIGNAL]`.
 pub(super) fn kill(global: &Global, typed: &Sorted<'_>) -> Outcome {
     let word = typed.operands.get(1).map_or("TERM".into(), |word| word.to_string_lossy());
-    let Some(number) = signal::number(&word) else {
+    // 0 asks whether there is somebody to be sent one (kill(2)).
+    let Some(number) = signal::number(&word).or((word == "0").then_some(0)) else {
         return Err(Failure::new("send the signal", word.as_bytes(), b"give a name or a number, 1 to 64"));
     };
     let (container, record) = lock(global, typed)?;

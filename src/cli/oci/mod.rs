@@ -8,9 +8,10 @@
 //! | `help` | the text that names the options |
 //! | `create`, `start`, `state`, `exec`, `kill`, `delete`, `update`, `event` | the verbs, and those like them |
 //! | `hook` | runs the engine's programs |
-//! | `scope` | cgroups that systemd makes |
+//! | `scope`, `activation` | cgroups that systemd makes, and what it gives |
 //! | `feature` | what `features` and `spec` print |
 
+mod activation;
 mod create;
 mod delete;
 mod event;

@@ -20,7 +20,7 @@ pub(super) fn namespaces(
         uts: of("--uts")?,
         cgroup: of("--cgroupns")?,
         user: user::namespace(typed, id, claim)?,
-        time: typed.has("--time-ns"),
+        time: if typed.has("--time-ns") { Join::New } else { Join::Host },
         clocks: &[],
     })
 }
@@ -52,7 +52,7 @@ mod tests {
         assert_eq!(of("--ipc host").unwrap().ipc, Join::Host);
         assert_eq!(of("--pid ns:/proc/7/ns/pid").unwrap().pid, Join::Path(c"/proc/7/ns/pid"));
         assert_eq!(of("--ipc private").unwrap().ipc, Join::New);
-        assert!(of("--time-ns").unwrap().time);
+        assert_eq!(of("--time-ns").unwrap().time, Join::New);
         for bad in ["--pid none", "--uts ns:", "--uts ns:x", "--ipc container:x", "--cgroupns="] {
             assert_eq!(of(bad), None, "{bad}");
         }

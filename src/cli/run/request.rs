@@ -98,6 +98,7 @@ impl<'a> Request<'a> {
             masked: &DEFAULT_MASKED,
             readonly: &DEFAULT_READONLY,
             resources: resource::resources(typed)?,
+            handovers: &[],
             cgroup: None,
             managed: false,
             start: Start::AtOnce,

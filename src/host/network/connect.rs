@@ -58,8 +58,7 @@ pub(in crate::host) fn connect(
         link::reflect(&mut batch, &near_name);
     }
     socket.commit(&mut batch)?;
-    let own = openat(CWD, c"/proc/thread-self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .stage("open our own network namespace")?;
+    let own = own_namespace()?;
     enter(&inside)?;
     let done = set_up(attachment, &eth, number, lent);
     enter(&own)?;
@@ -107,7 +106,13 @@ pub fn link_name(id: &Id, number: u8) -> Result<Name> {
 
 /// The pid cannot have been used again: it is our child, which we have not reaped. A child that is dead has no
 /// namespace any more; why it died is told by whoever waits for it.
-fn open_namespace(pid: Pid) -> Result<Option<OwnedFd>> {
+/// Our own network namespace, to come back to.
+pub(super) fn own_namespace() -> Result<OwnedFd> {
+    openat(CWD, c"/proc/thread-self/ns/net", OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+        .stage("open our own network namespace")
+}
+
+pub(super) fn open_namespace(pid: Pid) -> Result<Option<OwnedFd>> {
     let mut path = heapless::String::<32>::new();
     uwrite!(&mut path, "/proc/{}/ns/net", pid.as_raw_nonzero().get()).map_err(|_| INVALID)?;
     match openat(CWD, path.as_str(), OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
@@ -116,7 +121,7 @@ fn open_namespace(pid: Pid) -> Result<Option<OwnedFd>> {
     }
 }
 
-fn enter(namespace: &OwnedFd) -> Result<()> {
+pub(super) fn enter(namespace: &OwnedFd) -> Result<()> {
     let entered = move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network));
     entered.map_err(|errno: Errno| Error::new("enter a network namespace", errno))
 }

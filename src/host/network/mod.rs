@@ -21,6 +21,7 @@
 
 mod bridge;
 mod connect;
+mod device;
 mod directory;
 mod filter;
 mod forward;
@@ -140,4 +141,5 @@ fn joined<const N: usize>(parts: &[&[u8]]) -> Result<Vec<u8, N>> {
 
 pub(super) use bridge::ensure;
 pub(super) use connect::connect;
+pub(super) use device::hand_over;
 pub(super) use port::publish;

@@ -22,14 +22,14 @@ mod tests;
 pub(crate) use hook::hooks;
 pub(crate) use mount::{is_recursive, known as mount_options};
 pub(crate) use namespace::TYPES as NAMESPACES;
-pub(crate) use process::{capabilities, filter, read as process};
+pub(crate) use process::{MEMORY_FLAGS, MEMORY_MODES, capabilities, filter, read as process};
 pub(crate) use resource::resources;
 
 use super::json::{self, Fault, Value};
 use super::keep;
 use pipkin::spec::{
-    Capabilities, CapabilitySet, Id, Limit, Mount, Network, Propagation, Root, RootSource, Spec, Start,
-    Sysctl,
+    Capabilities, CapabilitySet, Handover, Id, Limit, Mount, Network, Propagation, Root, RootSource, Spec,
+    Start, Sysctl,
 };
 use std::ffi::CStr;
 
@@ -134,6 +134,7 @@ pub(crate) fn spec(value: &Value<'_>, context: &Context<'_>) -> Result<Spec<'sta
         init: false,
         namespaces,
         network: Network::NONE,
+        handovers: keep::list(handovers(value)?),
         hostname: name(value, "hostname")?,
         domainname: name(value, "domainname")?,
         mounts: mounts(value, context)?,
@@ -154,10 +155,8 @@ pub(crate) fn spec(value: &Value<'_>, context: &Context<'_>) -> Result<Spec<'sta
 
 /// What is part of the specification and not done here.
 fn refuse_unknown_wishes(value: &Value<'_>) -> Result<(), Fault> {
-    for name in ["intelRdt", "memoryPolicy", "netDevices"] {
-        if let Some(wish) = value.at(&["linux.", name].concat()).filter(|wish| !wish.members().is_empty()) {
-            return Err(wish.fault("this cannot be had with Pipkin"));
-        }
+    if let Some(wish) = value.at("linux.intelRdt").filter(|wish| !wish.members().is_empty()) {
+        return Err(wish.fault("this cannot be had with Pipkin"));
     }
     match value.at("vm") {
         Some(wish) => Err(wish.fault("Pipkin makes no virtual machines")),
@@ -176,6 +175,24 @@ fn name(value: &Value<'_>, path: &str) -> Result<Option<&'static CStr>, Fault> {
         return Err(given.fault("the kernel takes names of up to 64 bytes"));
     }
     c_text(given).map(Some)
+}
+
+/// Interfaces of the host that the container is given.
+fn handovers(value: &Value<'_>) -> Result<Vec<Handover<'static>>, Fault> {
+    let mut handovers = Vec::new();
+    for (from, given) in value.at("linux.netDevices").map(Value::members).unwrap_or_default() {
+        let to = given.text_at("name").filter(|name| !name.is_empty()).unwrap_or(from);
+        // The kernel's own rules for names (dev_valid_name); a pattern would leave us not knowing what it is called.
+        let plain = |name: &str| {
+            let bad = |byte: u8| byte.is_ascii_whitespace() || b"/:%\0".contains(&byte);
+            (1..=15).contains(&name.len()) && !matches!(name, "." | "..") && !name.bytes().any(bad)
+        };
+        let names = keep::text(&**from).zip(keep::text(to)).filter(|_| plain(from) && plain(to));
+        let names =
+            names.ok_or_else(|| given.fault("an interface is called by 1 to 15 bytes without / : %"))?;
+        handovers.push(Handover { from: names.0, to: names.1 });
+    }
+    Ok(handovers)
 }
 
 fn paths(value: &Value<'_>, path: &str) -> Result<&'static [&'static CStr], Fault> {

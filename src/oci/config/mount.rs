@@ -36,6 +36,9 @@ const SUPER: [&str; 8] = ["sync", "async", "dirsync", "lazytime", "nolazytime", 
 /// Options that ask for nothing, or for what is always so.
 const EMPTY: [&str; 5] = ["defaults", "loud", "silent", "iversion", "noiversion"];
 
+/// File systems whose files the kernel labels itself.
+const UNLABELED: [&str; 3] = ["proc", "sysfs", "mqueue"];
+
 /// Every option that is told of by `features`, without those that begin with `r`.
 pub(crate) fn known() -> impl Iterator<Item = &'static str> {
     let attributes = ATTRIBUTES.iter().map(|(name, ..)| *name);
@@ -130,6 +133,11 @@ pub(super) fn mount(
             _ => {
                 if kind != "tmpfs" && options.own.contains(&MountOption::CopyUp) {
                     return Err(value.fault("tmpcopyup is an option of tmpfs"));
+                }
+                if let Some(label) = config.at("linux.mountLabel").filter(|label| label.text() != Ok(""))
+                    && !UNLABELED.contains(&kind)
+                {
+                    options.own.push(MountOption::Value(c"context", c_text(label)?));
                 }
                 name_device(value, &mut options)?;
                 let kind = value.at("type").map_or(Ok(c""), c_text)?;

@@ -34,12 +34,12 @@ pub(super) fn namespaces(value: &Value<'_>) -> Result<Namespaces<'static>, Fault
     if mount != Join::New {
         return Err(list.fault("a new mount namespace is needed"));
     }
-    if matches!(time, Join::Path(_)) || matches!(user, Join::Path(_)) {
-        return Err(list.fault("time and user namespaces cannot be joined with Pipkin"));
+    if matches!(user, Join::Path(_)) {
+        return Err(list.fault("a user namespace cannot be joined with Pipkin: give its maps"));
     }
     let user = user_namespace(value, user == Join::New)?;
     let clocks = clocks(value, time == Join::New)?;
-    Ok(Namespaces { pid, network, ipc, uts, cgroup, user, time: time == Join::New, clocks })
+    Ok(Namespaces { pid, network, ipc, uts, cgroup, user, time, clocks })
 }
 
 fn user_namespace(value: &Value<'_>, new: bool) -> Result<Option<UserNamespace<'static>>, Fault> {

@@ -5,8 +5,8 @@ use crate::oci::json::{Fault, Value};
 use crate::oci::keep;
 use crate::oci::seccomp::{self, Unknown, compile_value};
 use pipkin::spec::{
-    Account, Capabilities, CapabilitySet, Confinement, Filter, Process, Rlimit, RlimitKind, Scheduler,
-    Tuning, User, WindowSize,
+    Account, Capabilities, CapabilitySet, Confinement, Filter, MemoryPolicy, Process, Rlimit, RlimitKind,
+    Scheduler, Tuning, User, WindowSize,
 };
 
 /// Where a command is sought when the environment has no `PATH` (execvp(3)).
@@ -25,6 +25,7 @@ pub(super) fn first(value: &Value<'_>, context: &Context<'_>) -> Result<Process<
     };
     let mut read = read(process, capabilities, filter, context)?;
     read.tuning.personality = domain(value)?;
+    read.tuning.memory = memory_policy(value)?;
     Ok(read)
 }
 
@@ -65,6 +66,7 @@ pub(crate) fn read(
         confinement: labels(process)?,
         tuning: Tuning {
             personality: None,
+            memory: None,
             scheduler: scheduler(process)?,
             io_priority: io_priority(process)?,
             cpus: match process.at("execCPUAffinity.final").or(process.at("execCPUAffinity.initial")) {
@@ -290,9 +292,38 @@ fn domain(value: &Value<'_>) -> Result<Option<u32>, Fault> {
     choice(given, "domain", &[("LINUX", 0), ("LINUX32", 8)]).map(|domain| Some(domain as u32))
 }
 
+/// Modes and flags of memory policies (include/uapi/linux/mempolicy.h).
+pub(crate) const MEMORY_MODES: [(&str, u64); 7] = [
+    ("MPOL_DEFAULT", 0),
+    ("MPOL_PREFERRED", 1),
+    ("MPOL_BIND", 2),
+    ("MPOL_INTERLEAVE", 3),
+    ("MPOL_LOCAL", 4),
+    ("MPOL_PREFERRED_MANY", 5),
+    ("MPOL_WEIGHTED_INTERLEAVE", 6),
+];
+pub(crate) const MEMORY_FLAGS: [(&str, u64); 3] = [
+    ("MPOL_F_NUMA_BALANCING", 1 << 13),
+    ("MPOL_F_RELATIVE_NODES", 1 << 14),
+    ("MPOL_F_STATIC_NODES", 1 << 15),
+];
+
+/// The memory policy, which stands under `linux` too.
+fn memory_policy(value: &Value<'_>) -> Result<Option<MemoryPolicy<'static>>, Fault> {
+    let Some(given) = value.at("linux.memoryPolicy").filter(|given| !given.members().is_empty()) else {
+        return Ok(None);
+    };
+    let mut mode = choice(given, "mode", &MEMORY_MODES)?;
+    for flag in given.elements("flags") {
+        mode |= chosen(flag, &MEMORY_FLAGS)?;
+    }
+    let nodes = given.at("nodes").map_or(Ok(&[][..]), cpus)?;
+    Ok(Some(MemoryPolicy { mode: mode as u32, nodes }))
+}
+
 /// CPUs as a mask, from a list such as `0-3,7`.
 pub(super) fn cpus(given: &Value<'_>) -> Result<&'static [u64], Fault> {
-    let wrong = || given.fault("give a list of CPUs such as 0-3,7");
+    let wrong = || given.fault("give a list of numbers such as 0-3,7");
     let mut mask = vec![0_u64; 16];
     for part in given.text()?.split(',').filter(|part| !part.trim_ascii().is_empty()) {
         let (first, last) = part.split_once('-').unwrap_or((part, part));

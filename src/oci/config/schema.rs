@@ -49,7 +49,7 @@ linux {
     rdma * { hcaHandles u hcaObjects u }
     unified * s
   }
-  intelRdt { } memoryPolicy { } netDevices * { } seccomp { }
+  intelRdt { } memoryPolicy { mode s nodes s flags [ s } netDevices * { name s } seccomp { }
 } }";
 
 /// What `--process` of `exec` gives: the member `process` alone.

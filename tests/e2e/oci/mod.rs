@@ -5,6 +5,7 @@ mod hook;
 mod limit;
 mod process;
 mod refusal;
+mod setting;
 mod systemd;
 
 use crate::harness::{Case, cases};
@@ -35,7 +36,16 @@ pub(crate) fn cases() -> Vec<Case> {
             a_template_runs,
         ]
     );
-    [own, hook::cases(), limit::cases(), process::cases(), refusal::cases(), systemd::cases()].concat()
+    [
+        own,
+        hook::cases(),
+        limit::cases(),
+        process::cases(),
+        refusal::cases(),
+        setting::cases(),
+        systemd::cases(),
+    ]
+    .concat()
 }
 
 const SLEEPER: &str = "trap 'exit 3' TERM; while :; do sleep 0.05; done";

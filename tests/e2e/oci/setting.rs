@@ -1,0 +1,209 @@
+//! What a container is set in: memory nodes, clocks, labels, interfaces, what systemd gave the engine.
+
+use super::bundle::Bundle;
+use crate::harness::{Case, Running, cases};
+use serde_json::{Value, json};
+use std::fs;
+use std::os::unix::net::UnixDatagram;
+use std::process::{Command, Stdio};
+
+pub(crate) fn cases() -> Vec<Case> {
+    cases!(
+        Nothing,
+        [
+            memory_nodes_are_as_configured,
+            a_time_namespace_is_joined,
+            labels_need_their_module,
+            an_interface_is_handed_over,
+            interfaces_that_cannot_be_had,
+            sockets_of_the_engine_are_passed_on,
+            little_waits_for_the_start,
+            signals_by_name_and_number,
+        ]
+    )
+}
+
+fn namespaces(more: Value) -> Value {
+    let mut list: Vec<Value> =
+        ["pid", "ipc", "uts", "mount", "cgroup"].iter().map(|kind| json!({ "type": kind })).collect();
+    list.push(more);
+    json!(list)
+}
+
+fn memory_nodes_are_as_configured() {
+    let policy = json!({ "mode": "MPOL_BIND", "nodes": "0", "flags": ["MPOL_F_STATIC_NODES"] });
+    let script = "grep -m1 -o ' bind[^ ]*' /proc/self/numa_maps || echo none";
+    let bundle = Bundle::sh(script).set("/linux/memoryPolicy", policy).written();
+    let outcome = bundle.call("run c");
+    // A kernel that knows no nodes says so.
+    if outcome.status.success() {
+        assert_eq!(outcome.text(), " bind=static:0\n", "{outcome}");
+    } else {
+        outcome.fails(1, &["memory policy", "Function not implemented"]);
+    }
+    bundle.is_clean();
+    for (policy, words) in [
+        (json!({ "mode": "MPOL_X" }), &["linux.memoryPolicy.mode", "MPOL_X"][..]),
+        (json!({ "mode": "MPOL_BIND", "nodes": "a" }), &["linux.memoryPolicy.nodes"]),
+        (json!({ "mode": "MPOL_BIND", "flags": ["X"] }), &["linux.memoryPolicy.flags[0]"]),
+    ] {
+        let bundle = Bundle::new(&["true"]).set("/linux/memoryPolicy", policy).written();
+        bundle.call("create c").fails(1, words);
+        bundle.is_clean();
+    }
+}
+
+fn a_time_namespace_is_joined() {
+    let offset = json!({ "boottime": { "secs": 1_000_000 } });
+    let list = namespaces(json!({ "type": "time" }));
+    let first = Bundle::sh("while :; do sleep 0.05; done")
+        .set("/linux/namespaces", list)
+        .set("/linux/timeOffsets", offset)
+        .written();
+    first.create("");
+    first.call("start c").succeeds();
+    let pid = first.call("state c").succeeds().json()["pid"].to_string();
+    let list = namespaces(json!({ "type": "time", "path": format!("/proc/{pid}/ns/time") }));
+    let second = Bundle::sh("cut -d. -f1 /proc/uptime").set("/linux/namespaces", list);
+    let second = second.set("/linux/cgroupsPath", json!("/oci-time")).written();
+    let outcome = second.call("run d").exits(0);
+    let uptime: u64 = outcome.text().trim().parse().unwrap();
+    assert!(uptime > 1_000_000, "{outcome}");
+    first.call("delete --force c").succeeds();
+    let list = namespaces(json!({ "type": "time", "path": "/nosuch" }));
+    let bundle = Bundle::new(&["true"]).set("/linux/namespaces", list).written();
+    bundle.call("create c").fails(1, &["/nosuch", "No such file"]);
+    bundle.is_clean();
+}
+
+fn labels_need_their_module() {
+    let has =
+        |module: &str| fs::read_to_string("/sys/kernel/security/lsm").is_ok_and(|list| list.contains(module));
+    if !has("selinux") {
+        let bundle = Bundle::new(&["true"]).set("/linux/mountLabel", json!("a:b:c")).written();
+        bundle.call("create c").fails(1, &["linux.mountLabel", "SELinux is not in force"]);
+        let bundle = Bundle::new(&["true"]).set("/process/selinuxLabel", json!("a:b:c")).written();
+        bundle.call("create c").fails(1, &["a:b:c", "SELinux is not in force"]);
+        bundle.is_clean();
+    }
+    if !has("apparmor") {
+        let bundle = Bundle::new(&["true"]).set("/process/apparmorProfile", json!("some")).written();
+        bundle.call("create c").fails(1, &["some", "AppArmor is not in force"]);
+        bundle.is_clean();
+        let bundle = Bundle::sh("while :; do sleep 0.05; done").written();
+        bundle.create("");
+        bundle.call("start c").succeeds();
+        bundle.call("exec --apparmor some c true").fails_with(255, "some");
+        bundle.call("exec --process-label a:b:c c true").fails_with(255, "a:b:c");
+        bundle.call("delete --force c").succeeds();
+    }
+}
+
+/// A shell in a network namespace of its own that has the interface `h0`, which makes this call.
+fn in_a_network(bundle: &Bundle, call: &str) -> Running {
+    let script = format!(
+        "ip link add h0 type veth peer name h1 && ip link set h1 up && ip address add 10.77.0.5/24 dev h0 && ip address add fd77::5/64 dev h0 nodad && \
+         exec {} --root {} {call}",
+        crate::program::path().display(),
+        bundle.path("state").display()
+    );
+    let mut command = Command::new("unshare");
+    command.args(["--net", "sh", "-c", &script]).current_dir(bundle.path("bundle"));
+    Running::start(command, None)
+}
+
+fn an_interface_is_handed_over() {
+    let script = "ip -o address show dev inside | grep -v ' scope link' | tr -s ' ' | cut -d' ' -f4; \
+                  ip link show inside | grep -o ',UP'; ip link show h0 2>/dev/null || echo gone";
+    let bundle = Bundle::sh(script).set("/linux/netDevices", json!({ "h0": { "name": "inside" } })).written();
+    let outcome = in_a_network(&bundle, "run c").wait().exits(0);
+    assert_eq!(outcome.text(), "10.77.0.5/24\nfd77::5/64\n,UP\ngone\n", "{outcome}");
+    bundle.is_clean();
+}
+
+fn interfaces_that_cannot_be_had() {
+    let bundle = Bundle::new(&["true"]).set("/linux/netDevices", json!({ "nosuch": {} })).written();
+    in_a_network(&bundle, "create c").wait().fails(1, &["nosuch", "No such device"]);
+    bundle.is_clean();
+    let bundle = Bundle::new(&["true"]).set("/linux/netDevices", json!({ "h0": { "name": "lo" } })).written();
+    in_a_network(&bundle, "create c").wait().fails(1, &["File exists"]);
+    bundle.is_clean();
+    for name in ["eth%d", "a/b", "", "sixteen-bytes-it"] {
+        let devices = json!({ "h0": { "name": name } });
+        let bundle = Bundle::new(&["true"]).set("/linux/netDevices", devices);
+        let bundle = if name.is_empty() {
+            bundle.set("/linux/namespaces", json!([{ "type": "mount" }, { "type": "uts" }]))
+        } else {
+            bundle
+        };
+        let words = if name.is_empty() { "no network namespace of its own" } else { "netDevices.h0" };
+        bundle.written().call("create c").fails(1, &[words]);
+    }
+}
+
+fn sockets_of_the_engine_are_passed_on() {
+    let script = "echo $LISTEN_FDS $LISTEN_PID $NOTIFY_SOCKET; ls /proc/self/fd | tr '\\n' ' '; \
+                  test -S $NOTIFY_SOCKET && echo there";
+    let bundle =
+        Bundle::sh(script).set("/mounts/-", json!({ "destination": "/run", "type": "tmpfs" })).written();
+    let notify = bundle.path("notify");
+    let _socket = UnixDatagram::bind(&notify).unwrap();
+    let call = format!(
+        "LISTEN_FDS=2 LISTEN_PID=$$ NOTIFY_SOCKET={} exec {} --root {} run c 3< /dev/null 4< /dev/null",
+        notify.display(),
+        crate::program::path().display(),
+        bundle.path("state").display()
+    );
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", &call]).current_dir(bundle.path("bundle"));
+    let outcome = Running::start(command, None).wait().exits(0);
+    assert_eq!(outcome.text(), "2 1 /run/notify/notify.sock\n0 1 2 3 4 5 there\n", "{outcome}");
+    // What was meant for another process is not for the container.
+    let mut command = bundle.command("run c");
+    command.env("LISTEN_FDS", "2").env("LISTEN_PID", "1").stdin(Stdio::null());
+    let outcome = Running::start(command, None).wait();
+    assert!(outcome.text().starts_with("\n"), "{outcome}");
+    bundle.is_clean();
+}
+
+fn little_waits_for_the_start() {
+    let bundle = Bundle::new(&["true"]).written();
+    bundle.create("");
+    let pid = bundle.call("state c").succeeds().json()["pid"].to_string();
+    let rollup = fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).unwrap();
+    let kib = rollup
+        .lines()
+        .find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse::<u64>().ok());
+    // The quick build of tests has frames and code many times as large.
+    let most = if cfg!(debug_assertions) { 4000 } else { 300 };
+    assert!(kib.unwrap() <= most, "{rollup}");
+    bundle.call("start c").succeeds();
+    bundle.await_status("stopped");
+    bundle.call("delete c").succeeds();
+}
+
+fn signals_by_name_and_number() {
+    let script = "for s in USR1 RTMIN+3 37 HUP; do trap \"echo $s\" ${s#SIG} 2>/dev/null; done; trap 'echo 37' 37; \
+                  trap 'exit 0' TERM; echo ready; while :; do sleep 0.02; done";
+    let bundle = Bundle::sh(script).written();
+    let told = bundle.path("told");
+    let mut command = bundle.command("run c");
+    let mut running = command.stdin(Stdio::null()).stdout(fs::File::create(&told).unwrap()).spawn().unwrap();
+    let await_word = |word: &str| {
+        while !fs::read_to_string(&told).unwrap().lines().any(|line| line == word) {
+            std::thread::sleep(std::time::Duration::from_millis(5));
+        }
+    };
+    await_word("ready");
+    for (signal, word) in [("USR1", "USR1"), ("sighup", "HUP"), ("RTMIN+3", "37")] {
+        bundle.call(&format!("kill c {signal}")).succeeds();
+        await_word(word);
+    }
+    bundle.call("kill c 0").succeeds();
+    for wrong in ["65", "NONE", "RTMAX+1", "-1x"] {
+        assert!(!bundle.call(&format!("kill c {wrong}")).status.success(), "{wrong}");
+    }
+    bundle.call("kill c 15").succeeds();
+    assert!(running.wait().unwrap().success());
+    bundle.call("kill c 0").fails(1, &["container does not exist"]);
+}
