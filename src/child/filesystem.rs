@@ -72,8 +72,10 @@ pub(super) fn stay(staging: &CStr) -> Result<OwnedFd> {
 /// A new, detached instance of a file system.
 pub(super) fn create(kind: &CStr, options: &[MountOption<'_>], attributes: Attributes) -> Result<OwnedFd> {
     let context = fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC)?;
-    // Shown as the mount's source, as other tools do.
-    fsconfig_set_string(context.as_fd(), c"source", kind)?;
+    // Shown as the mount's source, as other tools do; the kernel takes no second one.
+    if !options.iter().any(|option| matches!(option, MountOption::Value(key, _) if *key == c"source")) {
+        fsconfig_set_string(context.as_fd(), c"source", kind)?;
+    }
     for option in options {
         match *option {
             MountOption::Flag(word) => fsconfig_set_flag(context.as_fd(), word)?,

@@ -153,11 +153,9 @@ fn is_super(option: &MountOption<'_>) -> bool {
     matches!(option, MountOption::Flag(word) if SUPER.iter().any(|known| known.as_bytes() == word.to_bytes()))
 }
 
-/// A device or another path that a file system is on; what is no path is a name for showing only.
+/// What a file system is on: a device or another path, or else a name that /proc/mounts shows.
 fn name_device(value: &Value<'_>, options: &mut Options) -> Result<(), Fault> {
-    if let Some(source) =
-        value.at("source").filter(|source| source.text().is_ok_and(|text| text.starts_with('/')))
-    {
+    if let Some(source) = value.at("source").filter(|source| source.text() != Ok("")) {
         options.own.push(MountOption::Value(c"source", c_text(source)?));
     }
     Ok(())

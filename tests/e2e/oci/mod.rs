@@ -248,15 +248,15 @@ fn a_process_is_as_configured() {
 
 fn mounts_are_as_configured() {
     let script = "grep -E ' /(mnt|opt|srv|media) ' /proc/self/mountinfo | cut -d' ' -f5,6 | sort; cat /mnt/x; \
-                  ls -ln /dev/own | cut -c1-10; echo 2>/dev/null > /opt/x || echo closed";
+                  ls -ln /dev/own | cut -c1-10; echo 2>/dev/null > /opt/x || echo closed; \
+                  grep -o '^[a-z]* /srv tmpfs' /proc/mounts";
     let bundle = Bundle::sh(script);
     fs::create_dir(bundle.path("source")).unwrap();
     fs::write(bundle.path("source/x"), "bound\n").unwrap();
     let bind = |target: &str, options: &[&str]| json!({ "destination": target, "type": "bind", "source": bundle.path("source"), "options": options });
     let mounts =
         [bind("/mnt", &["rbind", "rro", "nosuid"]), bind("/opt", &["bind", "ro", "noexec", "nodev"])];
-    let tmpfs =
-        json!({ "destination": "srv", "type": "tmpfs", "options": ["size=1m", "nosymfollow", "noatime"] });
+    let tmpfs = json!({ "destination": "srv", "type": "tmpfs", "source": "named", "options": ["size=1m", "nosymfollow", "noatime"] });
     let mut bundle = bundle;
     for mount in mounts.into_iter().chain([tmpfs]) {
         bundle = bundle.set("/mounts/-", mount);
@@ -267,7 +267,7 @@ fn mounts_are_as_configured() {
         .set("/linux/rootfsPropagation", json!("rslave"))
         .written();
     let outcome = bundle.call("run c").exits(0);
-    let expected = "/mnt ro,nosuid,nodev,relatime\n/opt ro,nosuid,nodev,noexec,relatime\n/srv rw,noatime,nosymfollow\nbound\ncrw-------\nclosed\n";
+    let expected = "/mnt ro,nosuid,nodev,relatime\n/opt ro,nosuid,nodev,noexec,relatime\n/srv rw,noatime,nosymfollow\nbound\ncrw-------\nclosed\nnamed /srv tmpfs\n";
     assert_eq!(outcome.text(), expected, "{outcome}");
 }
 
