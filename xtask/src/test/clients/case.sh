@@ -1,7 +1,7 @@
 # What the scripts of the engines have in common: `run_cases FILE` runs every function of the file whose name begins with
 # `case_`, in order, each in a shell of its own with a deadline, and prints libtest's lines.
 IMAGE=localhost/alpine:latest
-DEADLINE=${DEADLINE:-120}
+DEADLINE=${DEADLINE:-300}
 
 run_cases() {
 	file=$1
@@ -9,12 +9,15 @@ run_cases() {
 	name=${name%.sh}
 	for one in $(sed -n 's/^\(case_[a-z0-9_]*\)() {.*/\1/p' "$file"); do
 		case $one in *"${ONLY:-}"*) ;; *) continue ;; esac
-		if timeout -k 5 "$DEADLINE" sh "$file" "$one" >/tmp/said 2>&1 </dev/null; then
+		status=0
+		timeout -k 5 "$DEADLINE" sh "$file" "$one" >/tmp/said 2>&1 </dev/null || status=$?
+		if [ $status = 0 ]; then
 			passed=$((passed + 1))
 			echo "test clients::$name::${one#case_} ... ok"
 		else
 			failed=$((failed + 1))
 			echo "test clients::$name::${one#case_} ... FAILED"
+			[ $status != 124 ] || echo "    not within $DEADLINE s"
 			sed 's/^/    /' /tmp/said | tail -n 25
 		fi
 	done

@@ -30,7 +30,7 @@ const SCRIPTS: [(&str, &str); 5] = [
 const MODULES: &[&str] =
     &["virtio_pci", "virtio_blk", "ext4", "overlay", "veth", "bridge", "loop", "nf_tables"];
 /// All cases together, emulated on a slow machine: longer is a hang.
-const TIMEOUT: Duration = Duration::from_secs(40 * 60);
+const TIMEOUT: Duration = Duration::from_secs(60 * 60);
 const MEMORY_MIB: u32 = 2048;
 
 const USERLAND: Userland<'static> = Userland {
