@@ -80,12 +80,16 @@ struct Conmon {
 }
 
 const ID: &str = "pipkin-bench-conmon";
+const CGROUPS: &str = "--cgroup-manager=cgroupfs";
+/// Longer than crun takes to make a container.
+const MADE: Duration = Duration::from_secs(1);
 
 impl Conmon {
     fn start(ground: &Ground) -> Result<Self> {
         let crun = which("crun")?;
         let folder = ground.folder.join("conmon");
-        fs::create_dir_all(&folder).with_context(|| format!("making {}", folder.display()))?;
+        let sockets = folder.join("sockets");
+        fs::create_dir_all(&sockets).with_context(|| format!("making {}", sockets.display()))?;
         let bundle = bundle::write(&folder, &ground.others, &standing::WAIT)?;
         let state = ground.state.join(ID);
         let pid_file = folder.join("conmon.pid");
@@ -94,12 +98,15 @@ impl Conmon {
         conmon.arg("--runtime-arg=--root").arg(format!("--runtime-arg={}", state.display()));
         conmon.arg("-b").arg(&bundle).arg("-l").arg(format!("k8s-file:{}", folder.join("log").display()));
         conmon.arg("-p").arg(folder.join("container.pid")).arg("--conmon-pidfile").arg(&pid_file);
-        conmon.arg("--exit-dir").arg(&folder);
+        conmon.arg(format!("--runtime-arg={CGROUPS}"));
+        conmon.arg("--exit-dir").arg(&folder).arg("--socket-dir-path").arg(&sockets);
         conmon.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         // It goes into the background when the container is made.
         if !conmon.status().context("starting conmon")?.success() {
             bail!("it does not start");
         }
+        // It is its own child, and tells crun's failure to nobody but an engine.
+        sleep(MADE);
         let pid = fs::read_to_string(&pid_file).with_context(|| format!("reading {}", pid_file.display()))?;
         let conmon = Self { pid: pid.trim().parse()?, state };
         conmon.crun(&["start", ID])?;
@@ -108,7 +115,12 @@ impl Conmon {
 
     fn crun(&self, words: &[&str]) -> Result<()> {
         let mut crun = Command::new("crun");
-        crun.arg("--root").arg(&self.state).args(words).stdin(Stdio::null()).stdout(Stdio::null());
+        crun.arg("--root")
+            .arg(&self.state)
+            .arg(CGROUPS)
+            .args(words)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null());
         if crun.status().context("starting crun")?.success() { Ok(()) } else { bail!("crun {words:?} fails") }
     }
 }
