@@ -221,7 +221,7 @@ impl Store {
         let mut text = Vec::new();
         match read_whole(CWD, &self.record_path(id), &mut text) {
             Err(Errno::NOENT) => Ok(None),
-            read => read.map(|()| Record::decode(&text)).map_err(from_errno),
+            read => read.map(|length| Record::decode(text.get(..length)?)).map_err(from_errno),
         }
     }
 
@@ -303,7 +303,7 @@ impl Store {
         let Some(directory) = self.open_records()? else { return Ok(found) };
         for id in self.ids()? {
             let read = read_whole(directory.as_fd(), id.as_str().as_ref(), &mut text);
-            let mut record = read.ok().and_then(|()| Record::decode(&text));
+            let mut record = read.ok().and_then(|length| Record::decode(text.get(..length)?));
             let settled =
                 record.as_ref().is_some_and(|record| record.status == Status::Exited && !record.remove);
             if !settled && self.reclaim_any(&id, end).unwrap_or(false) {
@@ -319,23 +319,25 @@ pub(super) fn from_errno(errno: Errno) -> io::Error {
     io::Error::from_raw_os_error(errno.raw_os_error())
 }
 
-/// Reads a file into `text`, in three system calls when it is small. A file of `/proc` is one, too. Room that `text` has
-/// is used again.
+/// Reads a file to the beginning of `room`, in three system calls when it is small: how long it is. A file of `/proc` is
+/// small. What the room has already is not made anew.
 pub(super) fn read_whole(
     directory: BorrowedFd<'_>,
     path: &Path,
-    text: &mut Vec<u8>,
-) -> rustix::io::Result<()> {
+    room: &mut Vec<u8>,
+) -> rustix::io::Result<usize> {
     let flags = OFlags::RDONLY | OFlags::CLOEXEC;
     let file = rustix::fs::openat(directory, path.as_os_str().as_bytes(), flags, Mode::empty())?;
     let mut length = 0;
     loop {
-        text.resize(text.capacity().max(2 * length).max(4096), 0);
-        let room = text.get_mut(length..).unwrap_or_default();
-        length += rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut *room))?;
-        if length < text.len() {
-            text.truncate(length);
-            return Ok(());
+        if length == room.len() {
+            room.resize((2 * length).max(4096), 0);
+        }
+        let left = room.get_mut(length..).unwrap_or_default();
+        let (more, asked) = (rustix::io::retry_on_intr(|| rustix::io::read(&file, &mut *left))?, left.len());
+        length += more;
+        if more < asked {
+            return Ok(length);
         }
     }
 }

@@ -13,7 +13,8 @@ pub(crate) fn start_of(pid: i32) -> Option<u64> {
 
 fn stat(pid: i32) -> Option<Vec<u8>> {
     let mut text = Vec::new();
-    read_whole(CWD, ["/proc/", &pid.to_string(), "/stat"].concat().as_ref(), &mut text).ok()?;
+    let length = read_whole(CWD, ["/proc/", &pid.to_string(), "/stat"].concat().as_ref(), &mut text).ok()?;
+    text.truncate(length);
     Some(text)
 }
 

@@ -131,29 +131,29 @@ fn only_the_dead_are_reclaimed() {
 #[test]
 #[ignore = "a measurement, which `cargo xtask bench --part state` asks for"]
 fn rate_of_records() {
-    const COUNT: u64 = 20_000;
+    const WHILE: std::time::Duration = std::time::Duration::from_secs(1);
     let store = Temporary::new("rate");
     store.0.make_directories().unwrap();
-    let id = |number: u64| Id::new(format!("{number:016x}").as_bytes()).unwrap();
-    let tell = |what: &str, start: std::time::Instant| {
-        println!("rate {:.0} of {what}", COUNT as f64 / start.elapsed().as_secs_f64());
+    let mut number = 0;
+    let mut next = || {
+        number += 1;
+        Id::new(format!("{number:016x}").as_bytes()).unwrap()
     };
-    let mut container = store.0.create(id(0), record("", Status::Running, false)).unwrap();
-    let start = std::time::Instant::now();
-    for number in 1..=COUNT {
-        container.id = id(number);
+    let tell = |what: &str, each: &mut dyn FnMut()| {
+        let (mut count, start) = (0, std::time::Instant::now());
+        while start.elapsed() < WHILE {
+            each();
+            count += 1;
+        }
+        println!("rate {:.0} of {what}", f64::from(count) / start.elapsed().as_secs_f64());
+    };
+    let mut container = store.0.create(next(), record("", Status::Running, true)).unwrap();
+    tell("new records", &mut || {
+        container.id = next();
         container.save().unwrap();
-    }
-    tell("new records", start);
-    let start = std::time::Instant::now();
-    for _ in 0..COUNT {
-        container.save().unwrap();
-    }
-    tell("records in the place of former ones", start);
-    let start = std::time::Instant::now();
-    for number in 1..=COUNT {
-        let made = store.0.create(id(number + COUNT), record("", Status::Running, false)).unwrap();
-        drop(made);
-    }
-    tell("containers: lock and layer", start);
+    });
+    tell("records in the place of former ones", &mut || container.save().unwrap());
+    tell("containers: lock and layer", &mut || {
+        drop(store.0.create(next(), record("", Status::Running, true)).unwrap())
+    });
 }
