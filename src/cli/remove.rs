@@ -47,14 +47,15 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     first.map_or(Ok(ExitCode::SUCCESS), Err)
 }
 
-/// Kills one of several before any is waited for: the kernel takes its time over each. What goes wrong here goes wrong
-/// once more when it is taken away.
+/// Kills one of several before any is waited for: the kernel takes its time over each. One that would be started again
+/// is left to its turn, and what goes wrong here goes wrong once more then.
 fn begin(store: &Store, name: &OsStr) {
     let found = store.find(name.to_str().unwrap_or_default());
     if let Ok(id) = found
         && let Ok(Some(record)) = store.read(&id)
+        && ["", "no"].contains(&record.restart.as_str())
     {
-        kill(store, &id, &record).unwrap_or(());
+        kill_process(&id, &record).unwrap_or(());
     }
 }
 
@@ -111,12 +112,17 @@ fn await_supervisor(record: &Record) {
     poll(&mut [PollFd::new(&pidfd, PollFlags::IN)], Some(&LOOK)).unwrap_or(0);
 }
 
-/// Kills a container that runs, its first process and with that, or with its supervisor's help, the rest.
+/// Kills a container that runs, for good: its first process and with that, or with its supervisor's help, the rest.
 fn kill(store: &Store, id: &Id, record: &Record) -> Result<(), Failure> {
     if record.detached {
         // Without a supervisor there is nobody who would start it again.
         ask(store, id, Request::Stop).map(drop).unwrap_or(());
     }
+    kill_process(id, record)
+}
+
+/// The same where nobody starts it again.
+fn kill_process(id: &Id, record: &Record) -> Result<(), Failure> {
     let (pid, start) = match record.pid {
         // Half-made: with whoever makes it goes the rest.
         0 => (record.supervisor, record.supervisor_start),

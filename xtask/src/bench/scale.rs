@@ -32,7 +32,7 @@ pub(super) fn measure(ground: &Ground, _rounds: usize) -> Result<Findings> {
     crowd.start()?;
     let started = start.elapsed();
     let taken_kib = before.saturating_sub(available_kib()?);
-    let supervisors = supervisors(ground)?;
+    let (ids, supervisors) = (crowd.ids()?, supervisors(ground)?);
     let shares_kib = supervisors.iter().map(|pid| read_share(*pid)).sum::<Result<u64>>()?;
     let seen = |words: &[&str]| {
         let start = Instant::now();
@@ -44,14 +44,14 @@ pub(super) fn measure(ground: &Ground, _rounds: usize) -> Result<Findings> {
     let start = Instant::now();
     crowd.end()?;
     let ended = start.elapsed();
-    let mut left = find_left(&supervisors, mounts)?;
+    let mut left = find_left(&ids, &supervisors, mounts)?;
     // What is on its way out when `rm` returns is not left.
     for _ in 0..LOOKS {
         if left.is_empty() {
             break;
         }
         sleep(PAUSE);
-        left = find_left(&supervisors, mounts)?;
+        left = find_left(&ids, &supervisors, mounts)?;
     }
     let ms = |time: Duration| time.as_secs_f64() * 1000.0;
     let rate = |time: Duration| CONTAINERS as f64 / time.as_secs_f64();
@@ -103,8 +103,13 @@ impl Crowd<'_> {
         })
     }
 
+    /// Their ids, a line each.
+    fn ids(&self) -> Result<String> {
+        command::output(Command::new(&self.ground.pipkin).args(["ps", "-aq"]))
+    }
+
     fn end(&self) -> Result<()> {
-        let ids = command::output(Command::new(&self.ground.pipkin).args(["ps", "-aq"]))?;
+        let ids = self.ids()?;
         if ids.is_empty() {
             return Ok(());
         }
@@ -146,19 +151,17 @@ fn mounts() -> Result<usize> {
 }
 
 /// What there is that should not be, in words.
-fn find_left(supervisors: &[u32], mounts_before: usize) -> Result<Vec<String>> {
-    let count = |path: &Path, wanted: fn(&fs::DirEntry) -> bool| {
-        let entries = fs::read_dir(path).map(|entries| entries.flatten().filter(wanted).count());
-        entries.unwrap_or(0)
-    };
-    let any: fn(&fs::DirEntry) -> bool = |_| true;
-    let is_directory: fn(&fs::DirEntry) -> bool = |entry| entry.path().is_dir();
+fn find_left(ids: &str, supervisors: &[u32], mounts_before: usize) -> Result<Vec<String>> {
+    let count = |path: &str| fs::read_dir(path).map_or(0, Iterator::count);
+    // The hierarchy is the machine's, and may hold other containers.
+    let groups = Path::new(cgroup::UNIFIED).join("pipkin");
+    let groups = ids.lines().filter(|id| groups.join(id).exists()).count();
     let alive = supervisors.iter().filter(|pid| Path::new(&format!("/proc/{pid}")).exists()).count();
     let found = [
-        ("records", count(Path::new("/run/pipkin/containers"), any)),
-        ("names", count(Path::new("/run/pipkin/names"), any)),
-        ("layers", count(Path::new("/var/lib/pipkin/containers"), any)),
-        ("cgroups", count(&Path::new(cgroup::UNIFIED).join("pipkin"), is_directory)),
+        ("records", count("/run/pipkin/containers")),
+        ("names", count("/run/pipkin/names")),
+        ("layers", count("/var/lib/pipkin/containers")),
+        ("cgroups", groups),
         ("supervisors", alive),
         ("mounts", mounts()?.abs_diff(mounts_before)),
     ];
