@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
             wait_tells_the_exit_code,
             rm_wants_force_for_what_runs,
             rm_removes_it_at_the_end,
+            several_are_removed_at_once,
             foreground_ones_are_stopped_too,
             a_timeout_ends_it,
             failures_are_restarted,
@@ -179,6 +180,14 @@ fn failures_are_restarted() {
     let container = detached_sh("--restart on-failure", "test -e /second && exit 0; touch /second; exit 1");
     assert_eq!(container.ended(), "0");
     assert_eq!(container.fact("restarts"), "1");
+}
+
+fn several_are_removed_at_once() {
+    let all = ["", "--restart always", "--restart no"].map(|options| detached(options, &["sleep", "1000"]));
+    let mut line = vec!["rm", "-f", "nosuch"];
+    line.extend(all.iter().map(|one| one.id.as_str()));
+    pipkin(&line).succeeds();
+    assert_eq!(pipkin(&["ps", "-aq"]).succeeds().text(), "");
 }
 
 fn health_is_found_out() {

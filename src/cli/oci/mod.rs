@@ -69,7 +69,7 @@ const VERBS: &[Verb] = &[
     Verb("pause", help::PLAIN, kill::pause, false),
     Verb("resume", help::PLAIN, kill::resume, false),
     Verb("update", help::UPDATE, update::update, false),
-    Verb("events", help::EVENTS, event::events, true),
+    Verb("events", help::EVENTS, event::events, false),
     Verb("features", help::PLAIN, feature::features, true),
     Verb("spec", help::SPEC, feature::spec, true),
     Verb("checkpoint", help::PLAIN, unsupported, true),
