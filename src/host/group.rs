@@ -13,7 +13,9 @@ use crate::spec::{DeviceRule, Id};
 use crate::sys::bpf;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, BorrowedFd};
+use rustix::fs::{AtFlags, chownat};
 use rustix::io::Errno;
+use rustix::process::{Gid, Uid};
 
 /// The group that holds all of ours. It stays when they are gone, as a place with its controllers enabled.
 const PARENT: &[u8] = b"pipkin";
@@ -194,6 +196,20 @@ impl Group {
             done => done?,
         }
         self.above.iter().try_for_each(|group| group.enable(controller))
+    }
+
+    /// Gives it to this user and group, with the files by which groups below are made (Documentation/admin-guide/
+    /// cgroup-v2.rst, delegation).
+    ///
+    /// # Errors
+    /// Those of chown(2), named after the file.
+    pub(super) fn give(&self, uid: u32, gid: u32) -> Result<()> {
+        let (uid, gid) = (Some(Uid::from_raw(uid)), Some(Gid::from_raw(gid)));
+        for file in [c"", c"cgroup.procs", c"cgroup.threads", c"cgroup.subtree_control"] {
+            chownat(&self.own, file, uid, gid, AtFlags::SYMLINK_NOFOLLOW | AtFlags::EMPTY_PATH)
+                .stage_on("give away the cgroup's file", file.to_bytes())?;
+        }
+        Ok(())
     }
 
     /// Writes a limit.

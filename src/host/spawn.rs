@@ -133,6 +133,7 @@ impl Host {
     pub(super) fn prepare(&mut self, step: &HostStep<'_>, id: &Id) -> Result<()> {
         match step {
             HostStep::CreateCgroup(path) => self.group = Some(super::group::Group::create(id, *path)?),
+            HostStep::GiveCgroup { uid, gid } => self.group()?.give(*uid, *gid)?,
             HostStep::UseCgroup => drop(self.group()?),
             HostStep::EnableController(name) => self.group()?.enable(name)?,
             HostStep::SetLimit { file, value } => self.group()?.set(file, value.as_bytes())?,

@@ -89,6 +89,11 @@ impl<'a> HostStep<'a> {
                 "give {devices} interfaces of the host to it",
                 [("devices", Value::Number(devices.len() as u64))],
             ),
+            Self::GiveCgroup { uid, gid } => Description::new(
+                "give-cgroup",
+                "give the cgroup to user {uid} and group {gid}",
+                [("uid", Value::Number((*uid).into())), ("gid", Value::Number((*gid).into()))],
+            ),
             Self::UseCgroup => Description::new("use-cgroup", "use the cgroup that was made for it", []),
             Self::AwaitExecution => {
                 Description::new("await-execution", "wait until the command was executed", [])

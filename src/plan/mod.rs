@@ -147,6 +147,9 @@ fn plan_host<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Res
         let remedy = "mount cgroup2 where Pipkin may make groups";
         return Err(Conflict::new("set limits", "no cgroup can be made here", remedy));
     }
+    if facts.cgroup {
+        user::give_cgroup(spec, &mut push)?;
+    }
     for (kind, path) in joins(spec) {
         push(HostStep::OpenNamespace { kind, path })?;
     }

@@ -41,6 +41,13 @@ pub enum HostStep<'a> {
     CreateCgroup(Option<&'a CStr>),
     /// Use the cgroup that somebody else made and handed over.
     UseCgroup,
+    /// Give it to the user and group that root inside is outside, who may then make groups below it.
+    GiveCgroup {
+        /// The user.
+        uid: u32,
+        /// The group.
+        gid: u32,
+    },
     /// Make this controller usable in it.
     EnableController(&'static str),
     /// Write a limit.

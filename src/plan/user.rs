@@ -6,8 +6,11 @@
 
 use super::source::{by_host, directory, held, keeps_groups, outside, writer};
 use super::{Conflict, Groups, HostFacts, HostStep, Layers};
-use crate::spec::{Capabilities, CapabilitySet, Join, RootSource, Source, Spec, UserNamespace};
+use crate::spec::{
+    Attributes, Capabilities, CapabilitySet, Join, Mount, RootSource, Source, Spec, UserNamespace,
+};
 use core::ffi::CStr;
+use linux_raw_sys::general::MOUNT_ATTR_RDONLY;
 
 /// Takes a step of the host.
 type Push<'p, 'a> = &'p mut dyn FnMut(HostStep<'a>) -> Result<(), Conflict>;
@@ -57,6 +60,23 @@ fn check_capabilities(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict
 /// Whether user and group 0 exist inside.
 pub(super) fn has_root(user: &UserNamespace<'_>) -> bool {
     outside(user.uids, 0).is_some() && outside(user.gids, 0).is_some()
+}
+
+/// Gives the cgroup to a container that sees it as the root of all and is let write there (config-linux.md, cgroup
+/// ownership).
+pub(super) fn give_cgroup<'a>(spec: &Spec<'a>, push: Push<'_, 'a>) -> Result<(), Conflict> {
+    let writes = |mount: &Mount<'_>| {
+        let Attributes { set, set_recursive, .. } = mount.attributes;
+        mount.source == Source::Cgroup && (set | set_recursive) & MOUNT_ATTR_RDONLY == 0
+    };
+    if spec.namespaces.cgroup == Join::New
+        && let Some(user) = spec.namespaces.user
+        && spec.mounts.iter().any(writes)
+        && let (Some(uid), Some(gid)) = (outside(user.uids, 0), outside(user.gids, 0))
+    {
+        push(HostStep::GiveCgroup { uid, gid })?;
+    }
+    Ok(())
 }
 
 /// The host's steps before the child is made.

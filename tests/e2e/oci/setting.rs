@@ -19,6 +19,8 @@ pub(crate) fn cases() -> Vec<Case> {
             sockets_of_the_engine_are_passed_on,
             little_waits_for_the_start,
             signals_by_name_and_number,
+            a_cgroup_belongs_to_who_may_write_there,
+            a_bundle_on_a_read_only_disk,
         ]
     )
 }
@@ -206,4 +208,49 @@ fn signals_by_name_and_number() {
     bundle.call("kill c 15").succeeds();
     assert!(running.wait().unwrap().success());
     bundle.call("kill c 0").fails(1, &["container does not exist"]);
+}
+
+fn a_cgroup_belongs_to_who_may_write_there() {
+    let script = "id -u; stat -c %u /sys/fs/cgroup/cgroup.procs; mkdir /sys/fs/cgroup/mine 2>/dev/null && echo made; \
+                  rmdir /sys/fs/cgroup/mine 2>/dev/null; exit 0";
+    let map = json!([{ "containerID": 0, "hostID": 200_000, "size": 65536 }]);
+    for (options, expected) in [(json!(["nosuid"]), "0\n0\nmade\n"), (json!(["ro"]), "0\n65534\n")] {
+        let cgroup = json!({ "destination": "/sys/fs/cgroup", "type": "cgroup", "options": options });
+        let bundle = Bundle::sh(script)
+            .set("/linux/namespaces/-", json!({ "type": "user" }))
+            .set("/linux/uidMappings", map.clone())
+            .set("/linux/gidMappings", map.clone())
+            .set("/mounts/-", cgroup)
+            .written();
+        assert_eq!(bundle.call("run c").exits(0).text(), expected);
+        bundle.is_clean();
+    }
+}
+
+fn a_bundle_on_a_read_only_disk() {
+    // Alpine has what the first one mounts on, and not what the second one does.
+    for (target, words) in
+        [("/tmp", None), ("/nosuch/place", Some(["/nosuch/place", "Read-only file system"]))]
+    {
+        let bundle = Bundle::new(&["/bin/echo", "here"]).set("/root/path", json!("root"));
+        let bundle = bundle.set("/mounts/-", json!({ "destination": target, "type": "tmpfs" })).written();
+        let (root, alpine) = (bundle.path("bundle/root"), crate::harness::alpine().unwrap());
+        fs::create_dir(&root).unwrap();
+        let script = format!(
+            "cd {bundle} && mount -n --bind . . && cd {bundle} && mount -n --bind {alpine} root && \
+             mount -n -o remount,bind,ro root && mount -n -o remount,bind,ro . && exec {program} --root {state} run c",
+            alpine = alpine.display(),
+            bundle = bundle.path("bundle").display(),
+            program = crate::program::path().display(),
+            state = bundle.path("state").display()
+        );
+        let mut command = Command::new("unshare");
+        command.args(["--mount", "sh", "-c", &script]);
+        let outcome = Running::start(command, None).wait();
+        match words {
+            None => assert_eq!(outcome.exits(0).text(), "here\n"),
+            Some(words) => outcome.fails(1, &words),
+        }
+        bundle.is_clean();
+    }
 }
