@@ -1,11 +1,13 @@
-//! Handing the process over to the kernel's security modules: Landlock rules and labels.
+//! Handing the process over to the kernel: the filter, Landlock rules and labels.
 
 use super::path::{self, Links};
-use super::{State, write_whole};
-use crate::spec::PathRule;
+use super::{State, channel, write_whole};
+use crate::plan::Report;
+use crate::spec::{Filter, PathRule};
 use crate::sys::landlock::{
     READ_DIRECTORY, READ_FILE, REFER, Ruleset, TRUNCATE, WRITE_DIRECTORY, WRITE_FILE, version,
 };
+use crate::sys::seccomp::{self, Flags};
 use core::ffi::CStr;
 use rustix::fd::AsFd;
 use rustix::fs::{CWD, FileType, Mode, OFlags, fstat, fstatfs, openat};
@@ -15,6 +17,22 @@ use rustix::io::{Errno, Result};
 const LABEL_CAPACITY: usize = 512;
 
 impl State<'_> {
+    /// Installs the filter. What it asks is asked by whoever the host hands its listener to.
+    ///
+    /// # Errors
+    /// Those of seccomp(2) and sendmsg(2); a filter may well refuse the latter.
+    pub(super) fn install(&self, filter: &Filter<'_>) -> Result<()> {
+        let Filter { program, log, allow_speculation, asks, .. } = *filter;
+        // There is no other thread to take it to.
+        let flags = Flags { log, allow_speculation, all_threads: false };
+        if !asks {
+            return seccomp::install(program, flags);
+        }
+        let listener = seccomp::install_with_listener(program, flags)?;
+        let host = self.starter.as_ref().map_or(self.context.channel.as_fd(), AsFd::as_fd);
+        channel::send_descriptor(host, Report::Listener, listener.as_fd())
+    }
+
     /// Gives up all paths but these. What this kernel does not know is left out: the plan saw to it that it was asked
     /// whether that will do.
     ///

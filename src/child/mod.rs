@@ -27,7 +27,7 @@ mod terminal;
 mod verify;
 
 use crate::plan::{Layers, Plan, Report, SLOTS, Step};
-use crate::spec::{Filter, Process, THERMAL};
+use crate::spec::{Process, THERMAL};
 use crate::sys;
 use crate::sys::defence::Defence;
 use core::ffi::CStr;
@@ -260,11 +260,7 @@ impl<'a> State<'a> {
             Step::ForbidNewPrivileges if !Defence::NoNewPrivileges.stands() => Ok(()),
             Step::ForbidNewPrivileges => rustix::thread::set_no_new_privs(true),
             Step::InstallFilter(_) if !Defence::Filter.stands() => Ok(()),
-            Step::InstallFilter(filter) => {
-                let Filter { program, log, allow_speculation, .. } = filter;
-                let flags = sys::seccomp::Flags { log, allow_speculation, all_threads: false };
-                sys::seccomp::install(program, flags)
-            }
+            Step::InstallFilter(filter) => self.install(&filter),
             Step::RestrictPaths(rules) => self.restrict_paths(rules),
             Step::SetLabel { module, label } => self.set_label(module, label),
             Step::VerifyProcess => self.verify_process(),

@@ -109,7 +109,9 @@ impl Host {
                 Heard::Waiting => return Ok(None),
                 Heard::Failed(failure) => return Ok(Some(failure)),
                 Heard::Terminal(master) => *terminal = Some(master),
-                Heard::Inside(_) => return Err(Error::new("prepare the container", Errno::BADMSG)),
+                Heard::Inside(_) | Heard::Listener(_) => {
+                    return Err(Error::new("prepare the container", Errno::BADMSG));
+                }
                 Heard::End => return Err(Error::new("prepare the container", Errno::CHILD)),
             }
         }
@@ -117,19 +119,28 @@ impl Host {
 }
 
 /// Waits on `connection` to a child that was asked to start until it has executed its command. Gives the step that
-/// failed, if one did.
+/// failed, if one did. The listener of a filter that asks is given to `asked`, at once: the exec may wait for it.
 ///
 /// # Errors
-/// Those of hearing from it.
-pub fn start_waiting(connection: BorrowedFd<'_>) -> Result<Option<Failure>> {
-    match hear(connection, &PATIENCE)? {
-        Heard::End => Ok(None),
-        Heard::Failed(failure) => Ok(Some(failure)),
-        Heard::Terminal(_) | Heard::Waiting | Heard::Inside(_) => {
-            Err(Error::new("start the container", Errno::BADMSG))
+/// Those of hearing from it and of `asked`.
+pub fn start_waiting(
+    connection: BorrowedFd<'_>,
+    asked: &mut dyn FnMut(OwnedFd) -> Result<()>,
+) -> Result<Option<Failure>> {
+    loop {
+        match hear(connection, &PATIENCE)? {
+            Heard::End => return Ok(None),
+            Heard::Failed(failure) => return Ok(Some(failure)),
+            Heard::Listener(listener) => asked(listener)?,
+            Heard::Terminal(_) | Heard::Waiting | Heard::Inside(_) => {
+                return Err(Error::new("start the container", Errno::BADMSG));
+            }
         }
     }
 }
+
+/// Takes the listener of the filter of a process, and its pidfd.
+pub type Asked<'a> = &'a mut dyn FnMut(OwnedFd, &OwnedFd) -> Result<()>;
 
 /// A further process in a container, once it has executed its command.
 #[derive(Debug)]
@@ -142,22 +153,24 @@ pub struct Entered {
 
 impl Host {
     /// Carries out the host's list of a plan to enter `target` for an engine: the process becomes our child, and is left
-    /// to run. Gives the step that failed, if one did.
+    /// to run. Gives the step that failed, if one did. `asked` is given the listener of a filter that asks, and the
+    /// process's pidfd.
     ///
     /// # Errors
-    /// The first step of the host that failed.
+    /// The first step of the host that failed, and those of `asked`.
     pub fn enter_alone(
         &mut self,
         plan: &Plan<'_>,
         target: Target,
         entry: Entry<'_>,
+        asked: Asked<'_>,
     ) -> Result<core::result::Result<Entered, Failure>> {
         let (files, group) = target.into_parts();
         let cgroup = plan.host.iter().any(|step| matches!(step, HostStep::Clone { cgroup: true, .. }));
         let group = group.as_ref().filter(|_| cgroup).map(AsFd::as_fd);
         let child = self.child.insert(clone(0, group, &files, &[], entry)?);
         let mut inside = None;
-        let heard = follow(child.channel.as_fd(), &mut inside);
+        let heard = follow(child.channel.as_fd(), &mut inside, asked);
         // The scout has ended by itself, or is to.
         self.end_child();
         if let Some(process) = inside {
@@ -173,6 +186,7 @@ impl Host {
 fn follow(
     channel: BorrowedFd<'_>,
     inside: &mut Option<OwnedFd>,
+    asked: Asked<'_>,
 ) -> Result<core::result::Result<Entered, Failure>> {
     const STAGE: &str = "enter the container";
     let mut terminal = None;
@@ -181,6 +195,9 @@ fn follow(
             Heard::Inside(process) => *inside = Some(process),
             Heard::Terminal(master) => terminal = Some(master),
             Heard::Failed(failure) => return Ok(Err(failure)),
+            Heard::Listener(listener) => {
+                asked(listener, inside.as_ref().ok_or(Error::new(STAGE, Errno::BADMSG))?)?;
+            }
             Heard::End => {
                 let pidfd = inside.take().ok_or(Error::new(STAGE, Errno::CHILD))?;
                 return Ok(Ok(Entered { pidfd, terminal }));

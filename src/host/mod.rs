@@ -25,7 +25,7 @@ mod supervise;
 mod terminal;
 
 pub use attendant::{ATTENDED, Attendant, Reach, Sources};
-pub use create::{Entered, Moment, start_waiting};
+pub use create::{Asked, Entered, Moment, start_waiting};
 pub use enter::Target;
 pub use group::{freeze_group, open_group, remove_group, update_group};
 pub use hook::{Program, run_hook};

@@ -20,6 +20,8 @@ pub(super) enum Heard {
     Terminal(OwnedFd),
     /// It waits for the engine.
     Waiting,
+    /// What its filter asks is asked here.
+    Listener(OwnedFd),
     /// The process that is seen inside a container that was entered.
     Inside(OwnedFd),
 }
@@ -52,6 +54,7 @@ pub(super) fn hear(channel: BorrowedFd<'_>, patience: &Timespec) -> Result<Heard
         }
         Some(Report::Terminal) => descriptor(&mut control).map(Heard::Terminal).ok_or(failed(Errno::BADMSG)),
         Some(Report::Waiting) => Ok(Heard::Waiting),
+        Some(Report::Listener) => descriptor(&mut control).map(Heard::Listener).ok_or(failed(Errno::BADMSG)),
         Some(Report::Inside) => descriptor(&mut control).map(Heard::Inside).ok_or(failed(Errno::BADMSG)),
         Some(Report::Started | Report::Exited { .. }) | None => Err(failed(Errno::BADMSG)),
     }

@@ -366,7 +366,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             Some(Report::Inside) => self.reaper = descriptor(&mut control),
             Some(Report::Started) => self.command = descriptor(&mut control),
             Some(Report::Exited { code }) => self.code = Some(code),
-            Some(Report::Waiting) | None => return Err(Error::new(stage, Errno::BADMSG)),
+            Some(Report::Waiting | Report::Listener) | None => return Err(Error::new(stage, Errno::BADMSG)),
         }
         Ok(())
     }

@@ -17,6 +17,8 @@ pub enum Report {
     Terminal,
     /// The child has come to where it waits for the engine: for its programs, or for the start.
     Waiting,
+    /// The filter is in force, and the descriptor of its listener comes with this record.
+    Listener,
     /// The reaper of a command that enters a running container exists, and its pidfd comes with this record.
     Inside,
     /// A command that entered a running container exists, and its pidfd comes with this record.
@@ -35,6 +37,7 @@ impl Report {
     const INSIDE: u16 = 4;
     const STARTED: u16 = 5;
     const EXITED: u16 = 6;
+    const LISTENER: u16 = 7;
 
     /// As bytes, in the machine's own order: both ends are the same program.
     #[must_use]
@@ -43,6 +46,7 @@ impl Report {
             Self::Failed { step, errno } => (Self::FAILED, step, errno),
             Self::Terminal => (Self::TERMINAL, 0, 0),
             Self::Waiting => (Self::WAITING, 0, 0),
+            Self::Listener => (Self::LISTENER, 0, 0),
             Self::Inside => (Self::INSIDE, 0, 0),
             Self::Started => (Self::STARTED, 0, 0),
             Self::Exited { code } => (Self::EXITED, u16::from(code), 0),
@@ -61,6 +65,7 @@ impl Report {
             Self::FAILED if errno > 0 => Some(Self::Failed { step: number, errno }),
             Self::TERMINAL => Some(Self::Terminal),
             Self::WAITING => Some(Self::Waiting),
+            Self::LISTENER => Some(Self::Listener),
             Self::INSIDE => Some(Self::Inside),
             Self::STARTED => Some(Self::Started),
             Self::EXITED => u8::try_from(number).ok().map(|code| Self::Exited { code }),
@@ -79,7 +84,8 @@ mod tests {
     #[test]
     fn reports_survive_the_socket() {
         let entered = [Report::Inside, Report::Started, Report::Exited { code: 255 }];
-        let others = [Report::Failed { step: 319, errno: 2 }, Report::Terminal, Report::Waiting];
+        let failed = Report::Failed { step: 319, errno: 2 };
+        let others = [failed, Report::Terminal, Report::Waiting, Report::Listener];
         for report in others.into_iter().chain(entered) {
             assert_eq!(Report::decode(&report.encode()), Some(report));
         }

@@ -201,6 +201,8 @@ pub struct Filter<'a> {
     pub log: bool,
     /// Whether the process keeps its speculation settings, which installing a filter changes on kernels before 5.16.
     pub allow_speculation: bool,
+    /// Whether it asks a listener about calls; the descriptor for that goes to the host.
+    pub asks: bool,
 }
 
 /// The container's main process.

@@ -19,6 +19,7 @@ pub mod image;
 pub mod landlock;
 pub mod mount;
 pub mod netlink;
+pub mod notification;
 pub mod process;
 pub mod random;
 pub mod schedule;

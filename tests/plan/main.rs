@@ -65,6 +65,7 @@ const FILTER: Filter<'static> = Filter {
     origin: "the default policy",
     log: false,
     allow_speculation: true,
+    asks: false,
 };
 
 /// What `pipkin run alpine sh` asks for.

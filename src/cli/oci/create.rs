@@ -307,23 +307,30 @@ fn listen(path: &str) -> Result<OwnedFd, Errno> {
 
 /// Sends a descriptor to the socket at `path`, with a word beside it.
 pub(super) fn send(path: &str, descriptor: BorrowedFd<'_>, word: &[u8]) -> Result<(), Failure> {
-    use rustix::net::{
-        AddressFamily, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags,
-        SocketType, connect, sendmsg, socket_with,
-    };
-    let sent = || {
-        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
-        connect(&socket, &SocketAddrUnix::new(path)?)?;
-        let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
-        let mut control = SendAncillaryBuffer::new(&mut space);
-        let descriptors = [descriptor];
-        control.push(SendAncillaryMessage::ScmRights(&descriptors));
-        sendmsg(&socket, &[rustix::io::IoSlice::new(word)], &mut control, SendFlags::NOSIGNAL)
-    };
-    match sent() {
-        Ok(_) => Ok(()),
-        Err(errno) => Err(Failure::errno("send a descriptor to", path.as_bytes(), errno)),
-    }
+    let sent = dial(path).and_then(|socket| send_on(&socket, descriptor, word));
+    sent.map_err(|errno| Failure::errno(SEND, path.as_bytes(), errno))
+}
+
+/// What [`send`] is called when it fails.
+pub(super) const SEND: &str = "send a descriptor to";
+
+/// Connects to the stream socket at `path`.
+pub(super) fn dial(path: &str) -> Result<OwnedFd, Errno> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with};
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+    connect(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
+}
+
+/// Sends a descriptor on `socket`, with a word beside it.
+pub(super) fn send_on(socket: &OwnedFd, descriptor: BorrowedFd<'_>, word: &[u8]) -> Result<(), Errno> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let descriptors = [descriptor];
+    control.push(SendAncillaryMessage::ScmRights(&descriptors));
+    let sent = sendmsg(socket, &[rustix::io::IoSlice::new(word)], &mut control, SendFlags::NOSIGNAL)?;
+    if sent == word.len() { Ok(()) } else { Err(Errno::MSGSIZE) }
 }
 
 /// The plan by which a container was made, for telling what failed.

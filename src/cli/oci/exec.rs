@@ -3,6 +3,8 @@
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome, kernel};
 use super::create::{held, preserved, send, told, write_pid};
+use super::listener::{self, Agent};
+use super::state::View;
 use super::{Global, Sorted, lock, start};
 use crate::oci::config;
 use crate::oci::json::Value;
@@ -12,7 +14,7 @@ use crate::store::process::start_of;
 use pipkin::host::{Entered, Host, Target};
 use pipkin::plan::{EnterSpec, Groups, Plan, enter};
 use pipkin::spec::{Account, Capabilities, CapabilitySet, Confinement, Process, User};
-use rustix::fd::{AsFd, AsRawFd};
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use std::ffi::CStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -56,7 +58,14 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
     let mut plan = Plan::default();
     enter(&spec, &mut plan)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
-    let entered = Host::new()?.enter_alone(&plan, target, &mut |channel, namespaces, sources| {
+    let text = container.config().unwrap_or_default();
+    let config = config::read(&text).ok();
+    let mut agent = config.as_ref().map_or(Ok(None), Agent::connect)?;
+    let mut asked = |listener: OwnedFd, process: &OwnedFd| {
+        let view = View { id: &container.id, status: b"running", record: &record, config: config.as_ref() };
+        listener::hand_over(&mut agent, &view, pid_of(process).unwrap_or(0), &listener)
+    };
+    let mut become_it = |channel, namespaces: &[OwnedFd], sources: &[OwnedFd]| {
         pipkin::child::run(pipkin::child::Context {
             plan: &plan,
             process: &process,
@@ -68,7 +77,8 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
             #[cfg(feature = "test-hooks")]
             pause_at: super::super::launch::pause("PIPKIN_PAUSE_CHILD"),
         })
-    })?;
+    };
+    let entered = Host::new()?.enter_alone(&plan, target, &mut become_it, &mut asked)?;
     // Others may go on with the container while this process runs.
     drop(container);
     finish(entered.map_err(|failure| told(&plan, failure))?, typed)
@@ -91,14 +101,14 @@ fn tell(entered: &Entered, typed: &Sorted<'_>) -> Result<(), Failure> {
     }
     if let Some(path) = typed.last("--pid-file") {
         let fail = |error: io::Error| Failure::io("write the pid to", path.as_bytes(), &error);
-        write_pid(path, pid_of(entered).map_err(fail)?).map_err(fail)?;
+        write_pid(path, pid_of(&entered.pidfd).map_err(fail)?).map_err(fail)?;
     }
     Ok(())
 }
 
 /// The pid that a pidfd stands for (proc_pid_fdinfo(5)).
-fn pid_of(entered: &Entered) -> io::Result<i32> {
-    let path = ["/proc/self/fdinfo/", &entered.pidfd.as_raw_fd().to_string()].concat();
+fn pid_of(pidfd: &OwnedFd) -> io::Result<i32> {
+    let path = ["/proc/self/fdinfo/", &pidfd.as_raw_fd().to_string()].concat();
     let text = std::fs::read_to_string(path)?;
     let line = text.lines().find_map(|line| line.strip_prefix("Pid:"));
     line.and_then(|pid| pid.trim().parse().ok()).ok_or(io::ErrorKind::InvalidData.into())

@@ -8,6 +8,7 @@
 //! | `help` | the text that names the options |
 //! | `create`, `start`, `state`, `exec`, `kill`, `delete`, `update`, `event` | the verbs, and those like them |
 //! | `hook` | runs the engine's programs |
+//! | `listener` | hands over what a filter asks |
 //! | `scope`, `activation` | cgroups that systemd makes, and what it gives |
 //! | `feature` | what `features` and `spec` print |
 
@@ -20,6 +21,7 @@ mod feature;
 mod help;
 mod hook;
 mod kill;
+mod listener;
 mod scope;
 mod start;
 mod state;

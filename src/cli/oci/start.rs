@@ -2,6 +2,7 @@
 
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome};
+use super::listener::{self, Agent};
 use super::state::View;
 use super::{Global, Sorted, create, hook, lock};
 use crate::oci::config;
@@ -44,11 +45,13 @@ fn begin_process(container: &Container, record: &Record, process: &OwnedFd) -> R
     let config =
         config::read(&text).map_err(|why| Failure::new("use the configuration", b"", why.as_bytes()))?;
     let view = |status| View { id: &container.id, status, record, config: Some(&config) };
+    let mut agent = Agent::connect(&config)?;
     hook::run(&config, "startContainer", &view(b"created"), Some(process.as_fd()))?;
     let connection = connect(&container.short_path("start"))
         .map_err(|errno| Failure::errno("start the container", container.id.as_str().as_bytes(), errno))?;
     container.set_started().map_err(|error| fail(&error))?;
-    if let Some(failure) = start_waiting(connection.as_fd())? {
+    let mut asked = |asked| listener::hand_over(&mut agent, &view(b"created"), record.pid, &asked);
+    if let Some(failure) = start_waiting(connection.as_fd(), &mut asked)? {
         let mut plan = Plan::default();
         create::plan_again(container, &config, record, &mut plan)?;
         return Err(create::told(&plan, failure));

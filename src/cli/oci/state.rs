@@ -10,7 +10,7 @@ use crate::oci::state::{Container, Record, Status};
 use pipkin::spec::Id;
 
 /// The version of the specification whose state this is.
-const VERSION: &[u8] = b"1.3.0";
+pub(super) const VERSION: &[u8] = b"1.3.0";
 
 /// A container as it is told of.
 pub(super) struct View<'v> {
@@ -36,7 +36,7 @@ pub(super) fn word(container: &Container, record: &Record) -> &'static [u8] {
 }
 
 /// The state as runtime.md has it, and what runc tells beside.
-fn write(view: &View<'_>, json: &mut Json) {
+pub(super) fn write(view: &View<'_>, json: &mut Json) {
     let stopped = view.status == b"stopped";
     json.open(b'{').key(b"ociVersion").string(VERSION).key(b"id").string(view.id.as_str().as_bytes());
     json.key(b"pid").number(if stopped { 0 } else { view.record.pid.into() });

@@ -186,7 +186,8 @@ fn filter(words: &str) -> Option<Filter<'static>> {
     let mut words = words.split(' ').map(number);
     let (log, allow_speculation) = (words.next()?? != 0, words.next()?? != 0);
     let program = keep::list(words.collect::<Option<_>>()?);
-    Some(Filter { program, origin: "the container", log, allow_speculation })
+    // A filter that asks is none of a container of ours.
+    Some(Filter { program, origin: "the container", log, allow_speculation, asks: false })
 }
 
 /// In hex, as [`number`] reads it; nothing stands for 0.
@@ -245,7 +246,8 @@ mod tests {
 
     #[test]
     fn everything_else_is() {
-        let filter = Filter { program: &[0, 6, u64::MAX], origin: "x", log: true, allow_speculation: false };
+        let program = &[0, 6, u64::MAX];
+        let filter = Filter { program, origin: "x", log: true, allow_speculation: false, asks: false };
         let rlimits = [Rlimit { kind: RlimitKind::Core, soft: Some(0), hard: None }];
         let process = Process {
             cwd: c"/srv",

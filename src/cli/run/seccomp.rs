@@ -43,7 +43,8 @@ impl<'a> Choice<'a> {
                 let too_long =
                     |_| Failure::new("compile the seccomp filter", b"", b"the program is too long");
                 let program = filter(capabilities.0, buffer).map_err(too_long)?;
-                Ok(Some(Filter { program, origin: DEFAULT_ORIGIN, log: false, allow_speculation: true }))
+                let origin = DEFAULT_ORIGIN;
+                Ok(Some(Filter { program, origin, log: false, allow_speculation: true, asks: false }))
             }
             Self::Unconfined => Ok(None),
             Self::Profile(path) => profile(path, capabilities).map(Some),
@@ -64,10 +65,10 @@ fn profile(path: &str, capabilities: CapabilitySet) -> Checked<Filter<'_>> {
         Context { capabilities: capabilities.0, kernel: kernel::version(), unknown: Unknown::Refuse };
     let compiled = compile(&text, context).map_err(|fault| refused(&fault.in_document(&text)))?;
     if compiled.listener.is_some() {
-        return Err(refused("nobody listens for SCMP_ACT_NOTIFY here"));
+        return Err(refused("nobody listens for SCMP_ACT_NOTIFY here: only an engine can have it"));
     }
     let (log, allow_speculation) = (compiled.flags.log, compiled.flags.allow_speculation);
-    Ok(Filter { program: compiled.program.leak(), origin: path, log, allow_speculation })
+    Ok(Filter { program: compiled.program.leak(), origin: path, log, allow_speculation, asks: false })
 }
 
 #[cfg(test)]

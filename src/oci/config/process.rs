@@ -176,15 +176,12 @@ pub(crate) fn filter(
         unknown: Unknown::Skip,
     };
     let compiled = compile_value(profile, context)?;
-    if let Some(listener) = compiled.listener {
-        let at = profile.at("listenerPath").unwrap_or(profile);
-        return Err(at.fault(["calls cannot be sent to ", &listener.path].concat()));
-    }
     Ok(Some(Filter {
         program: keep::list(compiled.program),
         origin: "the configuration",
         log: compiled.flags.log,
         allow_speculation: compiled.flags.allow_speculation,
+        asks: compiled.listener.is_some(),
     }))
 }
 

@@ -192,10 +192,9 @@ fn calls(
     for name in names {
         let text = name.text()?;
         match Syscall::named(text) {
-            Some(_) if action == Action::Notify && text == "write" => {
-                return Err(
-                    name.fault("write cannot be SCMP_ACT_NOTIFY: the listener's descriptor is sent with it")
-                );
+            Some(_) if action == Action::Notify && text == "sendmsg" => {
+                return Err(name
+                    .fault("sendmsg cannot be SCMP_ACT_NOTIFY: the listener's descriptor is sent with it"));
             }
             Some(call) => calls.push(call),
             None if unknown == Unknown::Skip && strictness(action) >= strictness(default) => {}

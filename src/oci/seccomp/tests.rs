@@ -232,8 +232,8 @@ fn faults_are_told_with_their_place() {
         (r#"{"names":"dup","action":"SCMP_ACT_ALLOW"}"#, "this must be an array"),
         (r#"{"names":[3],"action":"SCMP_ACT_ALLOW"}"#, "this must be a string"),
         (
-            r#"{"names":["write"],"action":"SCMP_ACT_NOTIFY"}"#,
-            "write cannot be SCMP_ACT_NOTIFY: the listener's descriptor is sent with it",
+            r#"{"names":["sendmsg"],"action":"SCMP_ACT_NOTIFY"}"#,
+            "sendmsg cannot be SCMP_ACT_NOTIFY: the listener's descriptor is sent with it",
         ),
         (r#"{"names":["dup"],"action":"SCMP_ACT_NOTIFY"}"#, "SCMP_ACT_NOTIFY needs a listenerPath"),
         (

@@ -3,6 +3,7 @@
 mod bundle;
 mod hook;
 mod limit;
+mod listener;
 mod process;
 mod refusal;
 mod setting;
@@ -40,6 +41,7 @@ pub(crate) fn cases() -> Vec<Case> {
         own,
         hook::cases(),
         limit::cases(),
+        listener::cases(),
         process::cases(),
         refusal::cases(),
         setting::cases(),
