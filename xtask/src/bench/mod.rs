@@ -6,15 +6,18 @@
 mod boot;
 mod bundle;
 mod contender;
+mod defence;
 mod enclosure;
 mod exec;
 mod figure;
+mod filter;
 mod init;
 mod log;
 mod memory;
 mod network;
 mod oci;
 mod plot;
+mod podman;
 mod run;
 mod sample;
 mod scale;
@@ -42,7 +45,8 @@ pub(crate) struct Bench {
     /// rounds, in each of which every program runs once; 40 when left out
     #[argh(option, default = "40")]
     runs: usize,
-    /// only this part, of run, exec, oci, init, memory, log, state, scale, network, boot; may be given several times
+    /// only this part, of run, exec, oci, init, memory, log, state, scale, network, filter, defence, boot; may be given
+    /// several times
     #[argh(option)]
     part: Vec<String>,
     /// also boot emulated machines with Pipkin and with busybox as PID 1
@@ -72,6 +76,8 @@ const PARTS: &[Part] = &[
     Part { name: "state", usual: true, measure: state::measure },
     Part { name: "scale", usual: true, measure: scale::measure },
     Part { name: "network", usual: true, measure: network::measure },
+    Part { name: "filter", usual: true, measure: filter::measure },
+    Part { name: "defence", usual: true, measure: defence::measure },
     Part { name: BOOT, usual: false, measure: boot::measure },
 ];
 const BOOT: &str = "boot";
@@ -83,6 +89,7 @@ const NEEDED: &[Program] = &[
     Program { name: "runc", package: "runc" },
     Program { name: "bwrap", package: "bubblewrap" },
     Program { name: "conmon", package: "conmon" },
+    Program { name: podman::PROFILE, package: "golang-github-containers-common" },
     Program { name: "tini", package: "tini" },
     Program { name: "catatonit", package: "catatonit" },
     Program { name: "dumb-init", package: "dumb-init" },
