@@ -1,17 +1,19 @@
-"""Compiles a podman profile with libseccomp: PROFILE, capabilities with commas between, OUTPUT.
+"""Compiles a podman profile with libseccomp: PROFILE, architecture, capabilities with commas between, OUTPUT.
 
-An independent reading of the profile, for the native architecture and, on x86_64, i386.
+An independent reading of the profile, for x86_64 and i386, or for aarch64 and 32-bit Arm, whatever this machine is.
 """
 
 import json
-import platform
 import sys
 
 import seccomp
 
-profile, capabilities, output = sys.argv[1], set(sys.argv[2].split(",")), sys.argv[3]
+profile, wanted_arch, capabilities, output = sys.argv[1], sys.argv[2], set(sys.argv[3].split(",")), sys.argv[4]
 profile = json.load(open(profile))
-machine = {"x86_64": "amd64", "aarch64": "arm64"}[platform.machine()]
+machine, arches = {
+    "X86_64": ("amd64", [seccomp.Arch.X86_64, seccomp.Arch.X86]),
+    "Aarch64": ("arm64", [seccomp.Arch.AARCH64, seccomp.Arch.ARM]),
+}[wanted_arch]
 compare = {
     "SCMP_CMP_NE": seccomp.NE, "SCMP_CMP_LT": seccomp.LT, "SCMP_CMP_LE": seccomp.LE, "SCMP_CMP_EQ": seccomp.EQ,
     "SCMP_CMP_GE": seccomp.GE, "SCMP_CMP_GT": seccomp.GT, "SCMP_CMP_MASKED_EQ": seccomp.MASKED_EQ,
@@ -26,8 +28,12 @@ def action(name, errno):
 
 default = action(profile["defaultAction"], profile.get("defaultErrnoRet", 1))
 compiled = seccomp.SyscallFilter(default)
-if machine == "amd64":
-    compiled.add_arch(seccomp.Arch.X86)
+for arch in arches:
+    if not compiled.exist_arch(arch):
+        compiled.add_arch(arch)
+native = int(seccomp.Arch())
+if native not in arches:
+    compiled.remove_arch(native)
 for block in profile["syscalls"]:
     includes, excludes = block.get("includes") or {}, block.get("excludes") or {}
     if "arches" in includes and machine not in includes["arches"]:

@@ -33,27 +33,29 @@ pub(super) fn cases() -> Vec<Trial> {
                 "libseccomp's Python module (python3-seccomp) is not installed",
             ));
         }
-        SETS.iter().try_for_each(|capabilities| compare(capabilities)).map(|()| Completion::Completed)
+        let both = [(Arch::X86_64, Arch::X86), (Arch::Aarch64, Arch::Arm)];
+        both.iter()
+            .flat_map(|arches| SETS.iter().map(move |capabilities| (arches, capabilities)))
+            .try_for_each(|((arch, narrow), capabilities)| compare(*arch, *narrow, capabilities))
+            .map(|()| Completion::Completed)
     })]
 }
 
-/// Compares both programs for one set of capabilities.
-fn compare(capabilities: &str) -> Result<(), Failed> {
-    let oracle = oracle(capabilities)?;
+/// Compares both programs for one architecture, with that of its 32-bit programs, and one set of capabilities.
+fn compare(arch: Arch, narrow: Arch, capabilities: &str) -> Result<(), Failed> {
+    let oracle = oracle(arch, capabilities)?;
     let names = capabilities.split(',').filter_map(|name| CapabilitySet::number(name.as_bytes()));
     let capabilities = names.fold(0, |set, number| set | 1 << number);
     let text = fs::read(PROFILE)?;
-    let ours = compile(&text, Context { capabilities, kernel: (6, 1), unknown: Unknown::Refuse })
+    let ours = compile(&text, Context { arch, capabilities, kernel: (6, 1), unknown: Unknown::Refuse })
         .map_err(|fault| fault.in_document(&text))?;
     let values = argument_values(&text)?;
-    let mut arches = vec![Arch::NATIVE.audit(), Arch::Arm.audit() ^ 1];
-    arches.extend((Arch::NATIVE == Arch::X86_64).then(|| Arch::X86.audit()));
-    for arch in arches {
+    for arch in [arch.audit(), narrow.audit(), Arch::Arm.audit() ^ 1] {
         for number in (0..=600).chain([0x3fff_ffff, 0x4000_0000, 0x4000_0029, 0x7fff_ffff, u32::MAX]) {
             for (first, third) in
                 values.iter().flat_map(|first| values.iter().map(move |third| (*first, *third)))
             {
-                let wide = if arch == Arch::X86.audit() { 0xffff_ffff } else { u64::MAX };
+                let wide = if arch == narrow.audit() { 0xffff_ffff } else { u64::MAX };
                 let (first, third) = (first & wide, third & wide);
                 let call = Call { number, arch, arguments: [first, third, third, first, 0, wide] };
                 let [one, other] = [&ours.program, &oracle].map(|program| simulator::run(program, &call));
@@ -95,10 +97,13 @@ fn argument_values(text: &[u8]) -> Result<Vec<u64>, Failed> {
 }
 
 /// The program that libseccomp makes of the profile.
-fn oracle(capabilities: &str) -> Result<Vec<u64>, Failed> {
+fn oracle(arch: Arch, capabilities: &str) -> Result<Vec<u64>, Failed> {
     let output = env::temp_dir().join(format!("pipkin-oracle-{}.bpf", std::process::id()));
     let script = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/seccomp/oracle.py");
-    let run = Command::new(PYTHON).args([script, PROFILE, capabilities]).arg(&output).output()?;
+    let run = Command::new(PYTHON)
+        .args([script, PROFILE, &format!("{arch:?}"), capabilities])
+        .arg(&output)
+        .output()?;
     let program = fs::read(&output);
     fs::remove_file(&output)?;
     if !run.status.success() {

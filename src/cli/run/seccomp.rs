@@ -5,6 +5,7 @@ use crate::cli::kernel;
 use crate::cli::message::Failure;
 use crate::oci::seccomp::{Context, Unknown, compile};
 use pipkin::bpf::default::{FILTER_CAPACITY, filter};
+use pipkin::bpf::policy::Arch;
 use pipkin::spec::{CapabilitySet, Filter};
 use std::path::Path;
 
@@ -61,8 +62,12 @@ fn profile(path: &str, capabilities: CapabilitySet) -> Checked<Filter<'_>> {
         return Err(refused("a profile has at most 1 MiB"));
     }
     let text = std::fs::read(path).map_err(fail)?;
-    let context =
-        Context { capabilities: capabilities.0, kernel: kernel::version(), unknown: Unknown::Refuse };
+    let context = Context {
+        arch: Arch::NATIVE,
+        capabilities: capabilities.0,
+        kernel: kernel::version(),
+        unknown: Unknown::Refuse,
+    };
     let compiled = compile(&text, context).map_err(|fault| refused(&fault.in_document(&text)))?;
     if compiled.listener.is_some() {
         return Err(refused("nobody listens for SCMP_ACT_NOTIFY here: only an engine can have it"));

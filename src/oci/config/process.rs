@@ -4,6 +4,7 @@ use super::{Context, c_text};
 use crate::oci::json::{Fault, Value};
 use crate::oci::keep;
 use crate::oci::seccomp::{self, Unknown, compile_value};
+use pipkin::bpf::policy::Arch;
 use pipkin::spec::{
     Account, Capabilities, CapabilitySet, Confinement, Filter, MemoryPolicy, Process, Rlimit, RlimitKind,
     Scheduler, Tuning, User, WindowSize,
@@ -171,6 +172,7 @@ pub(crate) fn filter(
     context: &Context<'_>,
 ) -> Result<Option<Filter<'static>>, Fault> {
     let context = seccomp::Context {
+        arch: Arch::NATIVE,
         capabilities: capabilities.bounding.0,
         kernel: context.kernel,
         unknown: Unknown::Skip,

@@ -16,11 +16,14 @@ mod profile;
 mod tests;
 
 use super::json::{self, Fault};
+use pipkin::bpf::policy::Arch;
 use pipkin::sys::seccomp::Flags;
 
 /// What a profile is read for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Context {
+    /// The architecture that the program is to run on; one of 64 bits.
+    pub(crate) arch: Arch,
     /// The process's bounding set; bit n is capability number n.
     pub(crate) capabilities: u64,
     /// The running kernel's version, as `(6, 18)`.

@@ -47,10 +47,12 @@ impl ProfileRule {
 }
 
 /// What docker's files call the architecture in `includes` and `excludes`: Go's name.
-const GO_ARCH: &str = match Arch::NATIVE {
-    Arch::Aarch64 => "arm64",
-    _ => "amd64",
-};
+const fn go_name(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Aarch64 => "arm64",
+        _ => "amd64",
+    }
+}
 
 /// The OCI names of architectures (config-linux.md, seccomp).
 const ARCHES: [(&str, Option<Arch>); 23] = [
@@ -118,7 +120,7 @@ pub(super) fn read(value: &Value<'_>, context: Context) -> Result<Profile, Fault
     let flags = flags(value)?;
     Ok(Profile {
         default: default_action,
-        arches: arches(value)?,
+        arches: arches(value, context.arch)?,
         rules,
         flags,
         listener: listener.filter(|_| asks),
@@ -249,7 +251,7 @@ fn applies(block: &Value<'_>, context: Context) -> Result<bool, Fault> {
             applies &= (context.capabilities >> number & 1 == 1) == wanted;
         }
         let arches = filter.list("arches")?.iter().map(Value::text).collect::<Result<Vec<_>, _>>()?;
-        applies &= arches.is_empty() || arches.contains(&GO_ARCH) == wanted;
+        applies &= arches.is_empty() || arches.contains(&go_name(context.arch)) == wanted;
         if let Some(word) = filter.get("minKernel")? {
             let least = version(word.text()?).ok_or_else(|| word.fault("give a version as 4.8"))?;
             applies &= (context.kernel >= least) == wanted;
@@ -264,14 +266,12 @@ fn version(text: &str) -> Option<(u32, u32)> {
 }
 
 /// The native architecture, and the one that 32-bit programs here use if the profile names it.
-fn arches(value: &Value<'_>) -> Result<Vec<Arch>, Fault> {
-    let mut arches = vec![Arch::NATIVE];
+fn arches(value: &Value<'_>, native: Arch) -> Result<Vec<Arch>, Fault> {
+    let mut arches = vec![native];
     let mut add = |word: &Value<'_>| {
         let arch = arch(word)?;
-        let companion = matches!(
-            (Arch::NATIVE, arch),
-            (Arch::X86_64, Some(Arch::X86)) | (Arch::Aarch64, Some(Arch::Arm))
-        );
+        let companion =
+            matches!((native, arch), (Arch::X86_64, Some(Arch::X86)) | (Arch::Aarch64, Some(Arch::Arm)));
         arches.extend(arch.filter(|arch| companion && !arches.contains(arch)));
         Ok::<_, Fault>(arch)
     };
@@ -280,9 +280,9 @@ fn arches(value: &Value<'_>) -> Result<Vec<Arch>, Fault> {
     }
     for map in value.list("archMap")? {
         let Some(main) = map.get("architecture")? else { return Err(map.fault("architecture is missing")) };
-        let native = arch(main)? == Some(Arch::NATIVE);
+        let is_native = arch(main)? == Some(native);
         for word in map.list("subArchitectures")? {
-            if native {
+            if is_native {
                 add(word)?
             } else {
                 arch(word)?

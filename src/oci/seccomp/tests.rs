@@ -5,7 +5,8 @@ use pipkin::bpf::policy::{Action, Arch, Call};
 use pipkin::bpf::simulator;
 use pipkin::bpf::syscall::Syscall;
 
-const CONTEXT: Context = Context { capabilities: 0, kernel: (6, 1), unknown: Unknown::Refuse };
+const CONTEXT: Context =
+    Context { arch: Arch::NATIVE, capabilities: 0, kernel: (6, 1), unknown: Unknown::Refuse };
 
 const ALLOW: u32 = Action::Allow.value();
 const EPERM: u32 = Action::Errno(1).value();

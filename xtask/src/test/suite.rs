@@ -181,10 +181,12 @@ fn rootfs_builder() -> Result<Tally> {
 /// Every test target but the end-to-end cases, which need the shipped program: cargo can only be told what to take.
 fn unit() -> Result<Tally> {
     // What the cases compare with or run under the filter; without it they would be skipped.
-    const OTHERS: [Program; 7] = [
+    const OTHERS: [Program; 9] = [
         Program { name: "/usr/share/doc/python3-seccomp", package: "python3-seccomp" },
         Program { name: "/usr/share/containers/seccomp.json", package: "golang-github-containers-common" },
         Program { name: "busybox", package: "busybox" },
+        Program { name: "node", package: "nodejs" },
+        Program { name: "runc", package: "runc" },
         Program { name: "openssl", package: "openssl" },
         Program { name: "nginx", package: "nginx-light" },
         Program { name: "ip", package: "iproute2" },
