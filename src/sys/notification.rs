@@ -7,7 +7,7 @@
 
 use rustix::fd::AsFd;
 use rustix::io::Result;
-use rustix::ioctl::{Setter, Updater, ioctl, opcode};
+use rustix::ioctl::{Opcode, Setter, Updater, ioctl, opcode};
 
 /// A call that waits for an answer (`struct seccomp_notif`).
 #[repr(C)]
@@ -49,9 +49,9 @@ struct Response {
 }
 
 const MAGIC: u8 = b'!';
-const RECEIVE: u32 = opcode::read_write::<Notification>(MAGIC, 0);
-const SEND: u32 = opcode::read_write::<Response>(MAGIC, 1);
-const ID_VALID: u32 = opcode::write::<u64>(MAGIC, 2);
+const RECEIVE: Opcode = opcode::read_write::<Notification>(MAGIC, 0);
+const SEND: Opcode = opcode::read_write::<Response>(MAGIC, 1);
+const ID_VALID: Opcode = opcode::write::<u64>(MAGIC, 2);
 /// `SECCOMP_USER_NOTIF_FLAG_CONTINUE`
 const CONTINUE: u32 = 1;
 
