@@ -1,6 +1,8 @@
 //! Pipkin killed at each of its steps: what the next command finds, it takes away.
 
-use crate::harness::{Case, Detached, Footprint, Run, Terminal, cases, detached, reap_orphans, run};
+use crate::harness::{
+    Case, Detached, Footprint, Run, Running, Terminal, cases, detached, eventually, pipkin, reap_orphans, run,
+};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -14,6 +16,9 @@ pub(crate) fn cases() -> Vec<Case> {
             killed_with_a_name,
             killed_many_at_once,
             killed_on_a_terminal,
+            a_supervisor_killed_at_each_step,
+            half_made_ones_are_removed,
+            a_killed_caller_is_not_needed,
         ]
     )
 }
@@ -121,4 +126,62 @@ fn killed_on_a_terminal() {
     shell.kill();
     run("").command(&["true"]).prints("");
     reap_orphans();
+}
+
+/// `run -d`, paused before a step of the host; `None` when there is no such step.
+fn half_made(step: usize) -> Option<(Running, i32)> {
+    let container = run("-d --net none --name pot").paused("HOST", step).start(&["sleep", "1000"]);
+    if !container.tells("paused") {
+        container.wait().exits(0);
+        pipkin(&["rm", "-f", "pot"]).succeeds();
+        reap_orphans();
+        return None;
+    }
+    let supervisor = container.container_pid();
+    Some((container, supervisor))
+}
+
+fn a_supervisor_killed_at_each_step() {
+    for step in 0..STEPS {
+        let before = Footprint::take();
+        let Some((container, supervisor)) = half_made(step) else {
+            assert!(step >= 3, "{step}");
+            return;
+        };
+        pipkin::sys::signal::kill(supervisor, 9).unwrap();
+        container.wait().fails(125, &["it was killed before its command ran"]);
+        // Nothing of it is in the way of the next one, nor left after that.
+        run("--net none --name pot").command(&["true"]).prints("");
+        reap_orphans();
+        before.assert_unchanged();
+    }
+    panic!("more than {STEPS} steps");
+}
+
+fn half_made_ones_are_removed() {
+    for step in 0..STEPS {
+        let before = Footprint::take();
+        let Some((container, _)) = half_made(step) else { return };
+        pipkin(&["rm", "-f", "pot"]).succeeds();
+        container.wait().exits(125);
+        pipkin(&["rm", "-f", "pot"]).succeeds();
+        reap_orphans();
+        before.assert_unchanged();
+    }
+    panic!("more than {STEPS} steps");
+}
+
+/// Whoever typed `run -d` is not needed any more: the container comes to run, and can be removed.
+fn a_killed_caller_is_not_needed() {
+    let before = Footprint::take();
+    let container = run("-d --net none --name pot").start(&["sleep", "1000"]);
+    container.kill();
+    eventually("it runs, or it was never made", &mut || {
+        reap_orphans();
+        let runs =
+            pipkin(&["ps", "--filter", "name=pot", "--filter", "status=running", "-q"]).words().len() == 1;
+        runs || !crate::harness::has_children()
+    });
+    pipkin(&["rm", "-f", "pot"]).succeeds();
+    before.assert_unchanged();
 }
