@@ -114,7 +114,7 @@ fn await_supervisor(record: &Record) {
 
 /// Kills a container that runs, for good: its first process and with that, or with its supervisor's help, the rest.
 fn kill(store: &Store, id: &Id, record: &Record) -> Result<(), Failure> {
-    if record.detached {
+    if record.detached && record.pid != 0 {
         // Without a supervisor there is nobody who would start it again.
         ask(store, id, Request::Stop).map(drop).unwrap_or(());
     }

@@ -149,7 +149,8 @@ fn a_supervisor_killed_at_each_step() {
             return;
         };
         pipkin::sys::signal::kill(supervisor, 9).unwrap();
-        container.wait().fails(125, &["it was killed before its command ran"]);
+        let told = container.wait().exits(125).told();
+        assert!(told.ends_with("it was killed before its command ran\n"), "{told}");
         // Nothing of it is in the way of the next one, nor left after that.
         run("--net none --name pot").command(&["true"]).prints("");
         reap_orphans();

@@ -8,7 +8,7 @@ use pipkin::error::{Error, Result, Stage};
 use pipkin::spec::Id;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::{Errno, IoSlice, IoSliceMut};
-use rustix::net::sockopt::socket_peercred;
+use rustix::net::sockopt::{Timeout, set_socket_timeout, socket_peercred};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept_with, bind, connect,
@@ -16,6 +16,7 @@ use rustix::net::{
 };
 use std::mem::MaybeUninit;
 use std::path::Path;
+use std::time::Duration;
 
 /// What can be asked of a supervisor.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -40,6 +41,8 @@ impl Request {
         [Self::Stop, Self::Wait, Self::Pause, Self::Resume, Self::Rename, Self::Attach];
 }
 
+/// How long an answer may take; standing still may take half of it.
+const PATIENCE: Duration = Duration::from_secs(20);
 /// How many may wait to be heard.
 const BACKLOG: i32 = 16;
 
@@ -159,6 +162,10 @@ pub(crate) fn ask(store: &Store, id: &Id, request: Request) -> rustix::io::Resul
 /// `ENOENT`, `ECONNREFUSED` or `ECONNRESET` when there is no supervisor, and what it answers.
 pub(crate) fn ask_with(store: &Store, id: &Id, request: Request, rest: &[u8]) -> rustix::io::Result<i32> {
     let socket = connect_to(store, id)?;
+    if request != Request::Wait {
+        // One that is stuck in making its container does not hear.
+        set_socket_timeout(&socket, Timeout::Recv, Some(PATIENCE))?;
+    }
     send(&socket, &[&[request as u8], rest].concat(), SendFlags::NOSIGNAL)?;
     let mut number = [0; 4];
     match rustix::io::retry_on_intr(|| recv(socket.as_fd(), &mut number, RecvFlags::empty()))?.0 {
