@@ -217,6 +217,14 @@ fn the_key_value_form_refuses_nonsense() {
 fn a_tmpfs_is_bounded() {
     let script = "dd if=/dev/zero of=/data/x bs=1k count=2000 2> /dev/null || stat -c %s /data/x";
     run("--tmpfs /data:size=1m").sh(script).prints("1048576\n");
+    // Without a size a tenth of the machine's memory, in blocks as large as a page.
+    let script = "stat -f -c '%b %S' /data; awk '/MemTotal/ { print $2 }' /proc/meminfo";
+    for options in ["--tmpfs /data", "--mount type=tmpfs,dst=/data", "--userns auto --tmpfs /data:mode=700"] {
+        let told = run(options).sh(script).succeeds().words();
+        let numbers: Vec<u64> = told.iter().map(|word| word.parse().unwrap()).collect();
+        let (bound_kib, all_kib) = (numbers[0] * numbers[1] / 1024, numbers[2]);
+        assert!((all_kib / 11..=all_kib / 9).contains(&bound_kib), "{numbers:?}");
+    }
 }
 
 fn a_tmpfs_has_the_mode_asked_for() {

@@ -70,7 +70,8 @@ Files:
                                    noexec, nosuid, nodev, idmap, rslave ...
       --mount KEY=VALUE,...        type=bind,src=,dst=,ro or
                                    type=tmpfs,dst=,size=,mode=
-      --tmpfs DST[:OPTIONS]        file system in memory: size=, mode=, exec ...
+      --tmpfs DST[:OPTIONS]        file system in memory: size= [10% of it],
+                                   mode=, exec ...
       --read-only                  make the root read-only
       --layer DIRECTORY            lay this over the image; the last is on top
       --ephemeral                  keep changes of the root in memory

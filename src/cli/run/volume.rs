@@ -184,8 +184,14 @@ impl Tmpfs {
         Ok(())
     }
 
-    /// Inert unless asked otherwise, as with docker.
-    fn at(self, target: &str) -> Result<Volume<'static>, Why> {
+    /// Inert unless asked otherwise, as with docker; bounded, where docker and the kernel would give half of all memory:
+    /// its pages outlive the container's limit for as long as somebody holds it (CVE-2024-3056).
+    fn at(mut self, target: &str) -> Result<Volume<'static>, Why> {
+        const BOUND: MountOption<'static> = MountOption::Value(c"size", c"10%");
+        if !self.options.iter().any(|known| matches!(known, MountOption::Value(name, _) if *name == c"size"))
+        {
+            self.options.push(BOUND);
+        }
         let inert = raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
         let Attributes { set, clear, .. } = self.flags.attributes;
         // A new mount has nothing to clear but what is set here.
@@ -356,8 +362,8 @@ mod tests {
     #[test]
     fn a_tmpfs_is_inert_unless_told() {
         let inert = raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
-        assert_eq!(memory(tmpfs("/t").unwrap()), (vec![], inert));
         let set = |key: &str, value: &str| (key.to_owned(), value.to_owned());
+        assert_eq!(memory(tmpfs("/t").unwrap()), (vec![set("size", "10%")], inert));
         let (options, attributes) = memory(tmpfs("/t:size=64m,mode=1777,exec,size=1k,ro").unwrap());
         assert_eq!(options, [set("mode", "1777"), set("size", "1024")]);
         assert_eq!(attributes, inert & !raw::MOUNT_ATTR_NOEXEC | raw::MOUNT_ATTR_RDONLY);

@@ -135,4 +135,7 @@ fn cve_2024_3056_every_file_system_in_memory_is_bounded() {
         "awk '$4 == \"/\"' /proc/self/mountinfo | grep ' - tmpfs ' | grep -v ' ro,' | grep -v 'size='; true";
     run("").sh(script).prints("");
     run("").image("scratch").payload("unbounded").prints("");
+    for options in ["--tmpfs /x --mount type=tmpfs,dst=/y", "--ephemeral", "--userns auto --tmpfs /x"] {
+        run(options).payload("unbounded").prints("");
+    }
 }
