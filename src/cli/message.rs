@@ -113,6 +113,11 @@ impl From<Error> for Failure {
                 Errno::INVAL,
                 "its file system has no id-mapped mounts: have it on ext4, xfs, btrfs or tmpfs",
             ),
+            (
+                "have pasta connect the network",
+                Errno::NETUNREACH,
+                "pasta needs a way out of this machine, and /dev/net/tun open to you",
+            ),
             ("map user ids by newuidmap", Errno::NOENT, "install newuidmap (package uidmap)"),
             ("map user ids by newuidmap", Errno::PERM, "/etc/subuid must allot these ids to you"),
             ("map group ids by newgidmap", Errno::PERM, "/etc/subgid must allot these ids to you"),

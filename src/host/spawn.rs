@@ -1,6 +1,6 @@
 //! The host's list of a plan, carried out and taken back.
 
-use super::network::{self, Lease, Lent};
+use super::network::{self, Lease, Lent, Pasta};
 use super::supervise::{Company, Ended};
 use super::{id_map, signal, source};
 use crate::error::{Error, Result, Stage};
@@ -39,6 +39,8 @@ pub struct Host {
     namespaces: heapless::Vec<OwnedFd, MOST_JOINED>,
     sources: heapless::Vec<OwnedFd, SLOTS>,
     pub(super) child: Option<Child>,
+    /// Who connects its network when that is not us.
+    pasta: Option<Pasta>,
     /// The container's addresses.
     lent: Lent,
     /// Index of the step that is carried out, or that failed.
@@ -73,6 +75,7 @@ impl Host {
             namespaces: heapless::Vec::new(),
             sources: heapless::Vec::new(),
             child: None,
+            pasta: None,
             lent: Lent::new(),
             at: 0,
             former_mask,
@@ -173,6 +176,10 @@ impl Host {
                 network::hand_over(devices, *namespace, self.child()?.pid)?;
             }
             HostStep::PublishPorts(network) => network::publish(network, id, &self.lent)?,
+            HostStep::StartPasta(network) => self.pasta = Some(Pasta::start(network, self.child()?.pid)?),
+            HostStep::AwaitPasta => {
+                self.pasta.as_mut().ok_or(Error::new("connect the network", Errno::CHILD))?.wait()?;
+            }
             HostStep::Release => self.release()?,
             // The caller's own.
             _ => return Err(Error::new("carry out the plan", Errno::NOSYS)),
@@ -220,8 +227,11 @@ impl Host {
         }
     }
 
-    /// Kills and reaps a child that is still there; with it, as PID 1, goes its whole namespace.
+    /// Kills and reaps a child that is still there; with it, as PID 1, goes its whole namespace, and what connected it.
     pub(super) fn end_child(&mut self) {
+        if let Some(pasta) = self.pasta.take() {
+            end_process(&pasta.pidfd);
+        }
         if let Some(child) = self.child.take() {
             end_process(&child.pidfd);
         }

@@ -150,6 +150,8 @@ impl<'a> HostStep<'a> {
             Self::LeaseAddresses { .. }
             | Self::EnsureBridge { .. }
             | Self::ConnectInterface { .. }
+            | Self::StartPasta(_)
+            | Self::AwaitPasta
             | Self::PublishPorts(_) => network::describe(self),
             _ => self.describe_engine(),
         }

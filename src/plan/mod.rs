@@ -30,6 +30,7 @@ pub use conflict::Conflict;
 pub use describe::{Description, Field};
 pub use enter::{EnterSpec, enter};
 pub use facts::{Availability, Controllers, HostFacts};
+pub use network::HELPER_PORTS;
 pub use report::{RELEASE, REPORT_SIZE, Report};
 pub use step::{Groups, HostStep, Layers, LimitValue, MapWriter, Step};
 pub use update::update;

@@ -7,6 +7,9 @@ use super::value::Value;
 use crate::spec::{ATTACHMENTS_MAX, Join, Network, Publish, Spec, Subnet, Transport};
 use ufmt::{uWrite, uwrite};
 
+/// Most ports that a helper is told of.
+pub const HELPER_PORTS: usize = 32;
+
 type Push<'p, 'a> = &'p mut dyn FnMut(HostStep<'a>) -> Result<(), Conflict>;
 
 /// Which step an attachment becomes.
@@ -20,8 +23,15 @@ pub(super) fn before<'a>(spec: &Spec<'a>, push: Push<'_, 'a>) -> Result<(), Conf
         let why = "it has no network namespace of its own";
         return Err(Conflict::new("put the container on a bridge", why, remedy));
     }
-    if network.attachments.is_empty() && !network.ports.is_empty() {
+    if network.attachments.is_empty() && !network.ports.is_empty() && !network.pasta {
         return Err(Conflict::new("publish ports", "the container is on no bridge", "give --net bridge"));
+    }
+    if network.pasta && spec.namespaces.user.is_none() {
+        let why = "it takes over the network of who is not root";
+        return Err(Conflict::new("have pasta connect the network", why, "give --net bridge"));
+    }
+    if network.pasta && network.ports.len() > HELPER_PORTS - 2 {
+        return Err(Conflict::full("publish ports"));
     }
     if network.attachments.len() > ATTACHMENTS_MAX {
         return Err(Conflict::full("join bridges"));
@@ -45,7 +55,16 @@ pub(super) fn after<'a>(spec: &Spec<'a>, push: Push<'_, 'a>) -> Result<(), Confl
         };
         push(HostStep::HandOver { devices: spec.handovers, namespace })?;
     }
-    if network.ports.is_empty() { Ok(()) } else { push(HostStep::PublishPorts(network)) }
+    match (network.pasta, network.ports.is_empty()) {
+        (true, _) => push(HostStep::AwaitPasta),
+        (_, true) => Ok(()),
+        _ => push(HostStep::PublishPorts(network)),
+    }
+}
+
+/// What is done while the child still waits for its ids and hides nothing.
+pub(super) fn early<'a>(spec: &Spec<'a>, push: Push<'_, 'a>) -> Result<(), Conflict> {
+    if spec.network.pasta { push(HostStep::StartPasta(spec.network)) } else { Ok(()) }
 }
 
 fn each<'a>(network: &Network<'a>, make: Make<'a>, push: Push<'_, 'a>) -> Result<(), Conflict> {
@@ -79,6 +98,14 @@ pub(super) fn describe<'a>(step: &'a HostStep<'a>) -> Description<'a> {
         }
         HostStep::PublishPorts(network) => {
             Description::new("publish-ports", "publish {ports}", [("ports", Value::Ports(network.ports))])
+        }
+        HostStep::StartPasta(network) => Description::new(
+            "start-pasta",
+            "start pasta to connect the network[, and publish {ports}]",
+            [("ports", Value::Ports(network.ports))],
+        ),
+        HostStep::AwaitPasta => {
+            Description::new("await-pasta", "wait until pasta has made the interface", [])
         }
         _ => Description::new("step", "", []),
     }
@@ -133,7 +160,7 @@ pub(super) fn write_ports<W: uWrite + ?Sized>(ports: &[Publish], out: &mut W) ->
         for (place, first) in [port.host_port, port.port].into_iter().enumerate() {
             uwrite!(out, "{}{}", if place > 0 { " to " } else { "" }, first)?;
             if port.count > 1 {
-                uwrite!(out, "-{}", first.saturating_add(port.count).saturating_sub(1))?;
+                uwrite!(out, "-{}", first.saturating_add(port.count.saturating_sub(1)))?;
             }
         }
         out.write_str(if port.transport == Transport::Tcp { "/tcp" } else { "/udp" })?;

@@ -123,6 +123,10 @@ pub enum HostStep<'a> {
     },
     /// Have ports of the host lead to the container.
     PublishPorts(Network<'a>),
+    /// Start pasta(1) to connect the child's network.
+    StartPasta(Network<'a>),
+    /// Wait until it has.
+    AwaitPasta,
     /// Make the child, with these `CLONE_NEW*` flags, inside the cgroup when there is one.
     Clone {
         /// `CLONE_NEW*` bits.

@@ -104,6 +104,7 @@ pub(super) fn after_clone<'a>(
 ) -> Result<(), Conflict> {
     let Some(user) = spec.namespaces.user else { return Ok(()) };
     push(HostStep::WriteIdMaps { uids: user.uids, gids: user.gids, writer: writer(&user, facts) })?;
+    super::network::early(spec, push)?;
     if by_host(spec, facts) {
         for (slot, held) in (0..).zip(held(spec, facts)).filter(|(_, held)| held.mapped) {
             push(HostStep::MapSource { path: held.path, slot, recursive: held.recursive })?;

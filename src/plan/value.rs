@@ -73,6 +73,7 @@ impl Value<'_> {
             Self::Bytes(bytes) => bytes.is_empty(),
             Self::Attributes(bits) | Self::Bits(bits) => *bits == 0,
             Self::Options(options) => options.is_empty(),
+            Self::Ports(ports) => ports.is_empty(),
             Self::Yes(yes) => !yes,
             Self::Namespaces(bits) => *bits == 0,
             _ => false,

@@ -69,6 +69,8 @@ pub struct Network<'a> {
     pub attachments: &'a [Attachment<'a>],
     /// Published ports; they lead to the addresses of `eth0`.
     pub ports: &'a [Publish],
+    /// Whether pasta(1) connects it, for which nobody needs to be root; it has no attachments then.
+    pub pasta: bool,
     /// Where the host keeps what containers share of the network: address leases and the names on each bridge.
     pub directory: &'a CStr,
     /// The names by which others on its bridges find it, between blanks.
@@ -81,6 +83,13 @@ pub struct Network<'a> {
 
 impl Network<'_> {
     /// Nothing but what the network namespace has.
-    pub const NONE: Network<'static> =
-        Network { attachments: &[], ports: &[], directory: c"", names: b"", own_hosts: false, hosts: b"" };
+    pub const NONE: Network<'static> = Network {
+        attachments: &[],
+        ports: &[],
+        pasta: false,
+        directory: c"",
+        names: b"",
+        own_hosts: false,
+        hosts: b"",
+    };
 }

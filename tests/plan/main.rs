@@ -243,6 +243,11 @@ golden! {
         uids: &[IdMap { inside: 1000, outside: 1000, count: 1 }], gids: OWN.gids }), ..Namespaces::DEFAULT },
         process: Process { user: User { user: Account::Id(1000), group: None, additional: &[], exact: false }, ..PROCESS }, ..bare() }, USER;
     time_namespace: Spec { namespaces: Namespaces { time: Join::New, ..Namespaces::DEFAULT }, ..bare() };
+    rootless_pasta: Spec { namespaces: Namespaces { user: Some(OWN), ..Namespaces::DEFAULT }, network: Network { pasta: true,
+        ports: &[Publish { transport: Transport::Tcp, host: None, host_port: 8080, port: 80, count: 1 }], ..Network::NONE },
+        ..bare() }, USER;
+    pasta_for_root: Spec { network: Network { pasta: true, ..Network::NONE }, ..bare() };
+    time_namespace: Spec { namespaces: Namespaces { time: true, ..Namespaces::DEFAULT }, ..bare() };
     without_root: bare(), HostFacts { root: false, ..HostFacts::IDEAL };
     host_and_domain_name: Spec { hostname: Some(c"web"), domainname: Some(c"example"), ..bare() };
     name_of_the_host: Spec { hostname: Some(c"web"), namespaces: Namespaces { uts: Join::Host, ..Namespaces::DEFAULT }, ..bare() };

@@ -91,6 +91,7 @@ fn examine() -> Vec<Check> {
     let mut checks = system::identity(root);
     checks.extend(namespace::checks(root));
     checks.extend((!root).then(namespace::ranges));
+    checks.extend((!root).then(namespace::pasta));
     checks.extend(system::checks(root));
     checks.extend(cgroup::checks());
     checks

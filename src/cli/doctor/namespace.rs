@@ -57,6 +57,23 @@ fn user(root: bool) -> Check {
     if root { check } else { check.required() }
 }
 
+/// Whether a container of a user's can have a network.
+pub(super) fn pasta() -> Check {
+    let name = "pasta";
+    let tun = rustix::fs::access(c"/dev/net/tun", rustix::fs::Access::READ_OK | rustix::fs::Access::WRITE_OK);
+    match (pipkin::host::network::pasta(), tun) {
+        (None, _) => Check::limited(
+            name,
+            "not there, so that a container has the host's network or none",
+            "install it (package passt)",
+        ),
+        (_, Err(_)) => {
+            Check::limited(name, "/dev/net/tun is not open to you", "as root: chmod 666 /dev/net/tun")
+        }
+        (Some(_), Ok(())) => Check::good(name, "there, for --net pasta"),
+    }
+}
+
 /// Whether a user has more ids than one to give to a container.
 pub(super) fn ranges() -> Check {
     let name = "id ranges";

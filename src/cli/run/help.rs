@@ -78,8 +78,8 @@ Files:
       --device HOST[:INSIDE]       give it a device of the host
 
 Network; --net again for a second bridge, then --ip and so on again for it:
-      --net, --network MODE        bridge or the name of one, none, host,
-                                   container:NAME or ns:PATH
+      --net, --network MODE        bridge or the name of one, none, host, pasta
+                                   (without root), container:NAME or ns:PATH
       --bridge NAME                the bridge to use; pipkin0 if not given
       --subnet ADDRESS/BITS        its subnet, as 192.168.1.0/24
       --ip ADDRESS                 IPv4 address of the container

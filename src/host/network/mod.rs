@@ -26,10 +26,12 @@ mod directory;
 mod filter;
 mod forward;
 mod hosts;
+mod pasta;
 mod port;
 mod release;
 
 pub use connect::{link_name, mac};
+pub use pasta::pasta;
 pub use release::release;
 
 use super::lease::{Leases, Owner};
@@ -142,4 +144,5 @@ fn joined<const N: usize>(parts: &[&[u8]]) -> Result<Vec<u8, N>> {
 pub(super) use bridge::ensure;
 pub(super) use connect::connect;
 pub(super) use device::hand_over;
+pub(super) use pasta::Pasta;
 pub(super) use port::publish;

@@ -41,6 +41,8 @@ pub(super) fn on_host(case: Option<&str>) -> Result<Tally> {
     setup::programs(&[
         Program { name: "newuidmap", package: "uidmap" },
         Program { name: "setpriv", package: "util-linux" },
+        Program { name: "pasta", package: "passt" },
+        Program { name: "ip", package: "iproute2" },
     ])?;
     // Which containers run as the distribution ships them.
     setup::programs(&[

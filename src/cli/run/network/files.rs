@@ -53,7 +53,7 @@ pub(in crate::cli::run) fn files(
             show(c"/etc/hostname", own(b"/hostname"), Some([name.to_bytes(), b"\n"].concat()));
         }
     }
-    let elsewhere = bridge.is_some();
+    let elsewhere = bridge.is_some() || network.pasta;
     if !servers.is_empty() || elsewhere || join != Join::New {
         match resolvers(&servers, elsewhere) {
             Some(contents) => show(RESOLV_CONF, own(b"/resolv.conf"), Some(contents)),

@@ -31,6 +31,8 @@ enum Mode {
     Join(Join<'static>),
     /// That of the container of this name.
     Container,
+    /// A new one, which pasta connects.
+    Pasta,
     /// A new one, on this bridge.
     Bridge(&'static CStr),
 }
@@ -57,8 +59,14 @@ pub(super) fn network(
         let last = typed.last("--network").unwrap_or_default();
         return Err(refuse("--network", last, "give one: only bridges can be given together"));
     }
-    if let Some(name) = ON_BRIDGES.into_iter().find(|name| typed.has(name)) {
+    let pasta = modes == [Mode::Pasta];
+    let only = |name: &&str| typed.has(name) && !(pasta && *name == "--publish");
+    if let Some(name) = ON_BRIDGES.into_iter().find(only) {
         return Err(Failure::usage("run", &[name, " needs --net bridge"].concat()));
+    }
+    if pasta {
+        let ports = keep::list(each(typed, "--publish", port::publish)?);
+        return Ok((Join::New, Network { pasta, ports, ..Network::NONE }));
     }
     let join = match modes.first() {
         Some(Mode::Join(join)) => *join,
@@ -78,6 +86,7 @@ fn on_bridges(
     Ok(Network {
         attachments: keep::list(address::attachments(typed, bridges)?),
         ports: keep::list(each(typed, "--publish", port::publish)?),
+        pasta: false,
         // A path made of our own directories holds no NUL.
         directory: keep::path(directories.networks.as_os_str().as_encoded_bytes()).unwrap_or_default(),
         names: keep::list(names.join(&b' ')),
@@ -107,12 +116,18 @@ pub(super) fn joined(typed: &Sorted<'_>, store: &Store) -> Checked<Option<&'stat
 }
 
 fn mode(text: &str) -> Result<Mode, Why> {
-    const WHY: Why = "give bridge or the name of one, none, host, container:NAME or ns:PATH";
+    const WHY: Why = "give bridge or the name of one, none, host, pasta, container:NAME or ns:PATH";
     let kept = |text| keep::text(text).ok_or(WHY);
     match text.split_once(':') {
         None if text == "none" => Ok(Mode::Join(Join::New)),
         None if text == "host" => Ok(Mode::Join(Join::Host)),
-        None if text == "pasta" => Err("this version cannot use pasta: give none or host"),
+        None if text == "pasta" && pipkin::host::is_privileged() => {
+            Err("it is for who is not root: give bridge")
+        }
+        None if text == "pasta" && pipkin::host::network::pasta().is_none() => {
+            Err("it is not installed (package passt), without it give none or host")
+        }
+        None if text == "pasta" => Ok(Mode::Pasta),
         None if text != "private" && Name::new(text.as_bytes()).is_some() => kept(text).map(Mode::Bridge),
         Some(("ns", path)) if path.starts_with('/') => kept(path).map(Join::Path).map(Mode::Join),
         Some(("container", name)) if !name.is_empty() => Ok(Mode::Container),
