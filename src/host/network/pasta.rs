@@ -88,8 +88,7 @@ impl Pasta {
         let argv = StrArray::new(&argv).ok_or(Error::new(STAGE, Errno::INVAL))?;
         match clone(0, None).stage(STAGE)? {
             Side::Child => {
-                let errno =
-                    become_pasta(program, argv, &net, &theirs).map_or_else(|errno| errno, |never| never);
+                let errno = become_pasta(program, argv, &net, &theirs).unwrap_or_else(|errno| errno);
                 exit(u8::try_from(errno.raw_os_error()).unwrap_or(u8::MAX))
             }
             Side::Parent(_, pidfd) => Ok(Self { pidfd, start: Some((voice, user)) }),
@@ -128,7 +127,7 @@ impl Pasta {
             if read == 0 {
                 // A system without a log has it complain of that after each line.
                 let told = |line: &&[u8]| !line.is_empty() && !line.ends_with(b"to syslog");
-                let words = lines.chain([last]).filter(told).next_back().unwrap_or(b"it ended");
+                let words = lines.chain([last]).rfind(told).unwrap_or(b"it ended");
                 return Err(Error::on(STAGE, words, Errno::NETUNREACH));
             }
         }
