@@ -212,9 +212,9 @@ fn the_network_is_its_own_or_the_hosts() {
     let ours = fs::read_link("/proc/self/ns/net").unwrap().display().to_string();
     let look = "ls -l /proc/self/ns/net; ls /sys/class/net";
     let own = user.sh("", look).succeeds().text();
-    assert!(!own.contains("--userns\0/proc/") && own.ends_with("\nlo\n"), "{own}");
+    assert!(!own.contains(&ours) && own.ends_with("\nlo\n"), "{own}");
     let shared = user.sh("--net host", look).succeeds().text();
-    assert!(shared.contains("--userns\0/proc/"), "{shared}");
+    assert!(shared.contains(&ours), "{shared}");
 }
 
 /// A way out of this machine, or what pasta takes for one, and a device for tunnels that everybody may open.
@@ -287,7 +287,8 @@ fn pasta_connects_it() {
     for address in ["127.0.0.1", "192.0.2.2"] {
         user.sh("--net pasta", &format!("nc -w 1 {address} {port} < /dev/null")).exits(1);
     }
-    assert_eq!(server.set_nonblocking(true).map(|()| server.accept().is_err()).unwrap(), true);
+    server.set_nonblocking(true).unwrap();
+    assert!(server.accept().is_err());
     let image = user.image();
     let script = "trap 'exit 0' TERM; echo ready; while :; do echo from inside | nc -l -p 80; done";
     let published = ["run", "--rm", "--net", "pasta", "-p", "127.0.0.1:18080:80", image.to_str().unwrap()];
