@@ -309,13 +309,22 @@ pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
             "the file system of the data directory cannot hold changes: give --ephemeral, or have it on ext4, xfs or btrfs",
         ),
         (Step::CreateFileSystem { .. }, Errno::PERM) => failure.remedy(
-            "parts of the surrounding container's /proc or /sys are hidden: start that one with them unmasked",
+            "parts of the surrounding container's /proc or /sys are hidden: start that with --security-opt systempaths=unconfined (podman: unmask=ALL)",
         ),
         (Step::BecomeUser { .. }, Errno::INVAL) => {
             failure.remedy("the id has no place in the user namespace's maps")
         }
         (Step::OpenSource { .. } | Step::MountOverlay { .. }, Errno::NOENT) => {
             failure.remedy("it does not exist on the host")
+        }
+        (Step::SetHostname(_) | Step::SetDomainname(_), Errno::PERM) => failure.remedy(
+            "give --uts host, or start the surrounding container with a filter that allows it (seccomp=unconfined)",
+        ),
+        (Step::RaiseLoopback, Errno::PERM) => {
+            failure.remedy("start the surrounding container with the capability NET_ADMIN, or give --net host")
+        }
+        (Step::MakeDevice(_), Errno::PERM) => {
+            failure.remedy("start the surrounding container with the capability MKNOD, or give --userns auto")
         }
         (_, Errno::LOOP) => {
             failure.remedy("the image has a symbolic link there; only real directories are mounted on")

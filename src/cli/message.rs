@@ -12,6 +12,9 @@ use std::io::Write;
 /// Exit code of Pipkin's own failures, as with docker.
 pub(crate) const FAILED: u8 = 125;
 
+/// What to do where clone3 is refused.
+const CLONE_REMEDY: &str = "clone3 is refused, by this system or a filter: see 'pipkin doctor'; another container around it is to have --security-opt seccomp=unconfined";
+
 /// A failure, ready to be shown. One word wide, since almost every function of this room can return one.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Failure(Box<Parts>);
@@ -118,6 +121,8 @@ impl From<Error> for Failure {
                 Errno::NETUNREACH,
                 "pasta needs a way out of this machine, and /dev/net/tun open to you",
             ),
+            ("clone the child", Errno::NOSYS, CLONE_REMEDY),
+            ("clone the child", Errno::PERM, CLONE_REMEDY),
             ("map user ids by newuidmap", Errno::NOENT, "install newuidmap (package uidmap)"),
             ("map user ids by newuidmap", Errno::PERM, "/etc/subuid must allot these ids to you"),
             ("map group ids by newgidmap", Errno::PERM, "/etc/subgid must allot these ids to you"),

@@ -40,6 +40,7 @@ mod machine;
 mod manage;
 mod mask;
 mod namespace;
+mod nested;
 mod network;
 mod oci;
 mod parallel;
@@ -89,6 +90,7 @@ fn cases() -> Vec<Case> {
         mask::cases(),
         volume::cases(),
         network::cases(),
+        nested::cases(),
         exit::cases(),
         signal::cases(),
         warden::cases(),

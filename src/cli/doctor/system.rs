@@ -9,9 +9,12 @@ use pipkin::netlink::socket::{Protocol, Socket};
 use pipkin::netlink::wire::nftables::Family;
 use pipkin::netlink::wire::nftables::chain::Chain;
 use pipkin::sys::mount;
+use rustix::fd::AsFd;
 use rustix::fs::{Access, CWD, Mode, OFlags, ResolveFlags};
 use rustix::io::{Errno, Result};
-use rustix::mount::{FsOpenFlags, OpenTreeFlags, fsopen, open_tree};
+use rustix::mount::{
+    FsMountFlags, FsOpenFlags, MountAttrFlags, OpenTreeFlags, fsconfig_create, fsmount, fsopen, open_tree,
+};
 use rustix::process::{PidfdFlags, getpid, pidfd_open};
 use rustix::thread::{SecureComputingMode, secure_computing_mode};
 use std::ffi::{CStr, CString, OsString};
@@ -52,7 +55,7 @@ fn version(release: &str) -> Option<(u32, u32)> {
 pub(super) fn checks(root: bool) -> Vec<Check> {
     let mut checks = file_systems(root);
     checks.extend(root.then(capabilities));
-    checks.extend([system_calls(), seccomp(), own_filter(), security_modules()]);
+    checks.extend([system_calls(root), seccomp(), own_filter(), security_modules()]);
     checks.extend(directories(root));
     checks.extend([forwarding(), packet_filter()]);
     checks.extend(firewalls());
@@ -67,12 +70,29 @@ fn file_systems(root: bool) -> Vec<Check> {
         Err(errno) => Check::missing(name, &message::reason(errno), remedy).required(),
     };
     let kernel = "use a kernel that has it";
+    let procfs = match trial::attempt(flags | raw::CLONE_NEWPID, mount_proc) {
+        Err(Errno::PERM) => Check::missing(
+            "procfs",
+            "parts of the surrounding container's /proc are hidden, so that nobody sees them by a new one either",
+            "start that with --security-opt systempaths=unconfined (podman: unmask=ALL)",
+        ),
+        Ok(()) => Check::good("procfs", "can be mounted"),
+        Err(errno) => Check::missing("procfs", &message::reason(errno), kernel),
+    };
     vec![
+        procfs.required(),
         check("overlayfs", || open(c"overlay"), "modprobe overlay"),
         check("tmpfs", || open(c"tmpfs"), kernel),
         check("devpts", || open(c"devpts"), kernel),
         check("mqueue", || open(c"mqueue"), "use a kernel with CONFIG_POSIX_MQUEUE"),
     ]
+}
+
+/// Makes a procfs of the pid namespace that this process is the first of, for nobody to see.
+fn mount_proc() -> Result<()> {
+    let context = fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty()).map(drop)
 }
 
 fn open(kind: &CStr) -> Result<()> {
@@ -83,7 +103,7 @@ fn open(kind: &CStr) -> Result<()> {
 type Attempt = fn() -> Result<()>;
 
 /// Calls that a container is made with; filters of a surrounding container may hide them.
-fn system_calls() -> Check {
+fn system_calls(root: bool) -> Check {
     let tries: [(&str, Attempt); 4] = [
         ("openat2", || {
             rustix::fs::openat2(
@@ -107,7 +127,16 @@ fn system_calls() -> Check {
         ("pidfd_open", || pidfd_open(getpid(), PidfdFlags::empty()).map(drop)),
     ];
     let hidden = tries.into_iter().filter(|(_, attempt)| trial::attempt(0, *attempt).is_err());
+    let own_name = raw::CLONE_NEWUTS | if root { 0 } else { raw::CLONE_NEWUSER };
+    let unnamed = trial::attempt(own_name, || rustix::system::sethostname(b"doctor")) == Err(Errno::PERM);
     let hidden: Vec<&str> = hidden.map(|(name, _)| name).collect();
+    if hidden.is_empty() && unnamed {
+        return Check::limited(
+            "system calls",
+            "not to be had: sethostname",
+            "give --uts host, or let the surrounding container's seccomp filter allow it",
+        );
+    }
     if hidden.is_empty() {
         return Check::good("system calls", "all that are needed");
     }
@@ -154,6 +183,8 @@ fn security_modules() -> Check {
     Check::good("security modules", told)
 }
 
+const DATA: &str = "data directory";
+
 /// Where state and images are kept.
 fn directories(root: bool) -> Vec<Check> {
     let (state, data) = if root {
@@ -166,7 +197,7 @@ fn directories(root: bool) -> Vec<Check> {
     };
     vec![
         directory("state directory", state, "set XDG_RUNTIME_DIR to a directory of yours").required(),
-        directory("data directory", data, "set XDG_DATA_HOME to a directory of yours"),
+        directory(DATA, data, "set XDG_DATA_HOME to a directory of yours"),
     ]
 }
 
@@ -177,7 +208,16 @@ fn directory(name: &'static str, path: Option<PathBuf>, unset: &str) -> Check {
     let exists = |path: &&Path| path.exists();
     let nearest = path.ancestors().find(exists).unwrap_or(Path::new("/")).as_os_str().to_owned();
     let shown = path.to_string_lossy().into_owned();
+    // OVERLAYFS_SUPER_MAGIC, linux/magic.h
+    const OVERLAY: u64 = 0x794c_7630;
+    let layered =
+        rustix::fs::statfs(&*nearest.to_string_lossy()).is_ok_and(|found| found.f_type as u64 == OVERLAY);
     match writable(nearest) {
+        Ok(()) if layered && name == DATA => Check::limited(
+            name,
+            &[&shown, " is on an overlay, which holds no changes of another"].concat(),
+            "give --ephemeral, or have it on ext4, xfs, btrfs or tmpfs (a volume of the surrounding container)",
+        ),
         Ok(()) => Check::good(name, &shown),
         Err(errno) => {
             let detail = [&shown, " cannot be written: ", &message::reason(errno)].concat();

@@ -107,7 +107,8 @@ Isolation:
                                    landlock=ro:/,rw:/work: no other paths;
                                    apparmor=PROFILE; label=type:TYPE (SELinux);
                                    securebits=noroot,no-setuid-fixup,
-                                   no-cap-ambient-raise, each with its lock
+                                   no-cap-ambient-raise, each with its lock;
+                                   systempaths=unconfined: /proc and /sys whole
       --sysctl NAME=VALUE          kernel parameter of its own namespaces
 
       --help                       show this help";

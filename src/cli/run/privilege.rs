@@ -122,6 +122,8 @@ pub(super) struct Security<'a> {
     pub(super) no_new_privileges: bool,
     /// The seccomp filter.
     pub(super) seccomp: Choice<'a>,
+    /// Whether `/proc` and `/sys` are shown whole, and as they are.
+    pub(super) open: bool,
     /// Securebits to set and lock.
     pub(super) secure_bits: u32,
 }
@@ -129,7 +131,7 @@ pub(super) struct Security<'a> {
 impl<'a> Security<'a> {
     /// Without the option.
     pub(super) const DEFAULT: Self =
-        Self { no_new_privileges: true, seccomp: Choice::Default, secure_bits: 0 };
+        Self { no_new_privileges: true, seccomp: Choice::Default, open: false, secure_bits: 0 };
 
     /// These settings changed by one `--security-opt`.
     pub(super) fn with(self, text: &'a str) -> Result<Self, Why> {
@@ -140,9 +142,10 @@ impl<'a> Security<'a> {
             ("seccomp", word) if !matches!(word, "" | "true") => {
                 Ok(Self { seccomp: Choice::new(word), ..self })
             }
+            ("systempaths", "unconfined") | ("unmask", "ALL" | "all") => Ok(Self { open: true, ..self }),
             ("securebits", names) => Ok(Self { secure_bits: self.secure_bits | secure_bits(names)?, ..self }),
             _ => Err(
-                "give no-new-privileges=true or =false, seccomp=default, =unconfined or =FILE, landlock=, apparmor=, label= or securebits=",
+                "give no-new-privileges=true or =false, seccomp=default, =unconfined or =FILE, landlock=, apparmor=, label=, securebits= or systempaths=unconfined",
             ),
         }
     }
@@ -232,10 +235,19 @@ mod tests {
             Ok(Security { seccomp: Choice::Unconfined, ..Security::DEFAULT })
         );
         assert_eq!(with("seccomp=unconfined").unwrap().with("seccomp=default"), Ok(Security::DEFAULT));
+        assert!(with("unmask=ALL").unwrap().open && with("systempaths=unconfined").unwrap().open);
         assert_eq!(with("securebits=noroot,no-setuid-fixup").unwrap().secure_bits, 0xf);
-        for text in
-            ["", "seccomp", "seccomp=", "no-new-privileges=1", "label=disable", "securebits", "securebits=x,"]
-        {
+        for text in [
+            "",
+            "seccomp",
+            "seccomp=",
+            "no-new-privileges=1",
+            "label=disable",
+            "securebits",
+            "securebits=x,",
+            "unmask=/proc/kcore",
+            "systempaths=",
+        ] {
             assert!(with(text).is_err(), "{text}");
         }
     }

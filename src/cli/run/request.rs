@@ -3,6 +3,7 @@
 use super::environment::{DEFAULT_PATH, Environment};
 use super::image::{self, Image};
 use super::metadata::Metadata;
+use super::privilege::Security;
 use super::volume::{self, Content, Volume};
 use super::{
     Checked, Parse, Why, confinement, device, each, given, keep, namespace, network, privilege, quantity,
@@ -83,6 +84,9 @@ impl<'a> Request<'a> {
         let (join, network) = network::network(typed, &names, &directories)?;
         namespaces.network = join;
         let files = network::files(typed, &id, hostname, (join, &network), &directories, &mut mounts)?;
+        // What else is in there is looked at with the process.
+        let open =
+            typed.all("--security-opt").any(|text| Security::DEFAULT.with(text).is_ok_and(|with| with.open));
         let spec = Spec {
             id,
             root,
@@ -95,8 +99,8 @@ impl<'a> Request<'a> {
             mounts: keep::list(mounts),
             devices: keep::list(devices(typed)?),
             sysctls: keep::list(each(typed, "--sysctl", sysctl)?),
-            masked: &DEFAULT_MASKED,
-            readonly: &DEFAULT_READONLY,
+            masked: if open { &[] } else { &DEFAULT_MASKED },
+            readonly: if open { &[] } else { &DEFAULT_READONLY },
             resources: resource::resources(typed)?,
             handovers: &[],
             cgroup: None,
@@ -188,7 +192,7 @@ fn process<'a>(
     let every = if own_users { pipkin::host::known_capabilities } else { pipkin::host::own_capabilities };
     let capabilities = privilege::capabilities(&add, &drop, every)
         .map_err(|(name, why)| refuse("--cap-add or --cap-drop", name, &why))?;
-    let mut security = privilege::Security::DEFAULT;
+    let mut security = Security::DEFAULT;
     let mut asked = confinement::Asked::default();
     for text in typed.all("--security-opt") {
         if asked.take(text).map_err(|why| refuse("--security-opt", text, why))? {
