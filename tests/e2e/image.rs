@@ -18,10 +18,10 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// Alpine as a stored image with this config, until it goes.
-struct Stored(PathBuf);
+pub(crate) struct Stored(PathBuf);
 
 impl Stored {
-    fn new(config: &str) -> Stored {
+    pub(crate) fn new(config: &str) -> Stored {
         let path = PathBuf::from("/var/lib/pipkin/images/pot");
         fs::create_dir_all(&path).unwrap();
         symlink(alpine().unwrap(), path.join("rootfs")).unwrap();
@@ -29,7 +29,7 @@ impl Stored {
         Stored(path)
     }
 
-    fn run(&self, options: &str) -> Run {
+    pub(crate) fn run(&self, options: &str) -> Run {
         run(options).image("pot")
     }
 }

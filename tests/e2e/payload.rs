@@ -40,6 +40,7 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         ["type", text, width] => type_ahead(text, *width == "wide"),
         ["unbounded"] => unbounded(),
         ["securebits"] => securebits(),
+        ["advertise", interface] => advertise(interface),
         ["under-securebits", bits, command @ ..] => under_securebits(bits, command),
         _ => panic!("no payload {words:?}"),
     }
@@ -348,4 +349,23 @@ fn under_securebits(bits: &str, command: &[&str]) -> ExitCode {
     thread::set_capabilities_secure_bits(bits).expect("securebits");
     let error = Command::new(command[0]).args(&command[1..]).exec();
     panic!("{command:?}: {error}");
+}
+
+/// Claims to everybody on the network of `interface` to be a router (RFC 4861, 4.2), a few times: at first the interface
+/// has no address that such a claim can come from.
+fn advertise(interface: &str) -> ExitCode {
+    use rustix::net::{AddressFamily, SendFlags, SocketType, ipproto, sendto, socket, sockopt};
+    const ALL_NODES: std::net::Ipv6Addr = std::net::Ipv6Addr::new(0xff02, 0, 0, 0, 0, 0, 0, 1);
+    // Type 134, checksum by the kernel, 64 hops, half an hour as the default router.
+    const CLAIM: [u8; 16] = [134, 0, 0, 0, 64, 0, 7, 8, 0, 0, 0, 0, 0, 0, 0, 0];
+    let index = fs::read_to_string(format!("/sys/class/net/{interface}/ifindex")).expect("its number");
+    let to = std::net::SocketAddrV6::new(ALL_NODES, 0, 0, index.trim().parse().expect("a number"));
+    let socket = socket(AddressFamily::INET6, SocketType::RAW, Some(ipproto::ICMPV6)).expect("a raw socket");
+    // Routers are believed only when no other router has passed it on.
+    sockopt::set_ipv6_multicast_hops(&socket, 255).expect("255 hops");
+    for _ in 0..12 {
+        sendto(&socket, &CLAIM, SendFlags::empty(), &to).map(drop).unwrap_or(());
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+    ExitCode::SUCCESS
 }

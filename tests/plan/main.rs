@@ -247,7 +247,6 @@ golden! {
         ports: &[Publish { transport: Transport::Tcp, host: None, host_port: 8080, port: 80, count: 1 }], ..Network::NONE },
         ..bare() }, USER;
     pasta_for_root: Spec { network: Network { pasta: true, ..Network::NONE }, ..bare() };
-    time_namespace: Spec { namespaces: Namespaces { time: true, ..Namespaces::DEFAULT }, ..bare() };
     without_root: bare(), HostFacts { root: false, ..HostFacts::IDEAL };
     host_and_domain_name: Spec { hostname: Some(c"web"), domainname: Some(c"example"), ..bare() };
     name_of_the_host: Spec { hostname: Some(c"web"), namespaces: Namespaces { uts: Join::Host, ..Namespaces::DEFAULT }, ..bare() };

@@ -7,6 +7,7 @@ mod attempt;
 mod descriptor;
 mod fallback;
 mod identity;
+mod neighbour;
 mod path;
 mod proc;
 mod program;
@@ -22,6 +23,7 @@ pub(crate) fn cases() -> Vec<Case> {
         descriptor::cases(),
         proc::cases(),
         identity::cases(),
+        neighbour::cases(),
         attempt::cases(),
         fallback::cases(),
     ]

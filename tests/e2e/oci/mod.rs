@@ -1,6 +1,7 @@
 //! The OCI runtime interface, called as engines call it.
 
 mod bundle;
+mod escape;
 mod hook;
 mod limit;
 mod listener;
@@ -45,7 +46,7 @@ pub(crate) fn cases() -> Vec<Case> {
         process::cases(),
         refusal::cases(),
         setting::cases(),
-        systemd::cases(),
+        systemd::cases(), escape::cases(),
     ]
     .concat()
 }
