@@ -260,6 +260,25 @@ fn self_check(errno: Errno) -> Failure {
         .remedy("this is a defect: please report it")
 }
 
+/// What to do where this may not be done: mostly another container is around ours.
+fn surrounded(step: &Step<'_>) -> Option<&'static str> {
+    Some(match step {
+        Step::CreateFileSystem { .. } => {
+            "parts of the surrounding container's /proc or /sys are hidden: start that with --security-opt systempaths=unconfined (podman: unmask=ALL)"
+        }
+        Step::SetHostname(_) | Step::SetDomainname(_) => {
+            "give --uts host, or start the surrounding container with a filter that allows it (seccomp=unconfined)"
+        }
+        Step::RaiseLoopback => {
+            "start the surrounding container with the capability NET_ADMIN, or give --net host"
+        }
+        Step::MakeDevice(_) => {
+            "start the surrounding container with the capability MKNOD, or give --userns auto"
+        }
+        _ => return None,
+    })
+}
+
 /// The sentence for a step of the child that failed, with a remedy where one is known.
 pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
     if let Step::FindCommand(command) = step {
@@ -303,28 +322,21 @@ pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
     {
         return failure.remedy(&remedy);
     }
+    if errno == Errno::PERM
+        && let Some(remedy) = surrounded(step)
+    {
+        return failure.remedy(remedy);
+    }
     match (step, errno) {
         (Step::VerifyRoot | Step::VerifyProcess, _) => self_check(errno),
         (Step::MountOverlay { .. }, Errno::INVAL) => failure.remedy(
             "the file system of the data directory cannot hold changes: give --ephemeral, or have it on ext4, xfs or btrfs",
-        ),
-        (Step::CreateFileSystem { .. }, Errno::PERM) => failure.remedy(
-            "parts of the surrounding container's /proc or /sys are hidden: start that with --security-opt systempaths=unconfined (podman: unmask=ALL)",
         ),
         (Step::BecomeUser { .. }, Errno::INVAL) => {
             failure.remedy("the id has no place in the user namespace's maps")
         }
         (Step::OpenSource { .. } | Step::MountOverlay { .. }, Errno::NOENT) => {
             failure.remedy("it does not exist on the host")
-        }
-        (Step::SetHostname(_) | Step::SetDomainname(_), Errno::PERM) => failure.remedy(
-            "give --uts host, or start the surrounding container with a filter that allows it (seccomp=unconfined)",
-        ),
-        (Step::RaiseLoopback, Errno::PERM) => {
-            failure.remedy("start the surrounding container with the capability NET_ADMIN, or give --net host")
-        }
-        (Step::MakeDevice(_), Errno::PERM) => {
-            failure.remedy("start the surrounding container with the capability MKNOD, or give --userns auto")
         }
         (_, Errno::LOOP) => {
             failure.remedy("the image has a symbolic link there; only real directories are mounted on")

@@ -143,7 +143,7 @@ pub(crate) fn spec(value: &Value<'_>, context: &Context<'_>) -> Result<Spec<'sta
         masked,
         readonly: paths(value, "linux.readonlyPaths")?,
         resources: limits,
-        cgroup: value.text_at("linux.cgroupsPath").filter(|path| !path.is_empty()).and_then(keep::text),
+        cgroup: cgroup(value)?,
         managed: false,
         start: Start::OnRequest {
             hooks: ["prestart", "createRuntime", "createContainer"]
@@ -260,6 +260,17 @@ fn mounts(value: &Value<'_>, context: &Context<'_>) -> Result<&'static [Mount<'s
         mounts.push(mount::mount(element, value, context)?);
     }
     Ok(keep::list(mounts))
+}
+
+/// Where its cgroup is. A path that is longer than paths can be is found out after half of it was made.
+fn cgroup(value: &Value<'_>) -> Result<Option<&'static CStr>, Fault> {
+    const LONGEST: usize = 1024;
+    let Some(path) = value.at("linux.cgroupsPath") else { return Ok(None) };
+    let text = path.text()?;
+    if text.len() > LONGEST {
+        return Err(path.fault("this is too long: give up to 1024 bytes"));
+    }
+    Ok(keep::text(text).filter(|_| !text.is_empty()))
 }
 
 /// The sets without what cannot be granted, as the specification demands.
