@@ -46,7 +46,8 @@ pub(crate) fn cases() -> Vec<Case> {
         process::cases(),
         refusal::cases(),
         setting::cases(),
-        systemd::cases(), escape::cases(),
+        systemd::cases(),
+        escape::cases(),
     ]
     .concat()
 }
