@@ -10,6 +10,7 @@ use crate::cgroup::line;
 use crate::plan::{STEPS, Step};
 use crate::spec::{Capabilities, Process};
 use crate::sys::defence::Defence;
+use crate::sys::memory;
 use core::ffi::CStr;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
@@ -25,35 +26,49 @@ const MOST: usize = STEPS + super::MOST_CPUS as usize;
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Nothing but other mounts of ours.
-    Plain,
+    Plain = 1,
     /// What the host has below it.
-    Deep,
+    Deep = 2,
     /// The same; and it hides or closes something.
-    Cover,
+    Cover = 3,
 }
 
-/// The mounts that we made, by their ids.
+/// The mounts that we made: ids, which have 31 bits, each with its kind in the two lowest bits.
 pub(super) struct Mounted {
-    list: heapless::Vec<(u64, Kind), MOST>,
+    /// Room for all; none before the first.
+    room: &'static mut [u64],
+    /// How many there are.
+    count: usize,
 }
 
 impl Mounted {
     /// None.
     pub(super) const fn new() -> Self {
-        Self { list: heapless::Vec::new() }
+        Self { room: &mut [], count: 0 }
     }
 
     /// Notes the mount of `fd`, which is attached by now.
     ///
     /// # Errors
-    /// `ENOBUFS` when there are too many, and those of statx(2).
+    /// As [`Self::add`], and those of statx(2).
     pub(super) fn note<Fd: AsFd>(&mut self, fd: Fd, kind: Kind) -> Result<()> {
-        let id = mount_id(fd, c"")?;
-        self.list.push((id, kind)).map_err(|_| Errno::NOBUFS)
+        self.add(mount_id(fd, c"")?, kind)
+    }
+
+    /// # Errors
+    /// `ENOBUFS` when there are too many, `ENOMEM`.
+    fn add(&mut self, id: u64, kind: Kind) -> Result<()> {
+        if self.room.is_empty() {
+            self.room = memory::reserve(MOST)?;
+        }
+        *self.room.get_mut(self.count).ok_or(Errno::NOBUFS)? = id << 2 | kind as u64;
+        self.count = self.count.saturating_add(1);
+        Ok(())
     }
 
     fn kind(&self, id: u64) -> Option<Kind> {
-        self.list.iter().rev().find(|(known, _)| *known == id).map(|(_, kind)| *kind)
+        let known = self.room.iter().take(self.count).rfind(|known| **known >> 2 == id)?;
+        [Kind::Plain, Kind::Deep, Kind::Cover].into_iter().find(|kind| *kind as u64 == known & 3)
     }
 
     /// Reads the list of mounts (proc_pid_mountinfo(5)): each is one of ours, or lies below one that brought some along.
@@ -68,9 +83,7 @@ impl Mounted {
                 continue;
             }
             match self.kind(parent) {
-                Some(Kind::Deep | Kind::Cover) => {
-                    self.list.push((id, Kind::Deep)).map_err(|_| Errno::NOBUFS)?
-                }
+                Some(Kind::Deep | Kind::Cover) => self.add(id, Kind::Deep)?,
                 Some(Kind::Plain) | None => return Err(Errno::XDEV),
             }
         }

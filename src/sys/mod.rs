@@ -17,6 +17,7 @@ pub mod entry;
 pub mod exe;
 pub mod image;
 pub mod landlock;
+pub mod memory;
 pub mod mount;
 pub mod netlink;
 pub mod notification;
