@@ -176,9 +176,7 @@ fn little_waits_for_the_start() {
     let kib = rollup
         .lines()
         .find_map(|line| line.strip_prefix("Pss:")?.split_whitespace().next()?.parse::<u64>().ok());
-    // The quick build of tests has frames and code many times as large.
-    let most = if cfg!(debug_assertions) { 4000 } else { 300 };
-    assert!(kib.unwrap() <= most, "{rollup}");
+    assert!(kib.unwrap() <= 300, "{rollup}");
     bundle.call("start c").succeeds();
     bundle.await_status("stopped");
     bundle.call("delete c").succeeds();
