@@ -72,6 +72,7 @@ mod tests {
         let text = table(&[
             figure(1.254, Bar::AtMost(1.25)),
             figure(232.0, Bar::None),
+            figure(60000.0, Bar::AtLeast(50000.0)),
             figure(0.5, Bar::AtLeast(0.97)),
         ]);
         assert!(text.contains("| x | 1.25 | at most 1.25 | MISSED |"), "{text}");
