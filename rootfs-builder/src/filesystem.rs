@@ -46,7 +46,7 @@ impl FromStr for Filesystem {
 }
 
 /// The identifier of every image: they are told apart by their contents. Not all zeros, which tools take for none.
-const UUID: &str = "70697063-696e-4000-8000-000000000001";
+pub const UUID: &str = "70697063-696e-4000-8000-000000000001";
 /// Room in an ext4 image beside the files: metadata, journal, and some to write.
 const EXT4_SPARE_SIZE: u64 = 32 << 20;
 /// What ext4 takes for a file beside its bytes: its inode, and half a block that is not full.

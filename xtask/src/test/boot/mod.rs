@@ -2,8 +2,8 @@
 //! show.
 //!
 //! Each boot shows several things: the first goes from an initramfs to a squashfs, with an interface, more file systems
-//! and a clock that is wrong; the second to an ext4 whose own PID 1 takes over and is Pipkin again; the third is cut off
-//! while containers run, and the fourth finds what it left.
+//! and a clock that is wrong; the second to an ext4 whose own PID 1 takes over and is Pipkin again; the third to an EROFS
+//! without the PID 1 that is asked for; the fourth is cut off while containers run, and the fifth finds what it left.
 
 mod power_cut;
 mod scenario;
@@ -19,8 +19,10 @@ use rootfs_builder::filesystem::{self, Filesystem};
 use rootfs_builder::tree::Tree;
 use rootfs_builder::unpack::{self, Options};
 use std::fs::{self, File};
-use std::path::Path;
-use std::process::Command;
+use std::io::Write;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 const FIRST: &str = include_str!("first.sh");
@@ -36,7 +38,8 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 const BALLAST_BYTES: usize = 32 << 20;
 
 /// Makers of file systems, and what looks at one afterwards.
-const PROGRAMS: [Program; 4] = [
+const PROGRAMS: [Program; 5] = [
+    Program { name: "sfdisk", package: "fdisk" },
     Program { name: "mksquashfs", package: "squashfs-tools" },
     Program { name: "mkfs.erofs", package: "erofs-utils" },
     Program { name: "mke2fs", package: "e2fsprogs" },
@@ -64,8 +67,9 @@ pub(super) fn run(arch: Arch, case: Option<&str>) -> Result<Tally> {
     let tiny = Tiny::new(arch, ballast, MODULES)?;
     let first = squashfs(arch, &tiny, folder.path())?;
     let second = ext4(arch, &tiny, folder.path())?;
-    let third = power_cut::run(arch, folder.path())?;
-    Ok(first.and([second, third, scenario::run(arch, None)?]))
+    let third = erofs(arch, &tiny, folder.path())?;
+    let fourth = power_cut::run(arch, folder.path())?;
+    Ok(first.and([second, third, fourth, scenario::run(arch, None)?]))
 }
 
 /// Alpine.
@@ -106,13 +110,13 @@ fn squashfs(arch: Arch, tiny: &Tiny, folder: &Path) -> Result<Tally> {
     ] {
         let path = folder.join(name);
         filesystem::write(tree, kind, None, None, &path)?;
-        machine.disks.push(path);
+        machine.disks.push(if name == "data" { partitioned(&path, name)? } else { path });
     }
     let status = folder.join("status");
     machine.status = Some(status.clone());
     machine.interface = true;
     machine.clock = Some("2001-02-03T04:05:06");
-    let arguments = "root=/dev/vda pipkin.mount=/dev/vdb:/data:ext4:nosuid,discard \
+    let arguments = "root=/dev/vda pipkin.mount=PARTLABEL=data:/data:ext4:nosuid,discard \
                      pipkin.mount=/dev/vdc:/fixed:erofs:ro ip=10.9.8.7::10.9.8.1:255.255.255.0:boxy:eth0:off:10.9.8.2 \
                      pipkin.env.GIVEN=\"two words\" -- sh /check";
     let outcome = tiny.run(&machine, arguments, TIMEOUT)?;
@@ -150,6 +154,48 @@ fn ext4(arch: Arch, tiny: &Tiny, folder: &Path) -> Result<Tally> {
         check("an_ordered_end_asks_the_payload_to_go", *status == 7),
         check("a_written_root_is_left_clean", clean),
     ]))
+}
+
+/// A disk with one partition of this name, which holds the file system.
+fn partitioned(filesystem: &Path, name: &str) -> Result<PathBuf> {
+    const START_BYTES: u64 = 1 << 20;
+    let contents = fs::read(filesystem).with_context(|| format!("reading {}", filesystem.display()))?;
+    let disk = filesystem.with_extension("disk");
+    let file = File::create(&disk).with_context(|| format!("making {}", disk.display()))?;
+    // The table has a copy at the end.
+    file.set_len(contents.len() as u64 + 2 * START_BYTES)?;
+    file.write_all_at(&contents, START_BYTES)?;
+    let table =
+        format!("label: gpt\nstart={}, size={}, name={name}\n", START_BYTES / 512, contents.len() / 512);
+    let mut sfdisk = Command::new(setup::find("sfdisk").context("looking for sfdisk")?);
+    let mut child =
+        sfdisk.arg("--quiet").arg(&disk).stdin(Stdio::piped()).spawn().context("starting sfdisk")?;
+    child.stdin.take().context("taking sfdisk's input")?.write_all(table.as_bytes())?;
+    let status = child.wait().context("waiting for sfdisk")?;
+    if !status.success() {
+        bail!("sfdisk: {status}");
+    }
+    Ok(disk)
+}
+
+fn erofs(arch: Arch, tiny: &Tiny, folder: &Path) -> Result<Tally> {
+    let disk = folder.join("third");
+    filesystem::write(&root_with(arch, &tiny.pipkin)?, Filesystem::Erofs, None, None, &disk)?;
+    let mut machine = vm::for_tests(arch)?;
+    machine.disks.push(disk);
+    machine.typed = &[("# ", "grep ' / ' /proc/mounts; exit\n")];
+    let arguments = format!("root=UUID={} init=/no/such pipkin.rescue", filesystem::UUID);
+    let Outcome { status, output } = tiny.run(&machine, &arguments, TIMEOUT)?;
+    Ok([
+        check("an_erofs_found_by_its_uuid_is_the_root", output.contains("/dev/vda / erofs ro")),
+        check(
+            "an_absent_pid_1_is_told",
+            output.contains("pipkin: execute /no/such: no such file or directory"),
+        ),
+        check("nothing_else_runs_in_its_place", status == 125),
+    ]
+    .into_iter()
+    .sum())
 }
 
 fn check(name: &str, holds: bool) -> Tally {

@@ -44,8 +44,8 @@ const SCENARIOS: [Scenario; 7] = [
     },
     Scenario {
         name: "what_goes_wrong_is_told_and_a_person_may_look",
-        arguments: "pipkin.unknown=1 pipkin.mount=none:/x:nofs pipkin.end=later ip=somewhere pipkin.rescue \
-                    -- /no/such",
+        arguments: "pipkin.unknown=1 pipkin.mount=none:/x:nofs pipkin.end=later ip=somewhere pipkin.vsock=9 \
+                    pipkin.rescue -- /no/such",
         typed: &[
             ("end this shell to go on", ""),
             ("# ", "echo rescued=$((3*5)); exit\n"),
@@ -60,6 +60,8 @@ const SCENARIOS: [Scenario; 7] = [
             "rescued=15",
             "pipkin: execute /no/such: no such file or directory",
             "again=21",
+            // There is no such device: the console alone has the status.
+            "pipkin: tell the host by vsock: ",
         ],
         status: 127,
         ..PLAIN
