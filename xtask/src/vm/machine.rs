@@ -29,6 +29,11 @@ pub(crate) struct Machine {
     pub(crate) typed: &'static [(&'static str, &'static str)],
 }
 
+/// What the kernel says, long before PID 1, of an emulated timer that did not tick in time: qemu had no processor to run
+/// on. It tells of the machine outside, and that machine is booted again.
+const NO_TIMER: &str = "IO-APIC + timer doesn't work!";
+const TRIES: u32 = 3;
+
 /// Who executes the machine's instructions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Accelerator {
@@ -66,9 +71,16 @@ impl Machine {
     /// # Errors
     /// qemu missing or failing, or the deadline. The machine is gone then.
     pub(super) fn run(&self, boot: &Boot<'_>, timeout: Duration, show: Show) -> Result<Ended> {
-        let mut qemu = self.qemu(boot)?;
-        qemu.args(["-chardev", "stdio,id=console", "-serial", "chardev:console", "-monitor", "none"]);
-        console::watch(&mut qemu, self.typed, timeout, show)
+        let mut tries = 0;
+        loop {
+            let mut qemu = self.qemu(boot)?;
+            qemu.args(["-chardev", "stdio,id=console", "-serial", "chardev:console", "-monitor", "none"]);
+            let ended = console::watch(&mut qemu, self.typed, timeout, show)?;
+            tries += 1;
+            if tries == TRIES || ended.status.is_some() || !ended.output.contains(NO_TIMER) {
+                return Ok(ended);
+            }
+        }
     }
 
     /// Boots with this terminal as the console. Ctrl-A X switches the machine off, Ctrl-A C is qemu's own prompt.
