@@ -154,7 +154,7 @@ pub(crate) struct Import {
 #[derive(FromArgs, Debug)]
 #[argh(subcommand, name = "pull")]
 pub(crate) struct Pull {
-    /// image, as alpine:3.22, quay.io/a/b or localhost:5000/a@sha256:...
+    /// image, as alpine:3.22, registry.example/a/b or localhost:5000/a@sha256:...
     #[argh(positional)]
     pub(crate) reference: Reference,
     /// image name here; if not given, the reference without its host

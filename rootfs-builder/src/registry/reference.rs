@@ -152,7 +152,7 @@ mod tests {
             ("alpine:3.22", "docker.io/library/alpine:3.22", "alpine:3.22"),
             ("me/tool", "docker.io/me/tool", "me/tool"),
             ("docker.io/library/a:b", "docker.io/library/a:b", "a:b"),
-            ("quay.io/a/b/c:T_1", "quay.io/a/b/c:T_1", "a/b/c:T_1"),
+            ("registry.example/a/b/c:T_1", "registry.example/a/b/c:T_1", "a/b/c:T_1"),
             ("localhost:5000/x", "localhost:5000/x", "x"),
             ("[::1]:5000/x:y", "[::1]:5000/x:y", "x:y"),
         ] {
