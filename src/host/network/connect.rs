@@ -50,19 +50,45 @@ pub(in crate::host) fn connect(
     let eth = name(&[b'e', b't', b'h', b'0'.saturating_add(number)])?;
     let mac = attachment.mac.unwrap_or(mac(id, number));
     let far = Link { name: Some(eth), mac: Some(mac), mtu: bridge.mtu, ..Link::default() };
-    let mut buffer = [0; BATCH_CAPACITY];
-    let mut batch = Batch::new(&mut buffer);
-    link::create_pair(&mut batch, &near, &far, inside.as_fd());
-    if !network.ports.is_empty() {
-        // The container may come back to itself by one of them.
-        link::reflect(&mut batch, &near_name);
+    let reflects = !network.ports.is_empty();
+    match make_pair(&mut socket, &near, &near_name, &far, &inside, reflects) {
+        // The same container's last run: its namespace is on its way out, and the pair with it.
+        Err(error) if error.errno == Errno::EXIST => {
+            remove(&mut socket, &near_name)?;
+            make_pair(&mut socket, &near, &near_name, &far, &inside, reflects)?;
+        }
+        made => made?,
     }
-    socket.commit(&mut batch)?;
     let own = own_namespace()?;
     enter(&inside)?;
     let done = set_up(attachment, &eth, number, lent);
     enter(&own)?;
     done
+}
+
+/// Makes the pair; with `reflects` the container may come back to itself, by a port that it publishes.
+fn make_pair(
+    socket: &mut Socket,
+    near: &Link,
+    near_name: &Name,
+    far: &Link,
+    inside: &OwnedFd,
+    reflects: bool,
+) -> Result<()> {
+    let mut buffer = [0; BATCH_CAPACITY];
+    let mut batch = Batch::new(&mut buffer);
+    link::create_pair(&mut batch, near, far, inside.as_fd());
+    if reflects {
+        link::reflect(&mut batch, near_name);
+    }
+    socket.commit(&mut batch)
+}
+
+fn remove(socket: &mut Socket, name: &Name) -> Result<()> {
+    let mut buffer = [0; BATCH_CAPACITY];
+    let mut batch = Batch::new(&mut buffer);
+    link::delete(&mut batch, name);
+    socket.commit(&mut batch)
 }
 
 /// Sets up the interface called `eth`, from within its namespace. The first one has the way out.
