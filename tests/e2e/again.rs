@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
             restart_ends_and_starts,
             one_that_cannot_start_stays_as_it_was,
             its_output_and_code_are_shown,
+            the_end_of_the_last_run_is_not_in_the_way,
             its_terminal_is_there_again,
             one_of_many_starts_it,
             after_a_killed_supervisor_it_starts,
@@ -123,6 +124,15 @@ fn its_output_and_code_are_shown() {
     short.ended();
     assert_eq!(short.verb("start -a").exits(8).text(), "short\n");
     short.verb("start -a no-such").fails(125, &["one container"]);
+}
+
+/// The kernel takes a network namespace apart behind everybody's back.
+fn the_end_of_the_last_run_is_not_in_the_way() {
+    let container = detached_sh("--net bridge", "exit 8");
+    for _ in 0..12 {
+        container.ended();
+        container.verb("start").succeeds();
+    }
 }
 
 fn its_terminal_is_there_again() {
