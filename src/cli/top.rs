@@ -6,6 +6,7 @@ use super::operand::Found;
 use super::stats::aligned;
 use super::{Outcome, open_store, report};
 use pipkin::host::open_group;
+use rustix::io::Errno;
 use std::path::Path;
 
 /// Its help.
@@ -33,7 +34,11 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
                 pids.push(pid.as_raw_nonzero().get());
                 Ok(())
             });
-            hidden.map(drop)
+            match hidden {
+                // It has ended since, and nothing is in it.
+                Err(error) if error.errno == Errno::NODEV => Ok(()),
+                listed => listed.map(drop),
+            }
         })?,
         None => pids = neighbours(found.record.pid),
     }
