@@ -127,11 +127,12 @@ fn only_the_dead_are_reclaimed() {
     assert!(t.0.adopt(&Id::from_random(1)).unwrap().is_some());
 }
 
-/// Not a test: it tells how fast state is written in `TMPDIR`.
+/// Tells how fast state is written in `TMPDIR`; for long enough to measure it only when `cargo xtask bench --part state`
+/// asks for that.
 #[test]
-#[ignore = "a measurement, which `cargo xtask bench --part state` asks for"]
 fn rate_of_records() {
-    const WHILE: std::time::Duration = std::time::Duration::from_secs(1);
+    let asked = std::env::var("PIPKIN_RATE_MS").ok().and_then(|text| text.parse().ok());
+    let span = std::time::Duration::from_millis(asked.unwrap_or(0));
     let store = Temporary::new("rate");
     store.0.make_directories().unwrap();
     let mut number = 0;
@@ -141,7 +142,7 @@ fn rate_of_records() {
     };
     let tell = |what: &str, each: &mut dyn FnMut()| {
         let (mut count, start) = (0, std::time::Instant::now());
-        while start.elapsed() < WHILE {
+        while count == 0 || start.elapsed() < span {
             each();
             count += 1;
         }
