@@ -246,7 +246,22 @@ impl Store {
         }
         let unknown = || Record { remove: true, ..Record::default() };
         let record = self.read(id)?.unwrap_or_else(unknown);
+        if record.status != Status::Exited {
+            self.forget_other_names(id, &record.name)?;
+        }
         Ok(Some(Container { store: self.clone(), id: *id, record, lock }))
+    }
+
+    /// Removes the names by which `id` can be found beside `name`: whoever is killed while it gives another one leaves two.
+    fn forget_other_names(&self, id: &Id, name: &str) -> io::Result<()> {
+        for entry in fs::read_dir(self.run.join("names"))? {
+            let path = entry?.path();
+            let is_ours = fs::read_link(&path).is_ok_and(|target| target == Path::new(id.as_str()));
+            if is_ours && path != self.name_path(name) {
+                gone(fs::remove_file(path))?;
+            }
+        }
+        Ok(())
     }
 
     /// Looks at up to `most` containers for ones whose supervisor died, ends what is left of each by `end`, and

@@ -127,6 +127,19 @@ fn only_the_dead_are_reclaimed() {
     assert!(t.0.adopt(&Id::from_random(1)).unwrap().is_some());
 }
 
+#[test]
+fn a_name_half_given_is_forgotten() {
+    let t = Temporary::new("half");
+    let id = Id::from_random(1);
+    drop(t.0.create(id, record("old", Status::Running, true)).unwrap());
+    std::os::unix::fs::symlink(id.as_str(), t.0.name_path("new")).unwrap();
+    std::os::unix::fs::symlink("0000000000000002", t.0.name_path("other")).unwrap();
+    t.0.adopt(&id).unwrap().unwrap().remove().unwrap();
+    let left = fs::read_dir(t.0.name_path("x").parent().unwrap()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    assert_eq!(left, ["other"]);
+}
+
 /// Tells how fast state is written in `TMPDIR`; for long enough to measure it only when `cargo xtask bench --part state`
 /// asks for that.
 #[test]
