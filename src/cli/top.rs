@@ -36,7 +36,7 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
             });
             match hidden {
                 // It has ended since, and nothing is in it.
-                Err(error) if error.errno == Errno::NODEV => Ok(()),
+                Err(error) if matches!(error.errno, Errno::NODEV | Errno::NOENT) => Ok(()),
                 listed => listed.map(drop),
             }
         })?,
