@@ -157,6 +157,8 @@ fn supervise(job: &Job<'_>, orders: &Orders, ready: OwnedFd) -> Outcome {
 
 /// Writes down how it ended.
 fn note(service: &mut Service<'_>, job: &Job<'_>, ended: Option<&Ended>) {
+    // It can have ended before anybody was told of the kill that ended it.
+    service.out_of_memory(ended.map_or(0, |ended| ended.oom_kills));
     let record = &mut service.container.record;
     launch::record_end(record, ended, job.spec.namespaces.pid == Join::New);
     let cause = match service.verdict {
