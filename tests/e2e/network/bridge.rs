@@ -119,7 +119,9 @@ fn made_by_the_first_and_gone_with_the_last() {
 
 fn two_at_once_make_one_bridge() {
     for _ in 0..5 {
-        let started = [(); 3].map(|()| run("").start_sh("ip -o -4 addr show eth0 | awk '{print $4}'"));
+        // Each stays until the others are there: the address of one that has ended is free again.
+        let started =
+            [(); 3].map(|()| run("").start_sh("ip -o -4 addr show eth0 | awk '{print $4}'; sleep 0.5"));
         let mut told = started.map(|container| container.wait().succeeds().text());
         told.sort();
         assert!(told.iter().all(|address| address.starts_with("172.20.0.")), "{told:?}");
