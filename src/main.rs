@@ -1,9 +1,12 @@
 //! The `pipkin` program: from how it was called to the front end that answers.
 #![cfg_attr(not(test), no_main)]
 #![deny(unsafe_code)]
+#![cfg_attr(not(feature = "oci"), allow(dead_code, unused_imports, reason = "the faces left out use it"))]
 
 mod cli;
+#[cfg(feature = "runtime")]
 mod oci;
+#[cfg(feature = "runtime")]
 mod store;
 
 use pipkin::sys::entry::Strings;

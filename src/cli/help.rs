@@ -10,7 +10,24 @@ use std::ffi::OsString;
 /// The program's name and version.
 pub(super) const VERSION: &str = concat!("pipkin version ", env!("CARGO_PKG_VERSION"), "\nspec: 1.3.0");
 
+/// The program's help, where it is the init alone.
+#[cfg(not(feature = "runtime"))]
+pub(super) const PROGRAM: &str = "\
+Usage: pipkin VERB [OPTIONS] ...
+
+The init of a container and PID 1 of a machine. This build leaves out the rest.
+
+Verbs:
+  init       start a command, forward signals to it, reap orphans, end with its
+             code; called init, as PID 1 and without --, boot a machine
+  probe      tell what this process can see and do
+
+Options:
+  -h, --help     show this help; after a verb, the help of that verb
+      --version  show the version";
+
 /// The program's help.
+#[cfg(feature = "runtime")]
 pub(super) const PROGRAM: &str = "\
 Usage: pipkin VERB [OPTIONS] ...
 

@@ -4,39 +4,62 @@
 //! codes. It makes no container itself.
 
 mod argv;
+#[cfg(feature = "runtime")]
 mod attach;
+#[cfg(feature = "runtime")]
 mod copy;
+#[cfg(feature = "runtime")]
 mod detach;
+#[cfg(feature = "runtime")]
 mod doctor;
+#[cfg(feature = "runtime")]
 mod event;
 mod help;
 mod init;
+#[cfg(feature = "runtime")]
 mod inspect;
 mod json;
 mod kernel;
+#[cfg(feature = "runtime")]
 mod launch;
+#[cfg(feature = "runtime")]
 mod list;
+#[cfg(feature = "runtime")]
 mod listen;
+#[cfg(feature = "runtime")]
 mod logs;
 mod message;
 mod nearest;
+#[cfg(feature = "oci")]
 mod oci;
+#[cfg(feature = "runtime")]
 mod operand;
+#[cfg(feature = "runtime")]
 mod pause;
 mod probe;
+#[cfg(feature = "runtime")]
 mod prune;
+#[cfg(feature = "runtime")]
 mod remove;
+#[cfg(feature = "runtime")]
 mod rename;
 mod report;
+#[cfg(feature = "runtime")]
 mod run;
+#[cfg(feature = "runtime")]
 mod running;
 mod signal;
+#[cfg(feature = "runtime")]
 mod start;
+#[cfg(feature = "runtime")]
 mod stats;
+#[cfg(feature = "runtime")]
 mod stop;
 mod text;
+#[cfg(feature = "runtime")]
 mod top;
 
+#[cfg(feature = "runtime")]
 use crate::store::Store;
 use argv::{Order, Sorted};
 use message::Failure;
@@ -70,31 +93,62 @@ struct Verb {
 }
 
 const VERBS: &[Verb] = &[
+    #[cfg(feature = "runtime")]
     Verb { name: "attach", help: attach::HELP, order: Order::Mixed, run: attach::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "cp", help: copy::HELP, order: Order::Mixed, run: copy::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "doctor", help: help::DOCTOR, order: Order::Mixed, run: doctor::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "exec", help: run::exec::HELP, order: Order::OptionsFirst, run: run::exec::run },
     Verb { name: "init", help: help::INIT, order: Order::OptionsFirst, run: init::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "events", help: help::EVENTS, order: Order::Mixed, run: listen::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "inspect", help: help::INSPECT, order: Order::Mixed, run: inspect::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "kill", help: help::KILL, order: Order::Mixed, run: stop::kill },
+    #[cfg(feature = "runtime")]
     Verb { name: "logs", help: help::LOGS, order: Order::Mixed, run: logs::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "ps", help: help::PS, order: Order::Mixed, run: list::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "rm", help: help::RM, order: Order::Mixed, run: remove::run },
     Verb { name: "probe", help: help::PROBE, order: Order::Mixed, run: probe::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "prune", help: help::PRUNE, order: Order::Mixed, run: prune::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "rename", help: help::RENAME, order: Order::Mixed, run: rename::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "restart", help: start::RESTART, order: Order::Mixed, run: start::restart },
+    #[cfg(feature = "runtime")]
     Verb { name: "start", help: start::START, order: Order::Mixed, run: start::start },
+    #[cfg(feature = "runtime")]
     Verb { name: "stop", help: help::STOP, order: Order::Mixed, run: stop::stop },
+    #[cfg(feature = "runtime")]
     Verb { name: "wait", help: help::WAIT, order: Order::Mixed, run: stop::wait },
+    #[cfg(feature = "runtime")]
     Verb { name: "pause", help: pause::PAUSE, order: Order::Mixed, run: pause::pause },
+    #[cfg(feature = "runtime")]
     Verb { name: "resume", help: pause::RESUME, order: Order::Mixed, run: pause::resume },
+    #[cfg(feature = "runtime")]
     Verb { name: "stats", help: stats::HELP, order: Order::Mixed, run: stats::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "top", help: top::HELP, order: Order::Mixed, run: top::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "update", help: run::update::HELP, order: Order::Mixed, run: run::update::run },
+    #[cfg(feature = "runtime")]
     Verb { name: "run", help: run::help::RUN, order: Order::OptionsFirst, run: run::run },
 ];
+
+/// What an unknown verb may be, where this build leaves faces out.
+const LEFT_OUT: &str = if cfg!(feature = "oci") {
+    ""
+} else if cfg!(feature = "runtime") {
+    " (this build has no OCI interface)"
+} else {
+    " (this build is the init alone)"
+};
 
 /// Answers one call of the program by the name `called_as`; `args` are those after it.
 pub(crate) fn main(called_as: &OsStr, args: &[OsString]) -> ExitCode {
@@ -108,8 +162,7 @@ pub(crate) fn main(called_as: &OsStr, args: &[OsString]) -> ExitCode {
     }
     let answered = match init::face(called_as) {
         Some(face) => init::main(face, args),
-        None => prepare(args)
-            .and_then(|()| if oci::is_called(args) { Ok(oci::main(args)) } else { dispatch(args) }),
+        None => prepare(args).and_then(|()| dispatch(args)),
     };
     answered.unwrap_or_else(|failure| failure.tell())
 }
@@ -128,6 +181,10 @@ fn prepare(args: &[OsString]) -> Result<(), Failure> {
 fn dispatch(args: &[OsString]) -> Outcome {
     #[cfg(feature = "test-hooks")]
     go_without("PIPKIN_WITHOUT")?;
+    #[cfg(feature = "oci")]
+    if oci::is_called(args) {
+        return Ok(oci::main(args));
+    }
     let Some((first, rest)) = args.split_first() else {
         return Err(Failure::usage("", "a verb is needed"));
     };
@@ -140,7 +197,7 @@ fn dispatch(args: &[OsString]) -> Outcome {
     }
     let Some(verb) = find(&name) else {
         let what = if name.starts_with('-') { "unknown option " } else { "unknown verb " };
-        return Err(Failure::usage("", &[what, &name].concat()));
+        return Err(Failure::usage("", &[what, &name, LEFT_OUT].concat()));
     };
     let sorted = argv::sort(verb.help, verb.order, rest).map_err(|why| Failure::usage(verb.name, &why))?;
     if sorted.help_wanted { help::show(verb.help) } else { (verb.run)(&sorted) }
@@ -160,11 +217,13 @@ fn find(name: &str) -> Option<&'static Verb> {
 }
 
 /// A time as engines and people read it (RFC 3339).
+#[cfg(feature = "runtime")]
 fn time_stamp(ns: u64) -> [u8; 30] {
     crate::store::time::stamp(ns)
 }
 
 /// `pipkin exec` with these arguments, for callers within: its exit code.
+#[cfg(feature = "runtime")]
 fn exec(args: &[OsString]) -> u8 {
     let sorted = argv::sort(run::exec::HELP, Order::OptionsFirst, args);
     let sorted = sorted.map_err(|why| Failure::usage("exec", &why));
@@ -172,6 +231,7 @@ fn exec(args: &[OsString]) -> u8 {
 }
 
 /// The store of whoever calls.
+#[cfg(feature = "runtime")]
 fn open_store() -> Result<Store, Failure> {
     let store =
         Store::open().map_err(|error| Failure::io("find the directories of the store", b"", &error))?;

@@ -18,16 +18,17 @@ pub(crate) struct BuildStatic {
     /// x86_64, aarch64 or all; the machine's own when left out
     #[argh(option, default = "Targets::One(Arch::HOST)")]
     target: Targets,
-    /// cargo features to enable, separated by commas
-    #[argh(option, default = "String::new()")]
-    features: String,
+    /// what the program can be: all; runtime, without the OCI interface; or init, which is also PID 1 of a machine,
+    /// without containers; all when left out
+    #[argh(option, default = "Face::All")]
+    face: Face,
 }
 
 impl BuildStatic {
     pub(crate) fn run(&self) -> Result<()> {
         let mut over = Vec::new();
         for arch in self.target.list() {
-            let program = static_binary(*arch, &self.features)?;
+            let program = static_binary(*arch, self.face)?;
             let size =
                 fs::metadata(&program).with_context(|| format!("reading {}", program.display()))?.len();
             println!("{}", sentence(*arch, &program, size));
@@ -82,6 +83,53 @@ impl FromArgValue for Arch {
     }
 }
 
+/// How much of the program there is: an image that needs only an init need not carry the runtime.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Face {
+    All,
+    /// Without the OCI interface.
+    Runtime,
+    /// The init of a container, PID 1 of a machine, and `probe`.
+    Init,
+}
+
+impl Face {
+    const ALL: [Face; 3] = [Face::All, Face::Runtime, Face::Init];
+
+    const fn name(self) -> &'static str {
+        match self {
+            Face::All => "all",
+            Face::Runtime => "runtime",
+            Face::Init => "init",
+        }
+    }
+
+    /// The program's file name.
+    const fn program(self) -> &'static str {
+        match self {
+            Face::All => "pipkin",
+            Face::Runtime => "pipkin-runtime",
+            Face::Init => "pipkin-init",
+        }
+    }
+
+    /// Tells cargo to leave out the rest.
+    fn choose(self, cargo: &mut Command) {
+        match self {
+            Face::All => cargo,
+            Face::Runtime => cargo.args(["--no-default-features", "--features", "runtime"]),
+            Face::Init => cargo.arg("--no-default-features"),
+        };
+    }
+}
+
+impl FromArgValue for Face {
+    fn from_arg_value(value: &str) -> Result<Face, String> {
+        let found = Face::ALL.into_iter().find(|face| face.name() == value);
+        found.ok_or_else(|| format!("unknown face {value}: use all, runtime or init"))
+    }
+}
+
 /// What `--target` names in a verb that builds.
 pub(crate) enum Targets {
     One(Arch),
@@ -103,14 +151,15 @@ impl FromArgValue for Targets {
     }
 }
 
-/// Builds and checks the shipped program, and keeps it at `target/dist/ARCH/pipkin`.
+/// Builds and checks the shipped program, and keeps it at `target/dist/ARCH/pipkin`, or `pipkin-FACE` when it is less
+/// than all.
 ///
-/// `features` is cargo's list, usually empty. Where the standard library's source cannot be had the prebuilt one
+/// Where the standard library's source cannot be had the prebuilt one
 /// is linked, about three times the bytes, and a line says so.
 ///
 /// # Errors
 /// The failed build, or the rule of [`elf::check_static`] that the program breaks.
-pub(crate) fn static_binary(arch: Arch, features: &str) -> Result<PathBuf> {
+pub(crate) fn static_binary(arch: Arch, face: Face) -> Result<PathBuf> {
     setup::rust_target(arch.triple())?;
     let rebuilt = match setup::rust_source() {
         Ok(()) => true,
@@ -121,12 +170,13 @@ pub(crate) fn static_binary(arch: Arch, features: &str) -> Result<PathBuf> {
     };
     let mut cargo = command::cargo();
     cargo.args(["build", "--package", "pipkin", "--bin", "pipkin", "--profile", "dist", "--quiet"]);
-    cargo.args(["--target", arch.triple(), "--features", features]);
+    cargo.args(["--target", arch.triple()]);
+    face.choose(&mut cargo);
     if rebuilt {
         rebuild_std(&mut cargo, arch)?;
     }
     command::run(&mut cargo)?;
-    let (program, placement) = keep(arch, "dist", "pipkin")?;
+    let (program, placement) = keep(arch, "dist", face.program())?;
     if rebuilt && placement == Placement::Fixed {
         bail!("{} is linked to a fixed address", program.display());
     }
@@ -140,7 +190,7 @@ pub(crate) fn static_binary(arch: Arch, features: &str) -> Result<PathBuf> {
 ///
 /// # Errors
 /// A failed build, or no source of the standard library.
-pub(crate) fn with_symbols(arch: Arch) -> Result<PathBuf> {
+pub(crate) fn with_symbols(arch: Arch, face: Face) -> Result<PathBuf> {
     setup::rust_target(arch.triple())?;
     setup::rust_source()?;
     let folder = command::target().join("size");
@@ -149,6 +199,7 @@ pub(crate) fn with_symbols(arch: Arch) -> Result<PathBuf> {
     cargo
         .args(["--target", arch.triple(), "--config", "profile.dist.strip=false", "--target-dir"])
         .arg(&folder);
+    face.choose(&mut cargo);
     rebuild_std(&mut cargo, arch)?;
     command::run(&mut cargo)?;
     Ok(folder.join(arch.triple()).join("dist/pipkin"))
@@ -255,7 +306,7 @@ pub(crate) fn sentence(arch: Arch, program: &Path, size: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{Arch, Targets, sentence};
+    use super::{Arch, Face, Targets, sentence};
     use argh::FromArgValue;
     use std::path::Path;
 
@@ -264,6 +315,15 @@ mod tests {
         assert_eq!(Targets::from_arg_value("all").map(|found| found.list().len()), Ok(2));
         assert_eq!(Arch::from_arg_value("aarch64"), Ok(Arch::Aarch64));
         assert!(Arch::from_arg_value("arm64").is_err());
+    }
+
+    #[test]
+    fn each_face_is_kept_under_a_name_of_its_own() {
+        let mut names = Face::ALL.map(Face::program);
+        names.sort_unstable();
+        assert_eq!(names, ["pipkin", "pipkin-init", "pipkin-runtime"]);
+        assert_eq!(Face::from_arg_value("init"), Ok(Face::Init));
+        assert!(Face::from_arg_value("oci").is_err());
     }
 
     #[test]

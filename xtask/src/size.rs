@@ -4,7 +4,7 @@
 //! functions into their callers, so a crate whose code is all inlined shows nothing of its own. Literal texts have no
 //! symbol: they are in the line "no name".
 
-use crate::build::{self, Arch, Targets};
+use crate::build::{self, Arch, Face, Targets};
 use anyhow::{Context, Result};
 use argh::FromArgs;
 use object::{Object, ObjectSection, ObjectSymbol, SectionFlags, SectionIndex, elf};
@@ -18,6 +18,9 @@ pub(crate) struct Size {
     /// x86_64, aarch64 or all; the machine's own when left out
     #[argh(option, default = "Targets::One(Arch::HOST)")]
     target: Targets,
+    /// what the program can be: all, runtime or init; all when left out
+    #[argh(option, default = "Face::All")]
+    face: Face,
     /// also list this many of the largest functions and tables
     #[argh(option, default = "0")]
     largest: usize,
@@ -26,7 +29,7 @@ pub(crate) struct Size {
 impl Size {
     pub(crate) fn run(&self) -> Result<()> {
         for arch in self.target.list() {
-            let path = build::with_symbols(*arch)?;
+            let path = build::with_symbols(*arch, self.face)?;
             let bytes = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
             let contents = Contents::read(&bytes)?;
             println!("{arch}: {} bytes are loaded", contents.sections.values().sum::<u64>());

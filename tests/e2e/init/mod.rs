@@ -1,5 +1,6 @@
 //! The duties of an init, shown on the program: forwarding, reaping, the end, the terminal, and where it can live.
 
+mod alone;
 mod end;
 mod place;
 mod service;
@@ -18,7 +19,7 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(60);
 
 pub(crate) fn cases() -> Vec<Trial> {
-    [signal::cases(), end::cases(), terminal::cases(), place::cases(), service::cases()]
+    [signal::cases(), end::cases(), terminal::cases(), place::cases(), service::cases(), alone::cases()]
         .into_iter()
         .flatten()
         .collect()

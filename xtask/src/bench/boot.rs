@@ -6,7 +6,7 @@
 use super::contender::Ground;
 use super::figure::Findings;
 use super::sample::percentile;
-use crate::build::Arch;
+use crate::build::{Arch, Face};
 use crate::vm::{Machine, Tiny};
 use anyhow::{Context, Result};
 use rootfs_builder::tree::Tree;
@@ -61,7 +61,7 @@ pub(super) fn measure(ground: &Ground, _rounds: usize) -> Result<Findings> {
     for (path, bytes) in files {
         tree.file(path, 0o755, bytes)?;
     }
-    let tiny = Tiny::new(Arch::HOST, tree, &[])?;
+    let tiny = Tiny::new(Arch::HOST, Face::All, tree, &[])?;
     let inits = [("pipkin", "-- /bin/busybox sh /payload"), ("busybox init", "rdinit=/sbin/init")];
     let mut times_us: [Vec<u64>; 2] = Default::default();
     for _ in 0..BOOTS {

@@ -27,7 +27,7 @@ mod state;
 mod stopwatch;
 mod trace;
 
-use crate::build::{self, Arch};
+use crate::build::{self, Arch, Face};
 use crate::command;
 use crate::rootfs::{self, Rootfs};
 use crate::setup::{self, Program};
@@ -161,7 +161,7 @@ fn prepare() -> Result<Ground> {
     let folder = command::target().join("bench");
     let state = folder.join("state");
     fs::create_dir_all(&state).with_context(|| format!("making {}", state.display()))?;
-    let pipkin = build::static_binary(Arch::HOST, "")?;
+    let pipkin = build::static_binary(Arch::HOST, Face::All)?;
     let filter = write_filter(&folder)?;
     let floor = stopwatch::compile("floor", &[format!("-DFILTER=\"{}\"", filter.display())], &folder)?;
     let stopwatch = stopwatch::compile("stopwatch", &[], &folder)?;

@@ -6,7 +6,7 @@ mod completion;
 mod manual;
 mod page;
 
-use crate::build::{self, Arch};
+use crate::build::{self, Arch, Face};
 use crate::command;
 use crate::setup::{self, Program};
 use crate::test::tally::Tally;
@@ -54,7 +54,7 @@ impl Book {
 
 /// Writes everything and gives the folder.
 fn write() -> Result<PathBuf> {
-    let book = Book::read(&build::static_binary(Arch::HOST, "")?)?;
+    let book = Book::read(&build::static_binary(Arch::HOST, Face::All)?)?;
     let folder = command::target().join("docs");
     let place = |name: &str, text: String| {
         let path = folder.join(name);

@@ -1,7 +1,7 @@
 //! The end-to-end tests: what they are built from, and their run on this machine and in the test machine.
 
 use super::tally::{self, Tally};
-use crate::build::{self, Arch};
+use crate::build::{self, Arch, Face};
 use crate::command::{self, cargo};
 use crate::rootfs::{self, Rootfs};
 use crate::setup::{self, Program};
@@ -24,14 +24,17 @@ pub(crate) struct EndToEnd {
     pub(crate) pipkin: PathBuf,
     /// The program with pause points, for `PIPKIN_HOOKS`.
     pub(crate) hooks: PathBuf,
+    /// The program as the init alone, for `PIPKIN_INIT`.
+    pub(crate) init: PathBuf,
 }
 
 impl EndToEnd {
-    /// Builds all three.
+    /// Builds all four.
     pub(crate) fn build(arch: Arch) -> Result<EndToEnd> {
-        let pipkin = build::static_binary(arch, "")?;
+        let pipkin = build::static_binary(arch, Face::All)?;
         let hooks = build::hooks_binary(arch)?;
-        Ok(EndToEnd { test: test_program(arch)?, pipkin, hooks })
+        let init = build::static_binary(arch, Face::Init)?;
+        Ok(EndToEnd { test: test_program(arch)?, pipkin, hooks, init })
     }
 }
 
@@ -55,7 +58,7 @@ pub(super) fn on_host(case: Option<&str>) -> Result<Tally> {
     let built = EndToEnd::build(Arch::HOST)?;
     let mut test = Command::new(&built.test);
     test.args(case).current_dir(command::repository());
-    test.env("PIPKIN", &built.pipkin).env("PIPKIN_HOOKS", &built.hooks);
+    test.env("PIPKIN", &built.pipkin).env("PIPKIN_HOOKS", &built.hooks).env("PIPKIN_INIT", &built.init);
     match rootfs::obtain()? {
         Rootfs::Alpine { path, .. } => test.env("PIPKIN_ROOTFS", path),
         Rootfs::Nothing(why) => {
@@ -78,10 +81,15 @@ pub(super) fn in_machine(arch: Arch, case: Option<&str>) -> Result<Tally> {
         env: vec![
             ("PIPKIN", "/usr/bin/pipkin".to_owned()),
             ("PIPKIN_HOOKS", "/usr/bin/pipkin-hooks".to_owned()),
+            ("PIPKIN_INIT", "/usr/bin/pipkin-init".to_owned()),
             ("PIPKIN_ROOTFS", "/alpine".to_owned()),
             ("PIPKIN_VM", "1".to_owned()),
         ],
-        files: vec![program("/test/e2e", &built.test), program("/usr/bin/pipkin-hooks", &built.hooks)],
+        files: vec![
+            program("/test/e2e", &built.test),
+            program("/usr/bin/pipkin-hooks", &built.hooks),
+            program("/usr/bin/pipkin-init", &built.init),
+        ],
         timeout: MACHINE_TIMEOUT,
     };
     let outcome = vm::run(&vm::for_tests(arch)?, &job)?;

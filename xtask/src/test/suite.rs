@@ -2,7 +2,7 @@
 
 use super::tally::{self, Tally};
 use super::{boot, clients, e2e, embed};
-use crate::build::{self, Arch};
+use crate::build::{self, Arch, Face};
 use crate::command::{self, cargo};
 use crate::docs;
 use crate::fuzz::{self, Fuzzer};
@@ -115,13 +115,19 @@ fn check(arguments: &[&str]) -> Result<Tally> {
     Ok(Tally::SUCCESS)
 }
 
-/// The whole workspace for the machine that builds, and what is shipped or runs beside it for each target.
+/// The whole workspace for the machine that builds, what is shipped or runs beside it for each target, and the program
+/// with faces left out.
 fn clippy() -> Result<Tally> {
     let mut tallies =
         vec![check(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-Dwarnings"])?];
     for arch in Arch::ALL {
         let package = ["clippy", "--quiet", "--package", "pipkin", "--all-targets"];
         let rest = ["--all-features", "--target", arch.triple(), "--", "-Dwarnings"];
+        tallies.push(check(&[package.as_slice(), &rest].concat())?);
+    }
+    for faces in ["", "runtime"] {
+        let package = ["clippy", "--quiet", "--package", "pipkin", "--bin", "pipkin"];
+        let rest = ["--no-default-features", "--features", faces, "--", "-Dwarnings"];
         tallies.push(check(&[package.as_slice(), &rest].concat())?);
     }
     Ok(tallies.into_iter().sum())
@@ -167,7 +173,7 @@ fn rootfs_builder() -> Result<Tally> {
     if setup::is_root()? {
         setup::programs(&OTHERS)?;
         // It runs apk in a container.
-        test.env("PIPKIN", build::static_binary(Arch::HOST, "")?);
+        test.env("PIPKIN", build::static_binary(Arch::HOST, Face::All)?);
         if let Rootfs::Alpine { path, .. } = rootfs::obtain()? {
             test.env("PIPKIN_ROOTFS", path);
         }

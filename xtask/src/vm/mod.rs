@@ -12,7 +12,7 @@ mod machine;
 mod module;
 mod tiny;
 
-use crate::build::{self, Arch};
+use crate::build::{self, Arch, Face};
 use crate::command;
 use anyhow::{Context, Result, bail};
 use argh::FromArgs;
@@ -174,7 +174,7 @@ struct Prepared {
 impl Prepared {
     fn new(arch: Arch, job: &Job) -> Result<Prepared> {
         let kernel = kernel::obtain(arch)?;
-        let pipkin = build::static_binary(arch, "")?;
+        let pipkin = build::static_binary(arch, Face::All)?;
         let initramfs = tempfile::Builder::new().prefix("initramfs-").tempfile_in(folder(arch)?);
         let initramfs = initramfs.context("making a file for the initramfs")?.into_temp_path();
         let contents =

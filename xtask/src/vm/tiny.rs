@@ -4,7 +4,7 @@ use super::console::{Ended, Show};
 use super::kernel::{self, Kernel};
 use super::machine::Boot;
 use super::{Machine, Outcome, folder, module, outcome};
-use crate::build::{self, Arch};
+use crate::build::{self, Arch, Face};
 use anyhow::{Context, Result};
 use rootfs_builder::alpine;
 use rootfs_builder::compress::{Compression, Encoder};
@@ -24,13 +24,13 @@ pub(crate) struct Tiny {
 }
 
 impl Tiny {
-    /// Makes the initramfs of Pipkin, `modules` with what they depend on, and `tree`, compressed.
+    /// Makes the initramfs of Pipkin, as much of it as `face` says, `modules` with what they depend on, and `tree`, compressed.
     ///
     /// # Errors
     /// No kernel to be had, a module that its package has not, no room for the result.
-    pub(crate) fn new(arch: Arch, mut tree: Tree, modules: &[&str]) -> Result<Tiny> {
+    pub(crate) fn new(arch: Arch, face: Face, mut tree: Tree, modules: &[&str]) -> Result<Tiny> {
         let kernel = kernel::obtain(arch)?;
-        let pipkin = build::static_binary(arch, "")?;
+        let pipkin = build::static_binary(arch, face)?;
         tree.host_file("/init", 0o755, &pipkin)?;
         // A container's engine may call it so, and `-- /pipkin probe` on the command line.
         tree.hard_link("/pipkin", "/init")?;

@@ -9,7 +9,7 @@ mod power_cut;
 mod scenario;
 
 use super::tally::{self, Tally};
-use crate::build::Arch;
+use crate::build::{Arch, Face};
 use crate::command;
 use crate::setup::{self, Program};
 use crate::vm::{self, Outcome, Tiny};
@@ -64,7 +64,7 @@ pub(super) fn run(arch: Arch, case: Option<&str>) -> Result<Tally> {
     }
     let mut ballast = Tree::new();
     ballast.file("/ballast", 0o600, vec![0; BALLAST_BYTES])?;
-    let tiny = Tiny::new(arch, ballast, MODULES)?;
+    let tiny = Tiny::new(arch, Face::All, ballast, MODULES)?;
     let first = squashfs(arch, &tiny, folder.path())?;
     let second = ext4(arch, &tiny, folder.path())?;
     let third = erofs(arch, &tiny, folder.path())?;

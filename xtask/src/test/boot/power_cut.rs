@@ -1,7 +1,7 @@
 //! A machine that is cut off while containers run, and what is known after its next start.
 
 use super::{TIMEOUT, check, root_with};
-use crate::build::Arch;
+use crate::build::{Arch, Face};
 use crate::test::tally::{self, Tally};
 use crate::vm::{self, Tiny};
 use anyhow::Result;
@@ -21,7 +21,7 @@ const DISK_BYTES: u64 = 128 << 20;
 /// # Errors
 /// Whatever kept a machine from being made, or the second one from ending by itself.
 pub(super) fn run(arch: Arch, folder: &Path) -> Result<Tally> {
-    let tiny = Tiny::new(arch, Tree::new(), MODULES)?;
+    let tiny = Tiny::new(arch, Face::All, Tree::new(), MODULES)?;
     let mut tree = root_with(arch, &tiny.pipkin)?;
     tree.file("/before", 0o755, BEFORE.as_bytes())?;
     tree.file("/after", 0o755, AFTER.as_bytes())?;

@@ -3,7 +3,7 @@
 
 use super::super::tally::Tally;
 use super::{TIMEOUT, check, root};
-use crate::build::Arch;
+use crate::build::{Arch, Face};
 use crate::vm::{self, Tiny};
 use anyhow::Result;
 use rootfs_builder::tree::Tree;
@@ -11,7 +11,7 @@ use rootfs_builder::tree::Tree;
 /// What a machine is booted for, and what must come of it.
 struct Scenario {
     name: &'static str,
-    /// From nothing but Pipkin, instead of Alpine.
+    /// From nothing but the init alone, instead of Alpine.
     bare: bool,
     arguments: &'static str,
     typed: &'static [(&'static str, &'static str)],
@@ -126,8 +126,9 @@ const ORDERS_EVERYWHERE: usize = 3;
 /// Whatever kept a machine from being made or from ending by itself.
 pub(super) fn run(arch: Arch, case: Option<&str>) -> Result<Tally> {
     let wanted = |name: &str| case.is_none_or(|case| name.contains(case));
-    let bare = Tiny::new(arch, Tree::new(), &[])?;
-    let alpine = Tiny::new(arch, root(arch)?, &[])?;
+    // What an image that needs only an init would carry.
+    let bare = Tiny::new(arch, Face::Init, Tree::new(), &[])?;
+    let alpine = Tiny::new(arch, Face::All, root(arch)?, &[])?;
     let mut tallies = Vec::new();
     for scenario in SCENARIOS.iter().filter(|scenario| wanted(scenario.name)) {
         tallies.push(scenario.run(arch, if scenario.bare { &bare } else { &alpine })?);

@@ -5,7 +5,7 @@
 //! program and an image of Alpine.
 
 use super::tally::{self, Tally};
-use crate::build::Arch;
+use crate::build::{Arch, Face};
 use crate::setup::{self, Program};
 use crate::vm::{self, Tiny, Userland};
 use anyhow::{Context, Result};
@@ -95,7 +95,7 @@ pub(super) fn run(arch: Arch, case: Option<&str>) -> Result<Tally> {
         return Ok(Tally { skipped: 1, ..Tally::default() });
     }
     setup::programs(&[Program { name: "mke2fs", package: "e2fsprogs" }])?;
-    let tiny = Tiny::new(arch, Tree::new(), MODULES)?;
+    let tiny = Tiny::new(arch, Face::All, Tree::new(), MODULES)?;
     let folder = tempfile::tempdir().context("making a folder for disks")?;
     let mut machine = vm::for_tests(arch)?;
     machine.memory_mib = MEMORY_MIB;
