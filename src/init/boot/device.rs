@@ -1,9 +1,9 @@
 //! Which device a name on the kernel command line means: a path, or `LABEL=`, `UUID=`, `PARTLABEL=`, `PARTUUID=`.
 //!
 //! The first two are looked for in the super blocks of ext2 to ext4, XFS, Btrfs and EROFS, the others in what the kernel
-//! tells of its partitions (`PARTUUID` since Linux 6.2). The first device that answers is taken.
+//! tells of its partitions or, for `PARTUUID`, in their table. The first device that answers is taken.
 
-use super::file;
+use super::{file, partition};
 use crate::sys::clock::{monotonic_ms as now_ms, pause_ms};
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
@@ -48,6 +48,7 @@ const SUPER_BLOCKS: [SuperBlock; 4] = [
         label_length: 16,
     },
 ];
+const PARTUUID: &[u8] = b"PARTUUID=";
 /// The longest label.
 const LONGEST: usize = 256;
 
@@ -102,13 +103,13 @@ fn wanted(name: &[u8]) -> rustix::io::Result<Option<Wanted<'_>>> {
         Some(b"LABEL") => Wanted::Label(value),
         Some(b"UUID") => Wanted::Uuid(uuid(value).ok_or(Errno::INVAL)?),
         Some(b"PARTLABEL") => Wanted::Partition(b"PARTNAME=", value),
-        Some(b"PARTUUID") => Wanted::Partition(b"PARTUUID=", value),
+        Some(b"PARTUUID") => Wanted::Partition(PARTUUID, value),
         _ => return Ok(None),
     }))
 }
 
 /// Sixteen bytes in hexadecimal, with or without dashes.
-fn uuid(text: &[u8]) -> Option<[u8; 16]> {
+pub(super) fn uuid(text: &[u8]) -> Option<[u8; 16]> {
     let mut bytes = [0_u8; 16];
     let mut digits = text.iter().filter(|byte| **byte != b'-').map(|byte| (*byte as char).to_digit(16));
     for byte in &mut bytes {
@@ -124,9 +125,10 @@ fn is(wanted: &Wanted<'_>, block: &[u8], path: &mut Vec<u8, CAPACITY>) -> bool {
         let told = file::join(path, &[BLOCK.to_bytes(), b"/", block, b"/uevent"])
             .and_then(|path| file::read_whole(path, &mut text).ok())
             .and_then(|length| text.get(..length));
-        return file::lines(told.unwrap_or_default())
+        let told = file::lines(told.unwrap_or_default())
             .filter_map(|line| line.strip_prefix(*head))
             .any(|told| told.eq_ignore_ascii_case(value));
+        return told || *head == PARTUUID && partition::is(block, value, path);
     }
     let opened = file::join(path, &[b"/dev/", block]).and_then(|path| file::open_to_read(path).ok());
     opened.is_some_and(|device| SUPER_BLOCKS.iter().any(|kind| kind.says(&device, wanted)))
@@ -151,7 +153,7 @@ impl SuperBlock {
 }
 
 /// As many bytes from there on; fewer where there are no more.
-fn read_at<'t>(device: &OwnedFd, offset: u64, length: usize, text: &'t mut [u8]) -> &'t [u8] {
+pub(super) fn read_at<'t>(device: &OwnedFd, offset: u64, length: usize, text: &'t mut [u8]) -> &'t [u8] {
     let part = text.get_mut(..length).unwrap_or_default();
     let read = pread(device, &mut *part, offset).unwrap_or(0);
     part.get(..read).unwrap_or_default()

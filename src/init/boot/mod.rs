@@ -16,6 +16,7 @@ mod device;
 mod file;
 mod mountinfo;
 mod network;
+mod partition;
 mod root;
 mod seed;
 mod session;

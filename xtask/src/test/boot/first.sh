@@ -29,6 +29,8 @@ check what_was_moved_is_mounted_once [ "$(grep -c ' /proc proc' /proc/mounts)" =
 check a_file_system_is_mounted writable /data
 check its_options_are_heeded holds ' /data ext4 rw,nosuid,.*discard' /proc/mounts
 check another_file_system_is_mounted [ "$(cat /fixed/file)" = here ]
+check a_partition_of_an_mbr_goes_by_its_identifier holds '^/dev/vdc1 /fixed ' /proc/mounts
+check a_partition_of_a_gpt_goes_by_its_identifier holds '^/dev/vdd1 /more ' /proc/mounts
 check ro_is_heeded read_only /fixed
 check a_read_only_root_has_a_place_to_write writable /tmp
 check an_address_is_set has_address

@@ -37,6 +37,9 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// In the initramfs, to be seen to be gone: half of it would show.
 const BALLAST_BYTES: usize = 32 << 20;
 
+/// Of a partition that goes by its identifier.
+const MORE: &str = "label: gpt\nuuid=70697063-696e-4000-8000-00000000000a, ";
+
 /// Makers of file systems, and what looks at one afterwards.
 const PROGRAMS: [Program; 5] = [
     Program { name: "sfdisk", package: "fdisk" },
@@ -89,7 +92,7 @@ fn root_with(arch: Arch, pipkin: &Path) -> Result<Tree> {
     let mut tree = root(arch)?;
     tree.host_file("/sbin/init", 0o755, pipkin)?;
     tree.hard_link("/usr/bin/pipkin", "/sbin/init")?;
-    for directory in ["/data", "/fixed", "/var/lib/pipkin"] {
+    for directory in ["/data", "/fixed", "/more", "/var/lib/pipkin"] {
         tree.directory(directory, 0o755)?;
     }
     Ok(tree)
@@ -103,21 +106,27 @@ fn squashfs(arch: Arch, tiny: &Tiny, folder: &Path) -> Result<Tally> {
     let mut small = Tree::new();
     small.file("/file", 0o644, b"here".as_slice())?;
     let mut machine = vm::for_tests(arch)?;
-    for (name, tree, kind) in [
-        ("root", &tree, Filesystem::Squashfs),
-        ("data", &small, Filesystem::Ext4),
-        ("fixed", &small, Filesystem::Erofs),
+    for (name, tree, kind, table) in [
+        ("root", &tree, Filesystem::Squashfs, None),
+        ("data", &small, Filesystem::Ext4, Some("label: gpt\nname=data, ")),
+        ("fixed", &small, Filesystem::Erofs, Some("label: dos\nlabel-id: 0x70697063\n")),
+        ("more", &small, Filesystem::Erofs, Some(MORE)),
     ] {
         let path = folder.join(name);
         filesystem::write(tree, kind, None, None, &path)?;
-        machine.disks.push(if name == "data" { partitioned(&path, name)? } else { path });
+        machine.disks.push(match table {
+            Some(table) => partitioned(&path, table)?,
+            None => path,
+        });
     }
     let status = folder.join("status");
     machine.status = Some(status.clone());
     machine.interface = true;
     machine.clock = Some("2001-02-03T04:05:06");
     let arguments = "root=/dev/vda pipkin.mount=PARTLABEL=data:/data:ext4:nosuid,discard \
-                     pipkin.mount=/dev/vdc:/fixed:erofs:ro ip=10.9.8.7::10.9.8.1:255.255.255.0:boxy:eth0:off:10.9.8.2 \
+                     pipkin.mount=PARTUUID=70697063-01:/fixed:erofs:ro \
+                     pipkin.mount=PARTUUID=70697063-696e-4000-8000-00000000000a:/more:erofs:ro \
+                     ip=10.9.8.7::10.9.8.1:255.255.255.0:boxy:eth0:off:10.9.8.2 \
                      pipkin.env.GIVEN=\"two words\" -- sh /check";
     let outcome = tiny.run(&machine, arguments, TIMEOUT)?;
     let inside = tally::of_output(&outcome.output, outcome.status)?;
@@ -156,8 +165,8 @@ fn ext4(arch: Arch, tiny: &Tiny, folder: &Path) -> Result<Tally> {
     ]))
 }
 
-/// A disk with one partition of this name, which holds the file system.
-fn partitioned(filesystem: &Path, name: &str) -> Result<PathBuf> {
+/// A disk with one partition, which holds the file system; `table` is what sfdisk(8) is told before its place.
+fn partitioned(filesystem: &Path, table: &str) -> Result<PathBuf> {
     const START_BYTES: u64 = 1 << 20;
     let contents = fs::read(filesystem).with_context(|| format!("reading {}", filesystem.display()))?;
     let disk = filesystem.with_extension("disk");
@@ -165,8 +174,7 @@ fn partitioned(filesystem: &Path, name: &str) -> Result<PathBuf> {
     // The table has a copy at the end.
     file.set_len(contents.len() as u64 + 2 * START_BYTES)?;
     file.write_all_at(&contents, START_BYTES)?;
-    let table =
-        format!("label: gpt\nstart={}, size={}, name={name}\n", START_BYTES / 512, contents.len() / 512);
+    let table = format!("{table}start={}, size={}\n", START_BYTES / 512, contents.len() / 512);
     let mut sfdisk = Command::new(setup::find("sfdisk").context("looking for sfdisk")?);
     let mut child =
         sfdisk.arg("--quiet").arg(&disk).stdin(Stdio::piped()).spawn().context("starting sfdisk")?;
