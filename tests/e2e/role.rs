@@ -80,22 +80,33 @@ fn tell_signals() -> Played {
     }
 }
 
-/// Leaves as many orphans as asked, each ended already, and waits for the end of standard input; ends with 23.
+/// Leaves as many thousands of orphans as asked, each ended at once, telling each thousand, and waits for the end of
+/// standard input; ends with 23.
 fn make_orphans(args: &[OsString]) -> Played {
-    let count: u32 = args.first().and_then(|count| count.to_str()).ok_or("how many?")?.parse()?;
-    for _ in 0..count {
-        match fork()? {
-            // Neither copy may do more than end: each is the copy of one thread of this program.
-            Fork::Child => exit(if fork().is_ok() { 0 } else { 1 }),
-            Fork::Parent(child) => match waitpid(Some(child), WaitOptions::empty())? {
-                Some((_, status)) if status.exit_status() == Some(0) => {}
-                other => return Err(format!("an orphan could not be made: {other:?}").into()),
-            },
+    let thousands: u32 = args.first().and_then(|count| count.to_str()).ok_or("how many?")?.parse()?;
+    for _ in 0..thousands {
+        for _ in 0..10 {
+            match fork()? {
+                // No copy may do more than end: each is the copy of one thread of this program.
+                Fork::Child => exit(u8::from(!(0..100).all(|_| is_parent()))),
+                Fork::Parent(child) => match waitpid(Some(child), WaitOptions::empty())? {
+                    Some((_, status)) if status.exit_status() == Some(0) => {}
+                    other => return Err(format!("orphans could not be made: {other:?}").into()),
+                },
+            }
         }
+        println!("made");
     }
-    println!("made");
     std::io::copy(&mut std::io::stdin(), &mut std::io::sink())?;
     Ok(ExitCode::from(23))
+}
+
+/// Makes a child that ends at once; false when it cannot.
+fn is_parent() -> bool {
+    match fork() {
+        Ok(Fork::Child) => exit(0),
+        made => made.is_ok(),
+    }
 }
 
 /// Tells the signal mask and the ignored signals it was started with, as `/proc` shows them.

@@ -9,7 +9,7 @@ const TERM: i32 = 15;
 
 pub(super) fn cases() -> Vec<Trial> {
     vec![
-        Trial::test("init::thousands_of_orphans_are_reaped", thousands_of_orphans_are_reaped),
+        Trial::test("init::very_many_orphans_are_reaped", very_many_orphans_are_reaped),
         Trial::test("init::exit_codes_are_passed_through", exit_codes_are_passed_through),
         Trial::test("init::what_cannot_be_started_has_its_code", what_cannot_be_started_has_its_code),
         Trial::test("init::exit_codes_are_remapped", exit_codes_are_remapped),
@@ -22,13 +22,15 @@ pub(super) fn cases() -> Vec<Trial> {
     ]
 }
 
-fn thousands_of_orphans_are_reaped() -> Result<(), Failed> {
+fn very_many_orphans_are_reaped() -> Result<(), Failed> {
     // An emulated processor needs ten times as long for each.
-    let count = if std::env::var_os("PIPKIN_VM").is_some() { "1000" } else { "10000" };
+    let thousands = if std::env::var_os("PIPKIN_VM").is_some() { 1 } else { 100 };
     let mut payload = play("orphans");
-    payload.arg(count);
+    payload.arg(thousands.to_string());
     let mut running = Running::start(&mut init(&[], &payload))?;
-    running.tells("made")?;
+    for _ in 0..thousands {
+        running.tells("made")?;
+    }
     until("the payload to be the only child", || children(running.pid()).len() == 1)?;
     drop(running.input.take());
     running.ends_with(23)
