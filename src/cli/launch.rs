@@ -41,7 +41,7 @@ pub(crate) struct Job<'a> {
 pub(crate) fn launch(job: &Job<'_>, warden: Option<&mut dyn Attendant>) -> Result<ExitCode, Failure> {
     let mut container = create(job)?;
     let company = Company::Foreground { stdin: job.spec.process.stdin, warden };
-    let ended = run(job, None, company, &mut |pid, facts| {
+    let ended = run(job.spec, job.plan, None, company, &mut |pid, facts| {
         let record = &mut container.record;
         record.others.extend(facts);
         (record.status, record.pid) = (Status::Running, pid);
@@ -126,17 +126,17 @@ pub(super) fn record_end(record: &mut Record, ended: Option<&Ended>, own_pids: b
     }
 }
 
-/// Carries out the plan of `job`. The child gets `streams` as its standard ones, or else ours.
+/// Carries out `plan`, which makes `spec`. The child gets `streams` as its standard ones, or else ours.
 ///
 /// # Errors
 /// Those of the host's steps.
 pub(super) fn run(
-    job: &Job<'_>,
+    spec: &Spec<'_>,
+    plan: &Plan<'_>,
     streams: Option<[BorrowedFd<'_>; 3]>,
     company: Company<'_>,
     started: &mut dyn FnMut(i32, Facts) -> pipkin::error::Result<()>,
 ) -> Result<Ended, Failure> {
-    let Job { spec, plan, .. } = *job;
     let mut host = Host::new()?;
     #[cfg(feature = "test-hooks")]
     {

@@ -65,6 +65,7 @@ use argv::{Order, Sorted};
 use message::Failure;
 use pipkin::sys::signal::{Action, set_action};
 use pipkin::sys::stdio::Stream;
+use std::borrow::Cow;
 use std::ffi::{OsStr, OsString};
 
 /// The code this program ends with.
@@ -90,6 +91,12 @@ struct Verb {
     help: &'static str,
     order: Order,
     run: fn(&Sorted<'_>) -> Outcome,
+}
+
+impl Verb {
+    fn help(&self) -> Cow<'static, str> {
+        run::update::whole(self.help)
+    }
 }
 
 const VERBS: &[Verb] = &[
@@ -199,8 +206,9 @@ fn dispatch(args: &[OsString]) -> Outcome {
         let what = if name.starts_with('-') { "unknown option " } else { "unknown verb " };
         return Err(Failure::usage("", &[what, &name, LEFT_OUT].concat()));
     };
-    let sorted = argv::sort(verb.help, verb.order, rest).map_err(|why| Failure::usage(verb.name, &why))?;
-    if sorted.help_wanted { help::show(verb.help) } else { (verb.run)(&sorted) }
+    let help = verb.help();
+    let sorted = argv::sort(&help, verb.order, rest).map_err(|why| Failure::usage(verb.name, &why))?;
+    if sorted.help_wanted { help::show(&help) } else { (verb.run)(&sorted) }
 }
 
 /// Takes away the defences that a test names, between commas.

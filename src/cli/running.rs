@@ -30,7 +30,7 @@ impl Found<'_> {
     pub(super) fn target(&self) -> Result<Target, Failure> {
         let target = self.any_target()?;
         if self.record.status == Status::Paused || target.is_frozen()? {
-            return Err(self.fail("it is paused").remedy("let it go on first: pipkin resume"));
+            return Err(self.paused());
         }
         Ok(target)
     }
@@ -95,6 +95,11 @@ impl Found<'_> {
             }
             Err(errno) => Err(self.errno(errno)),
         }
+    }
+
+    /// It cannot be done while it stands still.
+    pub(super) fn paused(&self) -> Failure {
+        self.fail("it is paused").remedy("let it go on first: pipkin resume")
     }
 
     /// It cannot be done, since it does not run.

@@ -6,7 +6,8 @@
 use super::enter::Target;
 use super::report::{Heard, hear};
 use super::spawn::{Entry, Host, clone, end_process};
-use super::supervise::Failure;
+use super::supervise::{ENTRY_PATIENCE_MS, Failure, be_patient, timespec};
+use crate::cgroup::group::Group;
 use crate::error::{Error, Result, Stage};
 use crate::plan::{HostStep, Plan};
 use crate::spec::Id;
@@ -167,10 +168,10 @@ impl Host {
     ) -> Result<core::result::Result<Entered, Failure>> {
         let (files, group) = target.into_parts();
         let cgroup = plan.host.iter().any(|step| matches!(step, HostStep::Clone { cgroup: true, .. }));
-        let group = group.as_ref().filter(|_| cgroup).map(AsFd::as_fd);
-        let child = self.child.insert(clone(0, group, &files, &[], entry)?);
+        let group = group.as_ref().filter(|_| cgroup);
+        let child = self.child.insert(clone(0, group.map(AsFd::as_fd), &files, &[], entry)?);
         let mut inside = None;
-        let heard = follow(child.channel.as_fd(), &mut inside, asked);
+        let heard = follow(child.channel.as_fd(), group, &mut inside, asked);
         // The scout has ended by itself, or is to.
         self.end_child();
         if let Some(process) = inside {
@@ -185,13 +186,23 @@ impl Host {
 /// Listens until the process that enters has executed its command. One that has not is left in `inside`.
 fn follow(
     channel: BorrowedFd<'_>,
+    group: Option<&Group>,
     inside: &mut Option<OwnedFd>,
     asked: Asked<'_>,
 ) -> Result<core::result::Result<Entered, Failure>> {
     const STAGE: &str = "enter the container";
-    let mut terminal = None;
+    let (mut terminal, mut silent_ms) = (None, 0);
     loop {
-        match hear(channel, &PATIENCE)? {
+        let heard = match hear(channel, &timespec(ENTRY_PATIENCE_MS)) {
+            Err(error) if error.errno == Errno::TIMEDOUT => {
+                silent_ms = ENTRY_PATIENCE_MS.saturating_add(silent_ms);
+                be_patient(group, silent_ms)?;
+                continue;
+            }
+            heard => heard?,
+        };
+        silent_ms = 0;
+        match heard {
             Heard::Inside(process) => *inside = Some(process),
             Heard::Terminal(master) => terminal = Some(master),
             Heard::Failed(failure) => return Ok(Err(failure)),

@@ -1,6 +1,6 @@
 //! A further process in a container that runs: finding what it has to enter, making it, waiting for its end.
 
-use super::spawn::{Child, Entry, Host, clone};
+use super::spawn::{Child, Entry, Host, clone, end_process};
 use super::supervise::{Company, Ended, Watch};
 use crate::cgroup::group::Group;
 use crate::cgroup::hierarchy::{find, own_path, path_of};
@@ -138,8 +138,8 @@ impl Host {
                     let group = group.as_ref().filter(|_| *cgroup).map(AsFd::as_fd);
                     self.child = Some(clone(*namespaces, group, &files, &[], &mut *entry)?);
                 }
-                HostStep::Supervise => outcome = accompany(self.child()?, stdin, false),
-                HostStep::AwaitExecution => outcome = accompany(self.child()?, false, true),
+                HostStep::Supervise => outcome = accompany(self.child()?, group.as_ref(), stdin, false),
+                HostStep::AwaitExecution => outcome = accompany(self.child()?, group.as_ref(), false, true),
                 _ => return outcome,
             }
         }
@@ -149,10 +149,17 @@ impl Host {
 
 /// Waits until the command has ended, or, when it is left to itself, until it was executed: its reaper then keeps no
 /// end of the socket.
-fn accompany(child: &Child, stdin: bool, detached: bool) -> Result<Ended> {
+fn accompany(child: &Child, group: Option<&Group>, stdin: bool, detached: bool) -> Result<Ended> {
     let mut watch = Watch::new(child, None, Company::Further { stdin })?;
+    watch.entered = group;
     while watch.code.is_none() && watch.setup {
-        watch.turn()?;
+        if let Err(error) = watch.turn() {
+            // The one inside is no child of the one that was made.
+            if let (Some(reaper), None) = (&watch.reaper, &watch.command) {
+                end_process(reaper);
+            }
+            return Err(error);
+        }
     }
     watch.finish_terminal()?;
     let mut ended = Ended { status: 0, signal: None, failure: watch.failure, oom_kills: 0, reboot: false };

@@ -21,6 +21,9 @@ use rustix::process::{WaitId, WaitIdOptions, waitid};
 /// How long the child may take until it executes its command. It is there to end a hang.
 const SETUP_PATIENCE_MS: u64 = 120_000;
 
+/// How long a command that enters may be silent until it is looked whether its container stands still.
+pub(super) const ENTRY_PATIENCE_MS: u64 = 1000;
+
 /// How long nothing must have happened before a background loop goes to sleep with next to no memory.
 const AWAKE_MS: u64 = 1000;
 
@@ -92,6 +95,8 @@ pub(super) struct Watch<'a, 'c> {
     pub(super) setup: bool,
     /// The reaper of one that entered, which is our child.
     pub(super) reaper: Option<OwnedFd>,
+    /// The cgroup that it enters.
+    pub(super) entered: Option<&'a crate::cgroup::Group>,
     /// The command of one that entered.
     pub(super) command: Option<OwnedFd>,
     /// How that ended.
@@ -105,6 +110,8 @@ pub(super) struct Watch<'a, 'c> {
     raw: Option<Raw>,
     /// Whether something has happened a moment ago.
     awake: bool,
+    /// How long nothing has happened on the way to the exec.
+    silent_ms: u64,
 }
 
 /// Waits for the end of `child`, passing on signals and, when it opened one, its terminal.
@@ -157,6 +164,8 @@ impl<'a, 'c> Watch<'a, 'c> {
             signals: sys::signal::signalfd(received()).stage("open a signalfd")?,
             setup: true,
             reaper: None,
+            entered: None,
+            silent_ms: 0,
             command: None,
             code: None,
             cancelled: None,
@@ -240,12 +249,12 @@ impl<'a, 'c> Watch<'a, 'c> {
         // The socket of a further command stays open to its end.
         let setup = self.setup && self.command.is_none();
         let asleep = !setup && !self.awake;
-        let most_ms = if setup { SETUP_PATIENCE_MS } else { AWAKE_MS };
+        let setup_ms = if self.entered.is_some() { ENTRY_PATIENCE_MS } else { SETUP_PATIENCE_MS };
         let timeout = match patience_ms {
-            _ if setup => Some(most_ms),
+            _ if setup => Some(setup_ms),
             Some(ms) if asleep => Some(ms),
             None if asleep || !background => None,
-            patience_ms => Some(patience_ms.map_or(most_ms, |ms| ms.min(most_ms))),
+            patience_ms => Some(patience_ms.map_or(AWAKE_MS, |ms| ms.min(AWAKE_MS))),
         };
         let timeout = timeout.map(timespec);
         let waited = match asleep && background {
@@ -264,8 +273,9 @@ impl<'a, 'c> Watch<'a, 'c> {
         let came = polled.iter().any(|fd| !fd.revents().is_empty());
         drop(polled);
         self.awake = came;
+        self.silent_ms = if came { 0 } else { self.silent_ms.saturating_add(setup_ms) };
         if !came && setup {
-            return Err(Error::new("prepare the container within two minutes", Errno::TIMEDOUT));
+            be_patient(self.entered, self.silent_ms)?;
         }
         Ok(Ready {
             ended: !ended.is_empty(),
@@ -393,6 +403,17 @@ impl<'a, 'c> Watch<'a, 'c> {
     }
 }
 
+/// After a silence on the way to the exec: whether one may go on waiting.
+pub(super) fn be_patient(entered: Option<&crate::cgroup::Group>, silent_ms: u64) -> Result<()> {
+    if entered.is_some_and(|group| group.occupancy().is_ok_and(|now| now.frozen)) {
+        return Err(Error::new("enter the container, which is paused", Errno::BUSY));
+    }
+    if silent_ms < SETUP_PATIENCE_MS {
+        return Ok(());
+    }
+    Err(Error::new("prepare the container within two minutes", Errno::TIMEDOUT))
+}
+
 /// The descriptor that came with a record.
 pub(super) fn descriptor(control: &mut RecvAncillaryBuffer<'_>) -> Option<OwnedFd> {
     control.drain().find_map(|message| match message {
@@ -401,7 +422,7 @@ pub(super) fn descriptor(control: &mut RecvAncillaryBuffer<'_>) -> Option<OwnedF
     })
 }
 
-fn timespec(ms: u64) -> Timespec {
+pub(super) fn timespec(ms: u64) -> Timespec {
     Timespec {
         tv_sec: i64::try_from(ms / 1000).unwrap_or(i64::MAX),
         tv_nsec: (ms % 1000).cast_signed().saturating_mul(1_000_000),

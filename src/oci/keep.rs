@@ -12,6 +12,11 @@ pub(crate) fn text(bytes: impl Into<Vec<u8>>) -> Option<&'static CStr> {
     CString::new(bytes).ok().map(|text| &*Box::leak(text.into_boxed_c_str()))
 }
 
+/// Keeps a word.
+pub(crate) fn word(word: &str) -> &'static str {
+    word.to_owned().leak()
+}
+
 /// Keeps a path of the host, from the root on; `None` when the present directory is gone or in the case of a NUL.
 pub(crate) fn path(typed: &[u8]) -> Option<&'static CStr> {
     if typed.starts_with(b"/") {

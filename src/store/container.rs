@@ -70,7 +70,7 @@ impl Store {
 
     /// One for a test.
     #[cfg(test)]
-    pub(super) fn below(base: &Path) -> Self {
+    pub(crate) fn below(base: &Path) -> Self {
         Self { run: base.join("run"), data: base.join("data") }
     }
 

@@ -27,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
             nothing_of_the_host_is_to_be_seen_meanwhile,
             nor_by_one_that_may_trace,
             what_does_not_run_is_told,
+            what_stands_still_lets_nobody_in,
             options_are_checked,
         ]
     )
@@ -342,6 +343,28 @@ fn what_does_not_run_is_told() {
     pipkin(&["exec", "no-such-container", "true"]).expect_refusal(&["no-such-container"]);
     pipkin(&["exec", "no-such-container"]).expect_refusal(&["COMMAND"]);
     pipkin(&["exec"]).expect_refusal(&["CONTAINER"]);
+}
+
+/// One that is paused before, and one that is paused when the command is on its way in.
+fn what_stands_still_lets_nobody_in() {
+    let place = Place::new("exec-paused", "");
+    for step in [0, 3] {
+        let mut command = std::process::Command::new(program::hooks());
+        command.args(["exec", place.name, "echo", "inside"]).env("PIPKIN_PAUSE_CHILD", step.to_string());
+        let entering = Running::start(command, None);
+        wait_until(|| entering.tells("paused"));
+        pipkin(&["pause", place.name]).succeeds();
+        let told = entering.wait().exits(125).told();
+        assert!(
+            told.ends_with("in exec-paused: it is paused\nlet it go on first: pipkin resume\n"),
+            "{told}"
+        );
+        place.exec("", &["true"]).fails(125, &["exec-paused: it is paused", "pipkin resume"]);
+        pipkin(&["resume", place.name]).succeeds();
+        place.exec("", &["echo", "inside"]).prints("inside\n");
+    }
+    reap_orphans();
+    place.end();
 }
 
 fn options_are_checked() {

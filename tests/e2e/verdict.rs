@@ -4,7 +4,15 @@ use crate::harness::{Case, Folder, cases, detached, detached_sh, eventually, pip
 
 pub(crate) fn cases() -> Vec<Case> {
     [
-        cases!(Limits, [an_end_for_want_of_memory_is_told, limits_are_told_as_they_are]),
+        cases!(
+            Limits,
+            [
+                an_end_for_want_of_memory_is_told,
+                each_run_has_its_own_kills,
+                limits_are_told_as_they_are,
+                limits_that_were_changed_last
+            ]
+        ),
         cases!(Machine, [a_reboot_is_told, every_verb_works]),
     ]
     .concat()
@@ -50,6 +58,36 @@ fn limits_are_told_as_they_are() {
     assert_eq!((limit("CPU"), limit("Swap")), ("50000 100000".into(), "max".into()));
     container.verb("update --memory 16m --cpuset-cpus 4000").expect_refusal(&["cpuset"]);
     assert_eq!(limit("Memory"), "33554432");
+}
+
+fn each_run_has_its_own_kills() {
+    let script = "x=aaaaaaaaaaaaaaaa; while :; do x=$x$x; done";
+    let container = detached_sh("--memory 16m --memory-swap 16m --restart on-failure:2", script);
+    assert_eq!(container.ended(), "137");
+    let kinds =
+        |wanted: &str| told(&container.id).into_iter().filter(|event| event["type"] == wanted).count();
+    assert_eq!((kinds("start"), kinds("oom"), kinds("die")), (3, 3, 3), "{:?}", told(&container.id));
+    assert!(told(&container.id).iter().all(|event| event["type"] != "oom" || event["kills"] == 1));
+    assert_eq!(container.verb("inspect").json()["OOMKills"], 1);
+}
+
+fn limits_that_were_changed_last() {
+    let script = "trap 'exit 1' HUP; echo ready; while :; do sleep 0.05; done";
+    let container = detached_sh("--memory 64m --restart always", script);
+    container.expect("ready");
+    container.verb("update --memory 32m --memory-swap -1").succeeds();
+    container.verb("update --pids 40 --memory 48m").succeeds();
+    let limit = |name: &str| container.verb("inspect").succeeds().json()["Resources"][name].clone();
+    // By its policy, and by hand.
+    container.verb("kill -s HUP").succeeds();
+    container.expect("ready\nready\n");
+    assert_eq!(
+        (limit("Memory"), limit("Swap"), limit("PIDs")),
+        ("50331648".into(), "50331648".into(), "40".into())
+    );
+    container.verb("restart -t 0").succeeds();
+    container.expect("ready\nready\nready\n");
+    assert_eq!((limit("Memory"), limit("PIDs")), ("50331648".into(), "40".into()));
 }
 
 fn a_reboot_is_told() {

@@ -13,6 +13,7 @@ mod service;
 
 use super::launch::{self, Job};
 use super::message::Failure;
+use super::run::lasting;
 use super::{ExitCode, Outcome, event};
 use crate::store::Status;
 use crate::store::log::Limits;
@@ -124,10 +125,18 @@ fn supervise(job: &Job<'_>, orders: &Orders, ready: OwnedFd) -> Outcome {
     loop {
         let began_ms = clock::monotonic_ms();
         let streams = Some([theirs[0].as_fd(), theirs[1].as_fd(), theirs[2].as_fd()]);
-        let ended = launch::run(job, streams, Company::Background(&mut service), &mut |pid, facts| {
-            news.pid.set(pid);
-            news.facts.set(facts);
-            Ok(())
+        let changed = if service.has_started() {
+            lasting::changed(job.store, &job.spec.id, job.plan)
+        } else {
+            Ok(None)
+        };
+        let ended = changed.and_then(|changed| {
+            let plan = changed.as_deref().unwrap_or(job.plan);
+            launch::run(job.spec, plan, streams, Company::Background(&mut service), &mut |pid, facts| {
+                news.pid.set(pid);
+                news.facts.set(facts);
+                Ok(())
+            })
         });
         let failed = match &ended {
             Ok(ended) => launch::tell(ended, job.plan).err(),

@@ -21,9 +21,9 @@ use std::cell::Cell;
 use std::ffi::OsString;
 
 /// How much is read at a time.
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = 256 << 10;
 /// How often one stream is read before the other sources are looked at again.
-const TURNS: usize = 16;
+const TURNS: usize = 4;
 /// Most clients at a time.
 const CLIENTS: usize = ATTENDED - FIRST_CLIENT;
 /// Places among the sources, after the two outputs.
@@ -306,6 +306,8 @@ impl Attendant for Service<'_> {
         record.others.extend(self.news.facts.take());
         record.pid_start = process::start_of(record.pid).unwrap_or(0);
         record.started_ns = now_ns();
+        // Each run has a cgroup of its own, which begins to count.
+        record.oom_kills = 0;
         record.health = self.orders.health.as_ref().map_or("", |_| STARTING).to_owned();
         self.container.save().map_err(|error| Error::new("write the record", errno_of(&error)))?;
         self.health = self.orders.health.as_ref().map(Health::new);

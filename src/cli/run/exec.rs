@@ -80,6 +80,11 @@ fn exec(typed: &Sorted<'_>) -> Outcome {
         Err(error) if matches!(error.errno, Errno::SRCH | Errno::NOENT | Errno::NODEV) => {
             Err(found.not_running())
         }
+        Err(error) if error.errno == Errno::BUSY => Err(found.paused()),
+        // In a pid namespace whose first process is ending the kernel has no memory for another one (pid_namespaces(7)).
+        Ok(ended) if ended.failure.is_some_and(|failure| failure.errno == Errno::NOMEM) => {
+            found.any_target().and_then(|_| tell(&ended, &plan))
+        }
         ended => tell(&ended?, &plan),
     }
 }

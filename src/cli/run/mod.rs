@@ -10,6 +10,7 @@
 //! | `explain` | the plan in words or as JSON |
 //! | `exec` | one more command in a container that runs |
 //! | `update` | other limits for one that runs |
+//! | `lasting` | these limits, for its next runs |
 //! | `warden` | who ends it before its time |
 //! | `origin` | what that is made of, in the record |
 //! | `line` | what was typed, in the record |
@@ -23,6 +24,7 @@ pub(super) mod exec;
 mod explain;
 pub(super) mod help;
 mod image;
+pub(super) mod lasting;
 mod life;
 mod line;
 mod metadata;
@@ -107,6 +109,9 @@ fn carry_out(
     let facts = pipkin::host::probe()?;
     let mut plan = Plan::default();
     resolve(&request.spec, &facts, &mut plan)?;
+    if former.is_some() {
+        lasting::apply(store, &id, &mut plan)?;
+    }
     let (orders, record) = (life::orders(typed)?, life::record(typed, &request, &plan)?);
     let mut warden = Warden::new(typed, parent, record.stop_signal)?;
     if typed.has("--json") {

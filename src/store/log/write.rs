@@ -2,15 +2,18 @@
 
 use super::{CURRENT, numbers, rotated};
 use crate::store::time::{now_ns, stamp};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use rustix::fd::OwnedFd;
+use rustix::fs::{FallocateFlags, Mode, OFlags, fallocate, fstat, ftruncate, open};
+use rustix::io::Errno;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 /// Most output that is taken in before entries are written.
-const CHUNK: usize = 64 << 10;
+const CHUNK: usize = 256 << 10;
 /// Room for entries not yet written: at a line's beginning there is always enough for the rest of a chunk.
-const ROOM: usize = 256 << 10;
+const ROOM: usize = 512 << 10;
 /// What stands before the content of an entry: the time, a space, the stream's name of six letters, and ` F `.
 const HEAD: usize = 40;
 /// Where in it the tag is.
@@ -36,7 +39,7 @@ pub(crate) struct Writer {
     directory: PathBuf,
     limits: Limits,
     /// The present file; `None` while none could be made.
-    file: Option<File>,
+    file: Option<OwnedFd>,
     size: u64,
     /// The number that the present file gets.
     number: u64,
@@ -73,8 +76,10 @@ impl Writer {
 
     fn open_file(&mut self) -> io::Result<()> {
         let path = self.directory.join(CURRENT);
-        let file = OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
-        self.size = file.metadata()?.len();
+        let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::CLOEXEC;
+        let told = |errno: Errno| io::Error::from_raw_os_error(errno.raw_os_error());
+        let file = open(path.as_os_str().as_bytes(), flags, Mode::RUSR | Mode::WUSR).map_err(told)?;
+        self.size = fstat(&file).map_err(told)?.st_size.cast_unsigned();
         self.file = Some(file);
         Ok(())
     }
@@ -128,18 +133,17 @@ impl Writer {
             self.open_file().unwrap_or(());
         }
         let entries = self.pending.get(..taken).unwrap_or_default();
-        match self.file.as_mut().map(|file| file.write_all(entries)) {
-            Some(Ok(())) => self.size += length,
-            _ => {
-                self.lost += payload;
-                self.give_up();
-            }
+        if self.file.as_ref().is_some_and(|file| write_all(file, entries)) {
+            self.size += length;
+        } else {
+            self.lost += payload;
+            self.give_up();
         }
     }
 
     /// Takes back what was written of entries that did not all fit, so that no entry stands there by half.
     fn give_up(&mut self) {
-        if self.file.as_ref().is_some_and(|file| file.set_len(self.size).is_err()) {
+        if self.file.as_ref().is_some_and(|file| ftruncate(file, self.size).is_err()) {
             self.file = None;
         }
     }
@@ -160,6 +164,11 @@ impl Writer {
         }
         self.number += 1;
         self.open_file().unwrap_or(());
+        // A log that fills its files gets the next one's room at once, which makes writing faster. Best effort.
+        if let Some(file) = &self.file {
+            let room = self.limits.size.min(Limits::DEFAULT.size);
+            fallocate(file, FallocateFlags::KEEP_SIZE, 0, room).unwrap_or(());
+        }
     }
 
     /// Writes what was added, and gives back the memory that writing takes.
@@ -169,31 +178,31 @@ impl Writer {
     }
 }
 
+/// Whether all of it could be written.
+fn write_all(file: &OwnedFd, mut bytes: &[u8]) -> bool {
+    while !bytes.is_empty() {
+        match rustix::io::retry_on_intr(|| rustix::io::write(file, bytes)) {
+            Ok(written) if written > 0 => bytes = bytes.get(written..).unwrap_or_default(),
+            _ => return false,
+        }
+    }
+    true
+}
+
 /// Copies the first line of `from`, its newline with it, to the beginning of `to`, which is longer: how long it is, and
 /// whether it ended. What lies behind it in `to` may be overwritten.
 ///
 /// By blocks: a container may write some ten million lines each second.
 fn copy_line(from: &[u8], to: &mut [u8]) -> (usize, bool) {
-    const BLOCK: usize = 32;
-    const WORD: usize = 8;
     let mut at = 0;
-    while let Some(block) = from.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>)
-        && let Some(target) = to.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<BLOCK>)
+    while let Some(block) = from.get(at..).and_then(<[u8]>::first_chunk)
+        && let Some(target) = to.get_mut(at..).and_then(<[u8]>::first_chunk_mut)
     {
         *target = *block;
-        if block.as_chunks::<WORD>().0.iter().any(|word| newlines(*word) != 0) {
-            break;
+        if let Some(place) = newline(block) {
+            return (at + place + 1, true);
         }
         at += BLOCK;
-    }
-    while let Some(word) = from.get(at..).and_then(<[u8]>::first_chunk::<WORD>)
-        && let Some(target) = to.get_mut(at..).and_then(<[u8]>::first_chunk_mut::<WORD>)
-    {
-        *target = *word;
-        match newlines(*word) {
-            0 => at += WORD,
-            found => return (at + found.trailing_zeros() as usize / 8 + 1, true),
-        }
     }
     let left = from.get(at..).unwrap_or_default().iter().zip(to.get_mut(at..).unwrap_or_default());
     for (byte, target) in left {
@@ -204,6 +213,21 @@ fn copy_line(from: &[u8], to: &mut [u8]) -> (usize, bool) {
         }
     }
     (at, false)
+}
+
+const BLOCK: usize = 32;
+
+/// Where the first newline of a block is.
+fn newline(block: &[u8; BLOCK]) -> Option<usize> {
+    let (words, _) = block.as_chunks::<8>();
+    let &[a, b, c, d] = words else { return None };
+    // Written out: an optimiser for size leaves a loop one.
+    let found = [newlines(a), newlines(b), newlines(c), newlines(d)];
+    if found[0] | found[1] | found[2] | found[3] == 0 {
+        return None;
+    }
+    let index = found.iter().position(|found| *found != 0)?;
+    Some(index * 8 + found.get(index)?.trailing_zeros() as usize / 8)
 }
 
 /// The lowest bit that is set belongs to the first newline; none is set when there is none.
