@@ -5,11 +5,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::{Errno, read, retry_on_intr};
 use rustix::net::{
-    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, send, socket_with,
+    AddressFamily, SendFlags, SocketAddrUnix, SocketFlags, SocketType, connect, send, socket_with, sockopt,
 };
+use std::time::{Duration, Instant};
 
-/// How long an answer may take. It is there to end a hang: a busy manager may take seconds.
-const PATIENCE: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
+/// How long everything on one connection may take, however much of what is not asked for comes in between. It is there
+/// to end a hang: a busy manager may take seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Longest line of the authentication.
 const LINE: usize = 256;
 
@@ -42,14 +44,21 @@ fn words(text: &str) -> Why {
 pub(super) struct Bus {
     socket: OwnedFd,
     serial: u32,
+    deadline: Instant,
 }
 
 impl Bus {
     /// Connects to the socket at `path`; `direct` when it is systemd's own and no bus is in between.
     pub(super) fn connect(path: &str, direct: bool) -> Result<Self, Why> {
+        Self::connect_within(path, direct, PATIENCE)
+    }
+
+    fn connect_within(path: &str, direct: bool, patience: Duration) -> Result<Self, Why> {
         let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, SocketFlags::CLOEXEC, None)?;
+        // A full queue of whoever listens there would hold us up too.
+        sockopt::set_socket_timeout(&socket, sockopt::Timeout::Send, Some(patience))?;
         connect(&socket, &SocketAddrUnix::new(path)?)?;
-        let mut bus = Self { socket, serial: 0 };
+        let mut bus = Self { socket, serial: 0, deadline: Instant::now() + patience };
         bus.authenticate()?;
         if !direct {
             bus.call(&BUS, "Hello", "", &Writer::default())?;
@@ -127,8 +136,24 @@ impl Bus {
 
     fn send(&self, mut bytes: &[u8]) -> Result<(), Why> {
         while !bytes.is_empty() {
-            let sent = retry_on_intr(|| send(&self.socket, bytes, SendFlags::NOSIGNAL))?;
-            bytes = &bytes[sent..];
+            self.wait(PollFlags::OUT)?;
+            let flags = SendFlags::NOSIGNAL | SendFlags::DONTWAIT;
+            match retry_on_intr(|| send(&self.socket, bytes, flags)) {
+                Err(Errno::AGAIN) => {}
+                sent => bytes = &bytes[sent?..],
+            }
+        }
+        Ok(())
+    }
+
+    /// Waits until the socket can be read or written.
+    fn wait(&self, flags: PollFlags) -> Result<(), Why> {
+        let left = self.deadline.saturating_duration_since(Instant::now());
+        let left = Timespec { tv_sec: left.as_secs() as i64, tv_nsec: left.subsec_nanos().into() };
+        let mut ready = [PollFd::new(&self.socket, flags)];
+        // Whoever never falls silent is always ready.
+        if left == Timespec::default() || retry_on_intr(|| poll(&mut ready, Some(&left)))? == 0 {
+            return Err(Errno::TIMEDOUT.into());
         }
         Ok(())
     }
@@ -137,15 +162,56 @@ impl Bus {
         let mut bytes = vec![0; count];
         let mut got = 0;
         while got < count {
-            let mut ready = [PollFd::new(&self.socket, PollFlags::IN)];
-            if retry_on_intr(|| poll(&mut ready, Some(&PATIENCE)))? == 0 {
-                return Err(Errno::TIMEDOUT.into());
-            }
+            self.wait(PollFlags::IN)?;
             match retry_on_intr(|| read(&self.socket, &mut bytes[got..]))? {
                 0 => return Err(Errno::CONNRESET.into()),
                 more => got += more,
             }
         }
         Ok(bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::{BufRead, BufReader, Write};
+    use std::os::unix::net::{UnixListener, UnixStream};
+
+    /// Connects to something that lets us in and then does `what` until we are gone. Gives why the first call of all
+    /// ended.
+    fn ended(name: &str, what: fn(&mut UnixStream)) -> Option<Why> {
+        let name = [name, &std::process::id().to_string()].concat();
+        let path = std::env::temp_dir().join(name);
+        let listener = UnixListener::bind(&path).unwrap();
+        let served = std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut line = Vec::new();
+            BufReader::new(&stream).read_until(b'\n', &mut line).unwrap();
+            stream.write_all(b"OK 0\r\n").unwrap();
+            what(&mut stream);
+        });
+        let ended = Bus::connect_within(path.to_str().unwrap(), false, Duration::from_millis(300)).err();
+        std::fs::remove_file(path).unwrap();
+        served.join().unwrap();
+        ended
+    }
+
+    #[test]
+    fn what_is_not_asked_for_does_not_put_the_deadline_off() {
+        let chatters = ended("pipkin-bus-chatters", |stream| {
+            let other = wire::call(1, &BUS, "Ping", "", &[]);
+            while stream.write_all(&other).is_ok() {}
+        });
+        assert_eq!(chatters, Some(Why::Kernel(Errno::TIMEDOUT)));
+    }
+
+    #[test]
+    fn silence_ends_too() {
+        let silent = ended("pipkin-bus-silent", |stream| {
+            // Until the other end goes.
+            std::io::copy(stream, &mut std::io::sink()).unwrap();
+        });
+        assert_eq!(silent, Some(Why::Kernel(Errno::TIMEDOUT)));
     }
 }
