@@ -18,7 +18,8 @@ use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, Result};
 use rustix::process::{Pid, Signal, WaitOptions, getpid, kill_process, set_child_subreaper, wait};
 use rustix::thread::{
-    CapabilitySet, CapabilitySets, ThreadNameSpaceType, move_into_thread_name_spaces, set_capabilities,
+    CapabilitySet, CapabilitySets, LinkNameSpaceType, ThreadNameSpaceType, move_into_link_name_space,
+    move_into_thread_name_spaces, set_capabilities,
 };
 
 const SIGCHLD: i32 = 17;
@@ -40,10 +41,15 @@ impl State<'_> {
             Step::GoTo(path) => self.go_to(path),
             Step::CloseOutput => device::close_output(self.root()?),
             Step::AppearInside => {
-                appear_inside(self.context.channel.as_fd())?;
+                appear_inside(self.context.channel.as_fd(), 0)?;
                 // The process that ends now is left with the last one, and nobody waits for it yet.
                 self.own = None;
                 Ok(())
+            }
+            Step::EnterUserNamespace { namespaces, .. } => {
+                let file = self.context.namespaces.first().ok_or(Errno::BADF)?;
+                move_into_link_name_space(file.as_fd(), Some(LinkNameSpaceType::User))?;
+                appear_inside(self.context.channel.as_fd(), namespaces)
             }
             Step::StayAsReaper { attached } => self.stay_as_reaper(attached),
             // Every step stands in one of the lists; a plan with another one cannot be carried out.
@@ -79,11 +85,11 @@ impl State<'_> {
     }
 }
 
-/// Goes on in a sibling, which has entered the pid namespace by its birth.
-fn appear_inside(host: BorrowedFd<'_>) -> Result<()> {
+/// Goes on in a sibling, which has entered the pid namespace by its birth, and these new ones.
+fn appear_inside(host: BorrowedFd<'_>, namespaces: u64) -> Result<()> {
     // Becoming another user can make a process dumpable again (prctl(2), fs.suid_dumpable).
     program::hide()?;
-    match process::clone(CLONE_PARENT.into(), None)? {
+    match process::clone(u64::from(CLONE_PARENT) | namespaces, None)? {
         Side::Child => Ok(()),
         Side::Parent(_, reaper) => {
             let told = channel::send_descriptor(host, Report::Inside, reaper.as_fd());

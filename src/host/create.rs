@@ -3,7 +3,7 @@
 //! Dangers: whoever returns from here without an error leaves a process behind on purpose; on any other way out the
 //! child is ended and its cgroup taken away.
 
-use super::enter::Target;
+use super::enter::{Target, pid_of};
 use super::report::{Heard, hear};
 use super::spawn::{Entry, Host, clone, end_process};
 use super::supervise::{ENTRY_PATIENCE_MS, Failure, be_patient, timespec};
@@ -82,6 +82,12 @@ impl Host {
                     self.clone(*namespaces, *cgroup, entry)?;
                     Moment::Born
                 }
+                HostStep::AwaitSuccessor => {
+                    if let Some(failure) = self.follow_child()? {
+                        return Ok(Some(failure));
+                    }
+                    Moment::Born
+                }
                 HostStep::RunHooks | HostStep::LeaveWaiting => {
                     if let Some(failure) = self.await_child(&mut terminal)? {
                         return Ok(Some(failure));
@@ -100,6 +106,24 @@ impl Host {
             let child = self.child()?;
             seen(moment, child.pid, child.pidfd.as_fd())?;
         }
+        Ok(None)
+    }
+
+    /// Takes the process in which the child goes on for it. Gives the step that failed, if one did.
+    fn follow_child(&mut self) -> Result<Option<Failure>> {
+        const STAGE: &str = "enter the user namespace";
+        let pidfd = match hear(self.child()?.channel.as_fd(), &PATIENCE)? {
+            Heard::Inside(pidfd) => pidfd,
+            Heard::Failed(failure) => return Ok(Some(failure)),
+            Heard::End => return Err(Error::new(STAGE, Errno::CHILD)),
+            Heard::Terminal(_) | Heard::Waiting | Heard::Listener(_) => {
+                return Err(Error::new(STAGE, Errno::BADMSG));
+            }
+        };
+        let child = self.child.as_mut().ok_or(Error::new(STAGE, Errno::CHILD))?;
+        // It has told all, and ends.
+        end_process(&core::mem::replace(&mut child.pidfd, pidfd));
+        child.pid = pid_of(&child.pidfd)?;
         Ok(None)
     }
 

@@ -10,9 +10,9 @@ use crate::sys;
 use core::ffi::CStr;
 use linux_raw_sys::general as raw;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::{AsFd, OwnedFd};
-use rustix::fs::{AtFlags, CWD, Stat, statat};
-use rustix::io::Errno;
+use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, openat, statat};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
 use ufmt::uwrite;
 
@@ -106,6 +106,25 @@ fn namespace(whose: &str, kind: &str) -> rustix::io::Result<Stat> {
     let mut path = heapless::String::<48>::new();
     uwrite!(&mut path, "/proc/{}/ns/{}\0", whose, kind).map_err(|_| Errno::NAMETOOLONG)?;
     statat(CWD, CStr::from_bytes_with_nul(path.as_bytes()).map_err(|_| Errno::INVAL)?, AtFlags::empty())
+}
+
+/// The pid that a pidfd stands for (proc_pid_fdinfo(5)).
+///
+/// # Errors
+/// `ESRCH` for a process that is gone, and those of reading it.
+pub fn pid_of(pidfd: &OwnedFd) -> Result<Pid> {
+    const STAGE: &str = "look up a process";
+    let mut path = heapless::String::<40>::new();
+    uwrite!(&mut path, "/proc/self/fdinfo/{}\0", pidfd.as_raw_fd())
+        .map_err(|_| Error::new(STAGE, Errno::NAMETOOLONG))?;
+    let path = CStr::from_bytes_with_nul(path.as_bytes()).map_err(|_| Error::new(STAGE, Errno::INVAL))?;
+    let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).stage(STAGE)?;
+    let mut text = [0; 256];
+    let length = retry_on_intr(|| rustix::io::read(&file, &mut text)).stage(STAGE)?;
+    let text = core::str::from_utf8(text.get(..length).unwrap_or_default()).unwrap_or_default();
+    let pid = text.lines().find_map(|line| line.strip_prefix("Pid:"));
+    let pid = pid.and_then(|pid| pid.trim_ascii().parse().ok()).filter(|pid| *pid > 0);
+    pid.and_then(Pid::from_raw).ok_or(Error::new(STAGE, Errno::SRCH))
 }
 
 /// The cgroup of a process; `None` when it is our own, or there is no hierarchy.

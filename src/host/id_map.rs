@@ -1,5 +1,6 @@
 //! Writing the maps of a child's user namespace (user_namespaces(7)).
 
+use super::spawn::{clone, end_process, open_namespace};
 use crate::error::{Error, Result, Stage};
 use crate::plan::MapWriter;
 use crate::spec::IdMap;
@@ -7,15 +8,18 @@ use crate::sys::process::{StrArray, StrPtr, execve, exit};
 use crate::sys::signal::{SignalSet, set_mask};
 use crate::sys::spawn::{Fork, fork};
 use core::ffi::CStr;
+use linux_raw_sys::general::CLONE_NEWUSER;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::fd::AsFd;
+use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::net::{RecvFlags, SendFlags, recv, send};
 use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, waitid};
+use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use ufmt::uwrite;
 
 /// Longest id map the kernel takes: 340 lines, of at most 33 bytes (user_namespaces(7)).
-const MAP_CAPACITY: usize = 340 * 33;
+const MAP_CAPACITY: usize = 340 * 33 + 1;
 /// Most lines of a map that are given to newuidmap.
 const HELPER_LINES: usize = 16;
 /// Longest number with its NUL.
@@ -66,6 +70,107 @@ fn write_proc(pid: Pid, file: &'static str, text: &[u8]) -> Result<()> {
         .stage_on(stage, path.to_bytes())?;
     let written = retry_on_intr(|| rustix::io::write(&file, text)).stage_on(stage, path.to_bytes())?;
     if written == text.len() { Ok(()) } else { Err(Error::on(stage, path.to_bytes(), Errno::IO)) }
+}
+
+/// The user namespace of `child`. Its pid cannot have been used again: it is ours, and we have not reaped it.
+///
+/// # Errors
+/// Those of opening its file.
+pub(super) fn namespace_of(child: Pid) -> Result<OwnedFd> {
+    let stage = "take hold of a user namespace";
+    let mut path = heapless::String::<40>::new();
+    uwrite!(&mut path, "/proc/{}/ns/user\0", child.as_raw_nonzero().get())
+        .map_err(|_| Error::new(stage, Errno::NAMETOOLONG))?;
+    let path = CStr::from_bytes_with_nul(path.as_bytes()).map_err(|_| Error::new(stage, Errno::INVAL))?;
+    openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()).stage(stage)
+}
+
+/// A user namespace with these maps and nobody in it.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn namespace(uids: &[IdMap], gids: &[IdMap]) -> Result<OwnedFd> {
+    let member = clone(CLONE_NEWUSER.into(), None, &[], &[], &mut |channel, _, _| stay(&channel, None))?;
+    let made = write(member.pid, uids, gids, MapWriter::Root).and_then(|()| namespace_of(member.pid));
+    end_process(&member.pidfd);
+    made
+}
+
+/// A map as the kernel tells it.
+pub type Lines = heapless::Vec<IdMap, 340>;
+
+/// The maps of user and group ids of the user namespace that the file `path` stands for, as seen from our own.
+///
+/// # Errors
+/// `EPERM` without rights over it, `EINVAL` when it is our own or no user namespace, named after the path.
+pub fn maps_of(path: &CStr) -> Result<[Lines; 2]> {
+    const STAGE: &str = "read the id maps of";
+    let file = open_namespace(path)?;
+    // Whoever is in it sees other numbers than we: one of ours goes in, and we look from here.
+    let member = clone(0, None, &[], &[], &mut |channel, _, _| stay(&channel, Some(file.as_fd())))?;
+    let mut code = [0];
+    let heard = readable(&member.channel).and_then(|()| recv(&member.channel, &mut code, RecvFlags::empty()));
+    let maps = match heard {
+        Ok((1, _)) if code == [0] => {
+            read(member.pid, "uid_map").and_then(|uids| Ok([uids, read(member.pid, "gid_map")?]))
+        }
+        Ok((1, _)) => Err(Errno::from_raw_os_error(code.map(i32::from)[0])),
+        Ok(_) => Err(Errno::CHILD),
+        Err(errno) => Err(errno),
+    };
+    end_process(&member.pidfd);
+    maps.stage_on(STAGE, path.to_bytes())
+}
+
+/// What a member of a user namespace for others does: goes into the one it is given, tells the errno of that, and stays
+/// until it is ended.
+fn stay(channel: &OwnedFd, file: Option<BorrowedFd<'_>>) {
+    if let Some(file) = file {
+        let entered = move_into_link_name_space(file, Some(LinkNameSpaceType::User));
+        let code = entered.err().map_or(0, |errno| u8::try_from(errno.raw_os_error()).unwrap_or(u8::MAX));
+        // Whoever is gone by now needs no answer.
+        send(channel, &[code], SendFlags::NOSIGNAL).unwrap_or(0);
+    }
+    readable(channel).unwrap_or(());
+}
+
+/// Waits until something comes, or the other end goes.
+fn readable(channel: &OwnedFd) -> rustix::io::Result<()> {
+    let mut ready = [PollFd::new(channel, PollFlags::IN)];
+    match retry_on_intr(|| poll(&mut ready, Some(&PATIENCE)))? {
+        0 => Err(Errno::TIMEDOUT),
+        _ => Ok(()),
+    }
+}
+
+/// Reads a map of `member`'s user namespace.
+fn read(member: Pid, file: &str) -> rustix::io::Result<Lines> {
+    let mut path = heapless::String::<40>::new();
+    uwrite!(&mut path, "/proc/{}/{}\0", member.as_raw_nonzero().get(), file)
+        .map_err(|_| Errno::NAMETOOLONG)?;
+    let path = CStr::from_bytes_with_nul(path.as_bytes()).map_err(|_| Errno::INVAL)?;
+    let file = openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut text = [0; MAP_CAPACITY];
+    let mut length = 0;
+    loop {
+        let rest = text.get_mut(length..).filter(|rest| !rest.is_empty()).ok_or(Errno::TOOBIG)?;
+        match retry_on_intr(|| rustix::io::read(&file, &mut *rest))? {
+            0 => return parse(text.get(..length).unwrap_or_default()).ok_or(Errno::INVAL),
+            more => length += more,
+        }
+    }
+}
+
+/// The lines of a map; `None` for anything else.
+fn parse(text: &[u8]) -> Option<Lines> {
+    let mut words = core::str::from_utf8(text).ok()?.split_ascii_whitespace();
+    let mut lines = Lines::new();
+    while let Some(word) = words.next() {
+        let inside = word.parse().ok()?;
+        let (outside, count) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+        lines.push(IdMap { inside, outside, count }).ok()?;
+    }
+    Some(lines)
 }
 
 /// A number as text that a C program takes.
@@ -133,5 +238,23 @@ fn finish(helper: Pid) -> rustix::io::Result<()> {
         _ if late => Err(Errno::TIMEDOUT),
         Some(0) => Ok(()),
         _ => Err(Errno::PERM),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn maps_are_read_as_the_kernel_writes_them() {
+        let text = b"         0     100000      65536\n     65536          1          2\n";
+        let line = |inside, outside, count| IdMap { inside, outside, count };
+        let told = parse(text).unwrap();
+        assert_eq!(told, [line(0, 100_000, 65_536), line(65_536, 1, 2)]);
+        assert_eq!(parse(b"         0          0 4294967295\n").unwrap(), [line(0, 0, u32::MAX)]);
+        assert_eq!(parse(b"").unwrap(), []);
+        for wrong in ["0 1", "0 1 x", "0 1 4294967296", "-1 0 1"] {
+            assert_eq!(parse(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 }

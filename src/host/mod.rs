@@ -26,10 +26,10 @@ mod terminal;
 
 pub use attendant::{ATTENDED, Attendant, Reach, Sources};
 pub use create::{Asked, Entered, Moment, start_waiting};
-pub use enter::Target;
+pub use enter::{Target, pid_of};
 pub use group::{freeze_group, open_group, remove_group, update_group};
 pub use hook::{Program, run_hook};
-pub use id_map::maps_ranges;
+pub use id_map::{Lines, maps_of, maps_ranges};
 pub use placeholder::Placeholder;
 pub use probe::{is_privileged, known_capabilities, own_capabilities, probe};
 pub use remove::remove_tree;

@@ -1,14 +1,12 @@
 //! What the host takes hold of for a child that, inside its user namespace, could not reach it.
 
-use crate::error::{Error, Result, Stage};
+use crate::error::{Result, Stage};
 use crate::sys::mount::{Change, set_attributes};
 use core::ffi::CStr;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, chownat, openat};
-use rustix::io::Errno;
 use rustix::mount::{OpenTreeFlags, open_tree};
-use rustix::process::{Gid, Pid, Uid};
-use ufmt::uwrite;
+use rustix::process::{Gid, Uid};
 
 /// A detached copy of the mount at `path`.
 ///
@@ -20,22 +18,14 @@ pub(super) fn open(path: &CStr, recursive: bool) -> Result<OwnedFd> {
     open_tree(CWD, path, flags).stage_on("take hold of", path.to_bytes())
 }
 
-/// Lets the files of `source` have inside the ids that they have on disk (mount_setattr(2) `MOUNT_ATTR_IDMAP`), by
-/// the maps of `child`'s user namespace. The child has the same mount, since its descriptor is a copy of ours.
+/// Lets the ids that the files of `source` have on disk go through the maps of the user namespace `user`
+/// (mount_setattr(2) `MOUNT_ATTR_IDMAP`). The child has the same mount, since its descriptor is a copy of ours.
 ///
 /// # Errors
 /// `EINVAL` when the file system cannot, named after the path.
-pub(super) fn map(source: &OwnedFd, path: &CStr, child: Pid, recursive: bool) -> Result<()> {
-    const STAGE: &str = "map the ids of";
-    let mut file = heapless::String::<40>::new();
-    let failed = Error::on(STAGE, path.to_bytes(), Errno::INVAL);
-    // The pid cannot have been used again: it is our child, which we have not reaped.
-    uwrite!(&mut file, "/proc/{}/ns/user\0", child.as_raw_nonzero().get()).map_err(|_| failed)?;
-    let file = CStr::from_bytes_with_nul(file.as_bytes()).map_err(|_| failed)?;
-    let user = openat(CWD, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
-        .stage_on(STAGE, path.to_bytes())?;
+pub(super) fn map(source: &OwnedFd, path: &CStr, user: &OwnedFd, recursive: bool) -> Result<()> {
     let change = Change { idmap: Some(user.as_fd()), ..Change::default() };
-    set_attributes(source, change, recursive).stage_on(STAGE, path.to_bytes())
+    set_attributes(source, change, recursive).stage_on("map the ids of", path.to_bytes())
 }
 
 /// Gives the fresh, empty writable layer in `directory` to whom root inside is outside. The directories above it

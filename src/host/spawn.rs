@@ -160,10 +160,14 @@ impl Host {
             HostStep::WriteIdMaps { uids, gids, writer } => {
                 id_map::write(self.child()?.pid, uids, gids, *writer)?;
             }
-            HostStep::MapSource { path, slot, recursive } => {
+            HostStep::MapSource { path, slot, maps, recursive } => {
                 let missing = Error::on("map the ids of", path.to_bytes(), Errno::BADF);
                 let held = self.sources.get(usize::from(*slot)).ok_or(missing)?;
-                source::map(held, path, self.child()?.pid, *recursive)?;
+                let user = match maps {
+                    Some((uids, gids)) => id_map::namespace(uids, gids)?,
+                    None => id_map::namespace_of(self.child()?.pid)?,
+                };
+                source::map(held, path, &user, *recursive)?;
             }
             HostStep::LeaseAddresses { network, number } => {
                 network::lease(network, *number, id, &mut self.lent)?;
@@ -284,7 +288,7 @@ fn release_network(plan: &Plan<'_>, id: &Id) -> Result<()> {
     leased.map_or(Ok(()), |network| network::release(network.directory, id, !network.ports.is_empty()))
 }
 
-fn open_namespace(path: &CStr) -> Result<OwnedFd> {
+pub(super) fn open_namespace(path: &CStr) -> Result<OwnedFd> {
     openat(CWD, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
         .stage_on("open the namespace", path.to_bytes())
 }

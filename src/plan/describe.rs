@@ -126,10 +126,14 @@ impl<'a> HostStep<'a> {
                 ],
             ),
             Self::OpenSource { path, recursive } => describe_source(path, *recursive),
-            Self::MapSource { path, .. } => Description::new(
+            Self::MapSource { path, maps, .. } => Description::new(
                 "map-source",
-                "let the files of {path} have the container's ids",
-                [("path", Value::Bytes(path.to_bytes()))],
+                "let the files of {path} have [the container's{container}][{uids}] ids",
+                [
+                    ("path", Value::Bytes(path.to_bytes())),
+                    ("container", Value::Yes(maps.is_none())),
+                    ("uids", Value::IdMaps(maps.map_or(&[], |(uids, _)| uids))),
+                ],
             ),
             Self::Clone { namespaces, cgroup } => Description::new(
                 "clone",

@@ -95,6 +95,9 @@ impl<'a> HostStep<'a> {
                 [("uid", Value::Number((*uid).into())), ("gid", Value::Number((*gid).into()))],
             ),
             Self::UseCgroup => Description::new("use-cgroup", "use the cgroup that was made for it", []),
+            Self::AwaitSuccessor => {
+                Description::new("await-successor", "wait until the child is in the user namespace", [])
+            }
             Self::AwaitExecution => {
                 Description::new("await-execution", "wait until the command was executed", [])
             }
@@ -126,6 +129,11 @@ impl<'a> Step<'a> {
                     ("propagation", super::describe::propagation_name(Some(propagation))),
                     ("recursive", Value::Yes(recursive)),
                 ],
+            ),
+            Self::EnterUserNamespace { path, namespaces } => Description::new(
+                "enter-user-namespace",
+                "enter the user namespace {path}[ and go on in new namespaces: {namespaces}]",
+                [("path", Value::Bytes(path.to_bytes())), ("namespaces", Value::Namespaces(namespaces))],
             ),
             Self::AwaitHooks => Description::new("await-hooks", "wait until the hooks have run", []),
             Self::SetPersonality(domain) => Description::new(

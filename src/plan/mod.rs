@@ -116,12 +116,13 @@ fn check(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> {
 fn clone_flags(spec: &Spec<'_>) -> u64 {
     let ns = &spec.namespaces;
     let new = |join: Join<'_>, flag: u32| if join == Join::New { flag } else { 0 };
+    let joined = ns.user.is_some_and(|user| user.path.is_some());
     let flags = raw::CLONE_NEWNS
         | new(ns.pid, raw::CLONE_NEWPID)
         | new(ns.network, raw::CLONE_NEWNET)
         | new(ns.ipc, raw::CLONE_NEWIPC)
         | new(ns.uts, raw::CLONE_NEWUTS)
-        | if ns.user.is_some() { raw::CLONE_NEWUSER } else { 0 }
+        | if ns.user.is_some() && !joined { raw::CLONE_NEWUSER } else { 0 }
         | if ns.clocks.is_empty() { new(ns.time, raw::CLONE_NEWTIME) } else { 0 };
     u64::from(flags)
 }
@@ -151,7 +152,8 @@ fn plan_host<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Res
     if facts.cgroup {
         user::give_cgroup(spec, &mut push)?;
     }
-    for (kind, path) in joins(spec) {
+    let joined = spec.namespaces.user.and_then(|user| user.path);
+    for (kind, path) in joined.map(|path| ("user", path)).into_iter().chain(joins(spec)) {
         push(HostStep::OpenNamespace { kind, path })?;
     }
     if let Join::Path(path) = spec.namespaces.pid {
@@ -163,7 +165,9 @@ fn plan_host<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Res
     // It makes the list of names, which may be among the files that are taken hold of next.
     network::before(spec, &mut push)?;
     user::before_clone(spec, facts, &mut push)?;
-    push(HostStep::Clone { namespaces: clone_flags(spec), cgroup: facts.cgroup })?;
+    // What is new belongs to the user namespace that is entered first.
+    let namespaces = if joined.is_some() { 0 } else { clone_flags(spec) };
+    push(HostStep::Clone { namespaces, cgroup: facts.cgroup })?;
     user::after_clone(spec, facts, &mut push)?;
     network::after(spec, &mut push)?;
     engine::finish_host(spec.start, &mut push)
@@ -201,19 +205,23 @@ impl<'a> Child<'_, 'a> {
         if spec.start == Start::AtOnce {
             self.push(Step::DieWithParent);
         }
-        if spec.namespaces.user.is_some() {
-            self.push(Step::AwaitIdMaps);
-        }
         // While we are who we were outside: the file is not root's inside.
         if let Some(score) = spec.process.oom_score_adj {
             self.push(Step::OomScoreAdj(score));
+        }
+        let joined = spec.namespaces.user.and_then(|user| user.path);
+        if let Some(path) = joined {
+            self.push(Step::EnterUserNamespace { path, namespaces: clone_flags(spec) });
+        }
+        if spec.namespaces.user.is_some() {
+            self.push(Step::AwaitIdMaps);
         }
         if let Some(user) = spec.namespaces.user
             && user::has_root(&user)
         {
             self.push(Step::BecomeRoot { groups: !source::keeps_groups(&user, facts) });
         }
-        for (slot, (kind, path)) in (0..).zip(joins(spec)) {
+        for (slot, (kind, path)) in (u8::from(joined.is_some())..).zip(joins(spec)) {
             self.push(Step::JoinNamespace { kind, path, slot });
         }
         if facts.cgroup && spec.namespaces.cgroup == Join::New {

@@ -7,8 +7,8 @@
 
 use super::{HostFacts, MapWriter};
 use crate::spec::{
-    Attributes, DEFAULT_DEVICES, Device, IdMap, Join, Mount, MountOption, RootSource, Source, Spec, Upper,
-    UserNamespace,
+    Attributes, DEFAULT_DEVICES, Device, IdMap, Join, Mapping, Mount, MountOption, RootSource, Source, Spec,
+    Upper, UserNamespace,
 };
 use core::ffi::CStr;
 
@@ -17,13 +17,22 @@ use core::ffi::CStr;
 pub(super) struct Held<'a> {
     pub(super) path: &'a CStr,
     pub(super) recursive: bool,
-    /// Whether it is shown with the ids of the container's user namespace.
-    pub(super) mapped: bool,
+    /// Whose ids it is shown with.
+    pub(super) mapped: Option<Mapping<'a>>,
 }
 
-/// Whether the host takes hold of the sources: it reaches what root inside, who is nobody outside, does not.
+/// The mappings that were asked for.
+pub(super) fn mappings<'a>(spec: &Spec<'a>) -> impl Iterator<Item = Mapping<'a>> {
+    spec.mounts.iter().filter_map(|mount| match mount.source {
+        Source::Bind { mapped, .. } => mapped,
+        Source::FileSystem { .. } | Source::Cgroup => None,
+    })
+}
+
+/// Whether the host takes hold of the sources: it reaches what root inside, who is nobody outside, does not, and can
+/// have them shown with other ids.
 pub(super) fn by_host(spec: &Spec<'_>, facts: &HostFacts) -> bool {
-    facts.root && spec.namespaces.user.is_some()
+    facts.root && (spec.namespaces.user.is_some() || mappings(spec).next().is_some())
 }
 
 /// Everything held, in the order of its numbers: binds, devices, and when the host opens them the layers and the
@@ -34,15 +43,17 @@ pub(super) fn held<'a>(spec: &Spec<'a>, facts: &HostFacts) -> impl Iterator<Item
         Source::Bind { path, recursive, mapped } => Some(Held { path, recursive, mapped }),
         Source::FileSystem { .. } | Source::Cgroup => None,
     });
-    let one = |path, mapped| Held { path, recursive: false, mapped };
+    let one = |path, mapped: Option<Mapping<'a>>| Held { path, recursive: false, mapped };
     let count = if spec.namespaces.user.is_some() { usize::MAX } else { 0 };
-    let devices = devices(&spec).take(count).map(move |device| one(device.source, false));
+    let devices = devices(&spec).take(count).map(move |device| one(device.source, None));
     let (lower, own) = match spec.root.source {
-        RootSource::Layers { lower, upper, .. } if by_host(&spec, facts) => (lower, directory(upper)),
+        RootSource::Layers { lower, upper, .. } if count > 0 && by_host(&spec, facts) => {
+            (lower, directory(upper))
+        }
         _ => (&[][..], None),
     };
-    let layers = lower.iter().map(move |path| one(path, true));
-    binds.chain(devices).chain(layers).chain(own.map(|path| one(path, false)))
+    let layers = lower.iter().map(move |path| one(path, Some(Mapping::CONTAINER)));
+    binds.chain(devices).chain(layers).chain(own.map(|path| one(path, None)))
 }
 
 /// The directory of a writable layer on disk.
@@ -62,8 +73,8 @@ pub(super) fn shown<'a>(mount: &Mount<'a>, spec: &Spec<'a>) -> Option<Source<'a>
     for (name, join, path) in
         [(c"proc", ns.pid, Some(c"/proc")), (c"sysfs", ns.network, Some(c"/sys")), (c"mqueue", ns.ipc, None)]
     {
-        if kind == name && join != Join::New {
-            return path.map(|path| Source::Bind { path, recursive: true, mapped: false });
+        if kind == name && join == Join::Host {
+            return path.map(|path| Source::Bind { path, recursive: true, mapped: None });
         }
     }
     let group = options.contains(&TERMINAL_GROUP);

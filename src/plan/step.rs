@@ -143,12 +143,16 @@ pub enum HostStep<'a> {
         /// Who can.
         writer: MapWriter,
     },
-    /// Let what was taken of a host path show the ids of the child's user namespace.
+    /// Wait until the child has entered the user namespace, and take the process in which it goes on for it.
+    AwaitSuccessor,
+    /// Let what was taken of a host path show the ids of the child's user namespace, or those of other maps.
     MapSource {
         /// The host path.
         path: &'a CStr,
         /// Its number.
         slot: u8,
+        /// The maps of user and group ids, when they are its own.
+        maps: Option<(&'a [IdMap], &'a [IdMap])>,
         /// With everything mounted below.
         recursive: bool,
     },
@@ -182,6 +186,14 @@ pub enum Step<'a> {
     BecomeRoot {
         /// Whether they can be given up.
         groups: bool,
+    },
+    /// Enter the user namespace whose file the host opened first, and go on in a child that is the host's child too, in
+    /// these new namespaces (`CLONE_NEW*` bits); its parent ends.
+    EnterUserNamespace {
+        /// Its file, for telling.
+        path: &'a CStr,
+        /// `CLONE_NEW*` bits.
+        namespaces: u64,
     },
     /// Die when Pipkin dies.
     DieWithParent,

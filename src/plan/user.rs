@@ -4,10 +4,10 @@
 //! container's ids once these are mapped, and gives the writable layer to whom root inside is outside. Without root
 //! the child opens what the caller may.
 
-use super::source::{by_host, directory, held, keeps_groups, outside, writer};
+use super::source::{Held, by_host, directory, held, keeps_groups, mappings, outside, writer};
 use super::{Conflict, Groups, HostFacts, HostStep, Layers};
 use crate::spec::{
-    Attributes, Capabilities, CapabilitySet, Join, Mount, RootSource, Source, Spec, UserNamespace,
+    Attributes, Capabilities, CapabilitySet, Join, Mapping, Mount, RootSource, Source, Spec, UserNamespace,
 };
 use core::ffi::CStr;
 use linux_raw_sys::general::MOUNT_ATTR_RDONLY;
@@ -20,27 +20,29 @@ const ABOVE_ROOT: &CStr = c"/..";
 
 /// Refuses what a user namespace cannot have, or what nothing but one can.
 pub(super) fn check(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> {
-    let mapped = spec.mounts.iter().any(|mount| matches!(mount.source, Source::Bind { mapped: true, .. }));
-    let Some(user) = spec.namespaces.user else {
-        let remedy = "give --userns auto, or leave out idmap";
-        let conflict =
-            Conflict::new("map the ids of a volume", "the container has no user namespace", remedy);
-        return if mapped { Err(conflict) } else { check_capabilities(spec, facts) };
-    };
-    if mapped && !facts.root {
-        let why = "only root may map the ids of files";
-        return Err(Conflict::new("map the ids of a volume", why, "leave out idmap"));
+    let cannot_map = |why, remedy| Err(Conflict::new("map the ids of a volume", why, remedy));
+    if mappings(spec).next().is_some() && !facts.root {
+        return cannot_map("only root may map the ids of files", "leave out idmap");
     }
+    let Some(user) = spec.namespaces.user else {
+        return match mappings(spec).any(|mapping| mapping.own.is_none()) {
+            true => {
+                cannot_map("the container has no user namespace", "give --userns auto, or leave out idmap")
+            }
+            false => check_capabilities(spec, facts),
+        };
+    };
     if facts.root && !has_root(&user) {
         let why = "user or group 0 has no place in the maps";
         return Err(Conflict::new("build the root in a user namespace", why, "map 0 too"));
     }
     let ns = &spec.namespaces;
-    if [ns.pid, ns.network, ns.ipc, ns.uts, ns.cgroup, ns.time]
-        .iter()
-        .any(|join| matches!(join, Join::Path(_)))
+    if user.path.is_none()
+        && [ns.pid, ns.network, ns.ipc, ns.uts, ns.cgroup, ns.time]
+            .iter()
+            .any(|join| matches!(join, Join::Path(_)))
     {
-        let why = "the container's user namespace has no rights over it";
+        let why = "the container's new user namespace has no rights over it";
         return Err(Conflict::new("join a namespace by its path", why, "leave out one of the two"));
     }
     Ok(())
@@ -85,15 +87,31 @@ pub(super) fn before_clone<'a>(
     facts: &HostFacts,
     push: Push<'_, 'a>,
 ) -> Result<(), Conflict> {
-    let Some(user) = spec.namespaces.user.filter(|_| by_host(spec, facts)) else { return Ok(()) };
-    if let RootSource::Layers { upper, .. } = spec.root.source
+    if !by_host(spec, facts) {
+        return Ok(());
+    }
+    if let Some(user) = spec.namespaces.user
+        && let RootSource::Layers { upper, .. } = spec.root.source
         && let Some(directory) = directory(upper)
         && let (Some(uid), Some(gid)) = (outside(user.uids, 0), outside(user.gids, 0))
     {
         push(HostStep::GiveLayer { directory, uid, gid })?;
     }
     held(spec, facts)
-        .try_for_each(|held| push(HostStep::OpenSource { path: held.path, recursive: held.recursive }))
+        .try_for_each(|held| push(HostStep::OpenSource { path: held.path, recursive: held.recursive }))?;
+    map(spec, facts, true, push)
+}
+
+/// Has the sources that were taken hold of shown with other ids: by maps of their own, or by those of the container.
+fn map<'a>(spec: &Spec<'a>, facts: &HostFacts, own: bool, push: Push<'_, 'a>) -> Result<(), Conflict> {
+    for (slot, Held { path, mapped, .. }) in (0..).zip(held(spec, facts)) {
+        if let Some(Mapping { own: maps, recursive }) = mapped
+            && maps.is_some() == own
+        {
+            push(HostStep::MapSource { path, slot, maps, recursive })?;
+        }
+    }
+    Ok(())
 }
 
 /// The host's steps once there is a child to write maps for.
@@ -103,12 +121,13 @@ pub(super) fn after_clone<'a>(
     push: Push<'_, 'a>,
 ) -> Result<(), Conflict> {
     let Some(user) = spec.namespaces.user else { return Ok(()) };
-    push(HostStep::WriteIdMaps { uids: user.uids, gids: user.gids, writer: writer(&user, facts) })?;
+    push(match user.path {
+        Some(_) => HostStep::AwaitSuccessor,
+        None => HostStep::WriteIdMaps { uids: user.uids, gids: user.gids, writer: writer(&user, facts) },
+    })?;
     super::network::early(spec, push)?;
     if by_host(spec, facts) {
-        for (slot, held) in (0..).zip(held(spec, facts)).filter(|(_, held)| held.mapped) {
-            push(HostStep::MapSource { path: held.path, slot, recursive: held.recursive })?;
-        }
+        map(spec, facts, false, push)?;
     }
     push(HostStep::Release)
 }
@@ -136,7 +155,8 @@ pub(super) fn forbids_more(spec: &Spec<'_>) -> bool {
     const SYS_ADMIN: u32 = 21;
     let CapabilitySet(bounding) = spec.process.capabilities.bounding;
     let proc = spec.mounts.iter().any(|mount| mount.target == c"/proc");
-    spec.namespaces.user.is_some() && proc && bounding >> SYS_ADMIN & 1 == 0
+    // One that is entered is others' too.
+    spec.namespaces.user.is_some_and(|user| user.path.is_none()) && proc && bounding >> SYS_ADMIN & 1 == 0
 }
 
 /// The supplementary groups that the process can have.

@@ -1,5 +1,6 @@
 //! The container's file systems: root, mounts, devices, and what is hidden of them.
 
+use super::IdMap;
 use core::ffi::CStr;
 use linux_raw_sys::general as raw;
 
@@ -91,6 +92,21 @@ pub enum MountOption<'a> {
     CopyUp,
 }
 
+/// By which maps the ids of files on disk become those of the host (mount_setattr(2) `MOUNT_ATTR_IDMAP`).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mapping<'a> {
+    /// The user and group ids on disk, and what they are outside. Without these it goes by the container's user
+    /// namespace: files belong inside to the ids that they have on disk.
+    pub own: Option<(&'a [IdMap], &'a [IdMap])>,
+    /// Also everything mounted below.
+    pub recursive: bool,
+}
+
+impl Mapping<'_> {
+    /// By the container's user namespace, with everything mounted below.
+    pub const CONTAINER: Mapping<'static> = Mapping { own: None, recursive: true };
+}
+
 /// What a mount shows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Source<'a> {
@@ -100,9 +116,8 @@ pub enum Source<'a> {
         path: &'a CStr,
         /// With everything mounted below it.
         recursive: bool,
-        /// Whether its files belong inside to the ids that they have on the host (an id-mapped mount); needs a user
-        /// namespace.
-        mapped: bool,
+        /// Whose ids its files are shown with; the host's when not given.
+        mapped: Option<Mapping<'a>>,
     },
     /// A new instance of a file system of the kernel.
     FileSystem {

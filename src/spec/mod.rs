@@ -19,8 +19,8 @@ mod tuning;
 
 pub use confinement::{Confinement, PathRule};
 pub use filesystem::{
-    Attributes, DEFAULT_DEVICES, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Device, DeviceKind, Mount,
-    MountOption, Propagation, Root, RootSource, Source, THERMAL, Upper,
+    Attributes, DEFAULT_DEVICES, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Device, DeviceKind,
+    Mapping, Mount, MountOption, Propagation, Root, RootSource, Source, THERMAL, Upper,
 };
 pub use id::Id;
 pub use identity::{Account, IdMap, User};

@@ -17,6 +17,8 @@ pub enum Join<'a> {
 /// A user namespace with its maps. Both must be present: without a map every id is `nobody`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct UserNamespace<'a> {
+    /// The file of the one to enter, which has these maps; `None` for a new one.
+    pub path: Option<&'a CStr>,
     /// Map of user ids.
     pub uids: &'a [IdMap],
     /// Map of group ids.

@@ -138,19 +138,21 @@ fn limited(resources: Resources<'static>) -> Spec<'static> {
 fn bind(target: &'static CStr, path: &'static CStr, attributes: Attributes) -> Mount<'static> {
     Mount {
         target,
-        source: Source::Bind { path, recursive: true, mapped: false },
+        source: Source::Bind { path, recursive: true, mapped: None },
         attributes,
         propagation: None,
     }
 }
 
 const RANGE: UserNamespace<'static> = UserNamespace {
+    path: None,
     uids: &[IdMap { inside: 0, outside: 100_000, count: 65_536 }],
     gids: &[IdMap { inside: 0, outside: 100_000, count: 65_536 }],
 };
 
 /// Root inside is user 1000 outside.
 const OWN: UserNamespace<'static> = UserNamespace {
+    path: None,
     uids: &[IdMap { inside: 0, outside: 1000, count: 1 }],
     gids: &[IdMap { inside: 0, outside: 100, count: 1 }],
 };
@@ -213,19 +215,32 @@ golden! {
     joined_namespaces: Spec { namespaces: Namespaces { network: Join::Path(c"/proc/7/ns/net"),
         pid: Join::Path(c"/proc/7/ns/pid"), ipc: Join::Path(c"/proc/7/ns/ipc"), ..Namespaces::DEFAULT }, ..bare() };
     user_namespace: Spec { namespaces: Namespaces { user: Some(UserNamespace {
+    path: None,
         uids: &[IdMap { inside: 0, outside: 100_000, count: 65_536 }],
         gids: &[IdMap { inside: 0, outside: 100_000, count: 65_536 }] }), ..Namespaces::DEFAULT }, ..usual() };
     user_namespace_idmap: Spec { namespaces: Namespaces { user: Some(RANGE), ..Namespaces::DEFAULT }, mounts: &[
-        Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: true }, ..bind(c"/s", c"/srv", Attributes::default()) },
+        Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: Some(Mapping::CONTAINER) }, ..bind(c"/s", c"/srv", Attributes::default()) },
     ], ..bare() };
     user_namespace_of_the_host: Spec { namespaces: Namespaces { user: Some(RANGE), network: Join::Host, pid: Join::Host,
         ipc: Join::Host, uts: Join::Host, cgroup: Join::Host, time: Join::Host, clocks: &[] }, ..usual() };
     user_namespace_joining: Spec { namespaces: Namespaces { user: Some(RANGE), network: Join::Path(c"/run/netns/x"),
         ..Namespaces::DEFAULT }, ..bare() };
     user_namespace_without_root: Spec { namespaces: Namespaces { user: Some(UserNamespace {
+    path: None,
         uids: &[IdMap { inside: 1, outside: 100_000, count: 9 }], gids: RANGE.gids }), ..Namespaces::DEFAULT }, ..bare() };
+    user_namespace_entered: Spec { namespaces: Namespaces { user: Some(UserNamespace { path: Some(c"/proc/7/ns/user"),
+        ..RANGE }), network: Join::Path(c"/proc/7/ns/net"), ..Namespaces::DEFAULT }, ..usual() };
+    idmap_of_its_own: Spec { mounts: &[
+        Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: Some(Mapping {
+            own: Some((RANGE.uids, RANGE.gids)), recursive: false }) }, ..bind(c"/s", c"/srv", Attributes::default()) },
+        bind(c"/t", c"/tmp", Attributes::default()),
+    ], ..bare() };
+    idmap_without_root: Spec { namespaces: Namespaces { user: Some(OWN), ..Namespaces::DEFAULT }, mounts: &[
+        Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: Some(Mapping {
+            own: Some((RANGE.uids, RANGE.gids)), recursive: false }) }, ..bind(c"/s", c"/srv", Attributes::default()) },
+    ], ..bare() }, USER;
     idmap_without_user_namespace: Spec { mounts: &[
-        Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: true }, ..bind(c"/s", c"/srv", Attributes::default()) },
+        Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: Some(Mapping::CONTAINER) }, ..bind(c"/s", c"/srv", Attributes::default()) },
     ], ..bare() };
     landlock: Spec { process: Process { confinement: Confinement { paths: &[PathRule { path: c"/", write: false },
         PathRule { path: c"/work", write: true }], ..Confinement::NONE }, ..PROCESS }, ..bare() };
@@ -236,10 +251,11 @@ golden! {
     label_without_module: Spec { process: Process { confinement: Confinement { apparmor: Some(c"web"),
         ..Confinement::NONE }, ..PROCESS }, ..bare() }, HostFacts { apparmor: false, ..HostFacts::IDEAL };
     rootless: Spec { namespaces: Namespaces { user: Some(OWN), ..Namespaces::DEFAULT }, ..usual() }, USER;
-    rootless_range: Spec { namespaces: Namespaces { user: Some(UserNamespace { uids: &[
+    rootless_range: Spec { namespaces: Namespaces { user: Some(UserNamespace { path: None, uids: &[
         IdMap { inside: 0, outside: 1000, count: 1 }, IdMap { inside: 1, outside: 100_000, count: 65_536 }], gids: OWN.gids }),
         ..Namespaces::DEFAULT }, ..bare() }, USER;
     rootless_own_id: Spec { namespaces: Namespaces { user: Some(UserNamespace {
+    path: None,
         uids: &[IdMap { inside: 1000, outside: 1000, count: 1 }], gids: OWN.gids }), ..Namespaces::DEFAULT },
         process: Process { user: User { user: Account::Id(1000), group: None, additional: &[], exact: false }, ..PROCESS }, ..bare() }, USER;
     time_namespace: Spec { namespaces: Namespaces { time: Join::New, ..Namespaces::DEFAULT }, ..bare() };

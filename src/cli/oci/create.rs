@@ -7,12 +7,13 @@ use super::state::View;
 use super::{Global, Sorted, activation, cannot_open, delete, hook, id, scope, start};
 use crate::oci::config;
 use crate::oci::json::Value;
+use crate::oci::keep;
 use crate::oci::state::{Container, Record};
 use crate::oci::systemd::Scope;
 use crate::store::{now_ns, process};
 use pipkin::host::{Host, Moment};
 use pipkin::plan::{Availability, Controllers, Plan, Step, resolve};
-use pipkin::spec::{CapabilitySet, Id, Spec};
+use pipkin::spec::{CapabilitySet, Id, IdMap, Spec};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
 use std::io;
@@ -113,6 +114,7 @@ fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Fail
         };
         return Err(Failure::new("use the console socket", b"", why));
     }
+    join(&mut spec)?;
     activation::pass_on(&mut spec)?;
     let mut facts = pipkin::host::probe()?;
     if config.text_at("linux.mountLabel").is_some_and(|label| !label.is_empty()) && !facts.selinux {
@@ -152,6 +154,17 @@ fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Fail
             Err(failure)
         }
     }
+}
+
+/// A user namespace that is entered has its maps from the kernel.
+fn join(spec: &mut Spec<'static>) -> Result<(), Failure> {
+    if let Some(user) = &mut spec.namespaces.user
+        && let Some(path) = user.path
+    {
+        let [uids, gids] = pipkin::host::maps_of(path)?.map(|lines| keep::list(lines.to_vec()));
+        (user.uids, user.gids) = (uids, gids);
+    }
+    Ok(())
 }
 
 /// The capabilities that can be handed on; none where the kernel does not say.
@@ -350,8 +363,15 @@ pub(super) fn plan_again<'p>(
         held: held(),
         further: false,
     };
-    let spec = config::spec(config, &context)
+    let mut spec = config::spec(config, &context)
         .map_err(|fault| Failure::new("use the configuration", b"", fault.what.as_bytes()))?;
+    // Where it is gone, the steps are those of one that has root, as all but a few have.
+    if join(&mut spec).is_err()
+        && let Some(user) = &mut spec.namespaces.user
+    {
+        const ROOT: &[IdMap] = &[IdMap { inside: 0, outside: 0, count: 1 }];
+        (user.uids, user.gids) = (ROOT, ROOT);
+    }
     let mut facts = pipkin::host::probe()?;
     facts.cgroup = pipkin::host::open_group(&id, record.cgroup())?.is_some();
     Ok(resolve(&spec, &facts, plan)?)

@@ -11,10 +11,10 @@ use crate::oci::json::Value;
 use crate::oci::keep;
 use crate::oci::state::{Container, Status};
 use crate::store::process::start_of;
-use pipkin::host::{Entered, Host, Target};
+use pipkin::host::{Entered, Host, Target, pid_of};
 use pipkin::plan::{EnterSpec, Groups, Plan, enter};
 use pipkin::spec::{Account, Capabilities, CapabilitySet, Confinement, Process, User};
-use rustix::fd::{AsFd, AsRawFd, OwnedFd};
+use rustix::fd::{AsFd, OwnedFd};
 use std::ffi::CStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -63,7 +63,12 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
     let mut agent = config.as_ref().map_or(Ok(None), Agent::connect)?;
     let mut asked = |listener: OwnedFd, process: &OwnedFd| {
         let view = View { id: &container.id, status: b"running", record: &record, config: config.as_ref() };
-        listener::hand_over(&mut agent, &view, pid_of(process).unwrap_or(0), &listener)
+        listener::hand_over(
+            &mut agent,
+            &view,
+            pid_of(process).map_or(0, |pid| pid.as_raw_nonzero().get()),
+            &listener,
+        )
     };
     let mut become_it = |channel, namespaces: &[OwnedFd], sources: &[OwnedFd]| {
         pipkin::child::run(pipkin::child::Context {
@@ -101,17 +106,9 @@ fn tell(entered: &Entered, typed: &Sorted<'_>) -> Result<(), Failure> {
     }
     if let Some(path) = typed.last("--pid-file") {
         let fail = |error: io::Error| Failure::io("write the pid to", path.as_bytes(), &error);
-        write_pid(path, pid_of(&entered.pidfd).map_err(fail)?).map_err(fail)?;
+        write_pid(path, pid_of(&entered.pidfd)?.as_raw_nonzero().get()).map_err(fail)?;
     }
     Ok(())
-}
-
-/// The pid that a pidfd stands for (proc_pid_fdinfo(5)).
-fn pid_of(pidfd: &OwnedFd) -> io::Result<i32> {
-    let path = ["/proc/self/fdinfo/", &pidfd.as_raw_fd().to_string()].concat();
-    let text = std::fs::read_to_string(path)?;
-    let line = text.lines().find_map(|line| line.strip_prefix("Pid:"));
-    line.and_then(|pid| pid.trim().parse().ok()).ok_or(io::ErrorKind::InvalidData.into())
 }
 
 /// The process that was asked for: a whole one from a file, or the container's own with another command.

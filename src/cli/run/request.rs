@@ -13,8 +13,8 @@ use crate::cli::argv::Sorted;
 use crate::cli::message::Failure;
 use crate::store::{Claim, Store};
 use pipkin::spec::{
-    Account, Capabilities, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Id, Join, Mount, Process, Root,
-    RootSource, Source, Spec, Start, Sysctl, Tuning, Upper, User, WindowSize,
+    Account, Capabilities, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Id, Join, Mapping, Mount,
+    Process, Root, RootSource, Source, Spec, Start, Sysctl, Tuning, Upper, User, WindowSize,
 };
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr, OsString};
@@ -360,7 +360,7 @@ fn mount(volume: &Volume<'_>, missing: &mut Vec<&'static CStr>) -> Result<Mount<
                 }
                 missing.push(path);
             }
-            Source::Bind { path, recursive, mapped }
+            Source::Bind { path, recursive, mapped: mapped.then_some(Mapping::CONTAINER) }
         }
     };
     Ok(Mount { target, source, attributes, propagation })

@@ -106,7 +106,7 @@ fn a_mount_takes_the_turn_of_the_usual_one() {
         let targets: Vec<_> = spec.mounts.iter().map(|mount| mount.target).collect();
         let usual = DEFAULT_MOUNTS.map(|mount| mount.target);
         assert_eq!(targets, [&usual[..], &[c"/data"]].concat());
-        assert_eq!(spec.mounts[1].source, Source::Bind { path: c"/etc", recursive: true, mapped: false });
+        assert_eq!(spec.mounts[1].source, Source::Bind { path: c"/etc", recursive: true, mapped: None });
         let options = &[MountOption::Value(c"size", c"1048576")];
         assert_eq!(spec.mounts[3].source, Source::FileSystem { kind: c"tmpfs", options });
         assert_eq!(spec.mounts[7].attributes.set_recursive, raw::MOUNT_ATTR_RDONLY);

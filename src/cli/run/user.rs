@@ -36,7 +36,7 @@ pub(super) fn namespace(
     }
     let allotment = Allotment::read();
     let maps = choose(typed, (id, claim), allotment.caller(), allotment.texts())?;
-    Ok(maps.map(|[uids, gids]| UserNamespace { uids: keep::list(uids), gids: keep::list(gids) }))
+    Ok(maps.map(|[uids, gids]| UserNamespace { path: None, uids: keep::list(uids), gids: keep::list(gids) }))
 }
 
 fn choose(

@@ -4,7 +4,7 @@ use super::{Context, c_text, from_bundle, namespace, propagation};
 use crate::oci::json::{Fault, Value};
 use crate::oci::keep;
 use linux_raw_sys::general as raw;
-use pipkin::spec::{Attributes, Mount, MountOption, Source};
+use pipkin::spec::{Attributes, Mapping, Mount, MountOption, Source};
 use std::ffi::CStr;
 
 /// Options that are attributes of a mount: the bits set, and the bits cleared. With `r` in front they go for
@@ -55,7 +55,7 @@ pub(crate) fn is_recursive(known: &str) -> bool {
 struct Options {
     bind: bool,
     recursive: bool,
-    mapped: bool,
+    mapped: Option<Mapping<'static>>,
     attributes: Attributes,
     propagation: Option<pipkin::spec::Propagation>,
     own: Vec<MountOption<'static>>,
@@ -76,7 +76,8 @@ impl Options {
         } else if word == "bind" || word == "rbind" {
             (self.bind, self.recursive) = (true, self.recursive || word == "rbind");
         } else if word == "idmap" || word == "ridmap" {
-            self.mapped = true;
+            let recursive = word == "ridmap" || self.mapped.is_some_and(|mapping| mapping.recursive);
+            self.mapped = Some(Mapping { own: None, recursive });
         } else if word == "tmpcopyup" {
             self.own.push(MountOption::CopyUp);
         } else if word == "remount" {
@@ -111,12 +112,15 @@ pub(super) fn mount(
     for option in value.elements("options") {
         options.add(option)?;
     }
-    for name in ["uidMappings", "gidMappings"] {
-        let own = namespace::maps(value, name)?;
-        if !own.is_empty() && own != namespace::maps(config, &["linux.", name].concat())? {
-            return Err(value.fault("a mount's id mappings must be those of the user namespace"));
-        }
-        options.mapped |= !own.is_empty();
+    let own = (namespace::maps(value, "uidMappings")?, namespace::maps(value, "gidMappings")?);
+    if own.0.is_empty() != own.1.is_empty() {
+        return Err(value.fault("give uidMappings and gidMappings together"));
+    }
+    if !own.0.is_empty() {
+        options.mapped.get_or_insert(Mapping { own: None, recursive: false }).own = Some(own);
+    }
+    if options.mapped.is_some() && !options.bind {
+        return Err(value.fault("only a bind can be shown with other ids"));
     }
     let source = if options.bind {
         let path = value.at("source").ok_or_else(|| value.fault("source is missing: what is to be bound"))?;

@@ -34,10 +34,11 @@ pub(super) fn namespaces(value: &Value<'_>) -> Result<Namespaces<'static>, Fault
     if mount != Join::New {
         return Err(list.fault("a new mount namespace is needed"));
     }
-    if matches!(user, Join::Path(_)) {
-        return Err(list.fault("a user namespace cannot be joined with Pipkin: give its maps"));
-    }
-    let user = user_namespace(value, user == Join::New)?;
+    let user = match user {
+        // Its maps are the kernel's to tell: engines fill in what they like where it has a path.
+        Join::Path(path) => Some(UserNamespace { path: Some(path), uids: &[], gids: &[] }),
+        other => user_namespace(value, other == Join::New)?,
+    };
     let clocks = clocks(value, time == Join::New)?;
     Ok(Namespaces { pid, network, ipc, uts, cgroup, user, time, clocks })
 }
@@ -51,7 +52,7 @@ fn user_namespace(value: &Value<'_>, new: bool) -> Result<Option<UserNamespace<'
         (true, _) if uids.is_empty() || gids.is_empty() => {
             Err(value.fault("a new user namespace needs linux.uidMappings and linux.gidMappings"))
         }
-        (true, _) => Ok(Some(UserNamespace { uids, gids })),
+        (true, _) => Ok(Some(UserNamespace { path: None, uids, gids })),
         (false, _) => Ok(None),
     }
 }

@@ -286,7 +286,7 @@ fn io_priority(process: &Value<'_>) -> Result<Option<u16>, Fault> {
 fn domain(value: &Value<'_>) -> Result<Option<u32>, Fault> {
     let Some(given) = value.at("linux.personality") else { return Ok(None) };
     if let [flag, ..] = given.elements("flags") {
-        return Err(flag.fault("no flag of a personality is known"));
+        return Err(flag.fault("the specification knows no flag of a personality"));
     }
     choice(given, "domain", &[("LINUX", 0), ("LINUX32", 8)]).map(|domain| Some(domain as u32))
 }

@@ -3,6 +3,7 @@
 mod bundle;
 mod escape;
 mod hook;
+mod identity;
 mod limit;
 mod listener;
 mod process;
@@ -41,6 +42,7 @@ pub(crate) fn cases() -> Vec<Case> {
     [
         own,
         hook::cases(),
+        identity::cases(),
         limit::cases(),
         listener::cases(),
         process::cases(),

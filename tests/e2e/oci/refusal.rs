@@ -11,7 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
             wrong_values_are_named,
             wrong_surroundings_are_named,
             texts_that_are_no_configuration,
-            bad_ids,
+            bad_ids_and_options,
             bundles_that_are_not_there
         ]
     )
@@ -104,6 +104,11 @@ fn wrong_surroundings_are_named() {
             json!({ "defaultAction": "SCMP_ACT_X" }),
             &["seccomp.defaultAction", "SCMP_ACT_X"],
         ),
+        (
+            "/linux/personality",
+            json!({ "domain": "LINUX32", "flags": ["X"] }),
+            &["linux.personality.flags[0]", "no flag of a personality"],
+        ),
         ("/linux/intelRdt", json!({ "closID": "x" }), &["intelRdt"]),
         ("/linux/resources", json!({ "unified": { "../x": "1" } }), &["unified", "file of a cgroup"]),
         ("/linux/resources", json!({ "memory": { "swap": 5 } }), &["memory.swap", "memory.limit"]),
@@ -132,8 +137,9 @@ fn texts_that_are_no_configuration() {
     refused(&Bundle::new(&["true"]).with_text(&vec![b' '; 17 << 20]), &["up to 16 MiB"]);
 }
 
-fn bad_ids() {
+fn bad_ids_and_options() {
     let bundle = Bundle::new(&["true"]).written();
+    bundle.call("create --no-pivot c").fails(1, &["pivot_root(2)", "within reach"]);
     let long = "a".repeat(129);
     for id in ["..", "a/b", "../x", ".hidden", "a\u{e9}", &long] {
         bundle.call(&format!("create {id}")).fails(1, &["an id is up to 128"]);
