@@ -94,8 +94,14 @@ struct Verb {
 }
 
 impl Verb {
+    #[cfg(feature = "runtime")]
     fn help(&self) -> Cow<'static, str> {
         run::update::whole(self.help)
+    }
+
+    #[cfg(not(feature = "runtime"))]
+    fn help(&self) -> Cow<'static, str> {
+        self.help.into()
     }
 }
 

@@ -3,7 +3,7 @@
 use super::network;
 use super::step::{Groups, HostStep, MapWriter, Step};
 use super::value::Value;
-use crate::spec::{Account, Device, DeviceKind, Propagation, Upper};
+use crate::spec::{Account, Device, DeviceKind, IdMap, Propagation, Upper};
 use ufmt::uWrite;
 
 /// A named value.
@@ -86,6 +86,21 @@ fn account<'a>(account: Option<Account<'a>>) -> Value<'a> {
     }
 }
 
+fn describe_mapping<'a>(
+    path: &'a core::ffi::CStr,
+    maps: Option<(&'a [IdMap], &'a [IdMap])>,
+) -> Description<'a> {
+    let path = ("path", Value::Bytes(path.to_bytes()));
+    match maps {
+        None => Description::new("map-source", "let the files of {path} have the container's ids", [path]),
+        Some((uids, gids)) => Description::new(
+            "map-source",
+            "show the files of {path} by user ids {uids} and group ids {gids}",
+            [path, ("uids", Value::IdMaps(uids)), ("gids", Value::IdMaps(gids))],
+        ),
+    }
+}
+
 impl<'a> HostStep<'a> {
     /// The step in words and as data.
     #[must_use]
@@ -126,15 +141,7 @@ impl<'a> HostStep<'a> {
                 ],
             ),
             Self::OpenSource { path, recursive } => describe_source(path, *recursive),
-            Self::MapSource { path, maps, .. } => Description::new(
-                "map-source",
-                "let the files of {path} have [the container's{container}][{uids}] ids",
-                [
-                    ("path", Value::Bytes(path.to_bytes())),
-                    ("container", Value::Yes(maps.is_none())),
-                    ("uids", Value::IdMaps(maps.map_or(&[], |(uids, _)| uids))),
-                ],
-            ),
+            Self::MapSource { path, maps, .. } => describe_mapping(path, *maps),
             Self::Clone { namespaces, cgroup } => Description::new(
                 "clone",
                 "make the child[ in new namespaces: {namespaces}][, born inside the cgroup{cgroup}]",

@@ -124,8 +124,10 @@ pub(super) fn mount(
     }
     let source = if options.bind {
         let path = value.at("source").ok_or_else(|| value.fault("source is missing: what is to be bound"))?;
-        if options.own.iter().any(|option| !is_super(option)) {
-            return Err(value.fault("a bind takes no options of a file system"));
+        // A value for the file system says nothing where it is there already (mount(2), MS_BIND); a word that nobody
+        // knows may have been meant for the mount.
+        if options.own.iter().any(|option| !matches!(option, MountOption::Value(..)) && !is_super(option)) {
+            return Err(value.fault("a bind has only options of mounts"));
         }
         let path =
             from_bundle(path.text()?, context).ok_or_else(|| path.fault("this must not hold a NUL"))?;

@@ -132,6 +132,7 @@ fn mappings_that_cannot_be_had() {
         (mount("bind", ("uidMappings", maps(1))), &["mounts[5]", "gidMappings together"][..]),
         (mount("bind", ("options", json!(["idmap"]))), &["no user namespace"]),
         (mount("tmpfs", ("options", json!(["idmap"]))), &["mounts[5]", "only a bind"]),
+        (mount("bind", ("options", json!(["noexce"]))), &["mounts[5]", "only options of mounts"]),
     ] {
         let bundle = Bundle::new(&["true"]).set("/mounts/-", mount).written();
         bundle.call("create c").fails(1, words);

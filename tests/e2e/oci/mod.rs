@@ -260,8 +260,10 @@ fn mounts_are_as_configured() {
     fs::create_dir(bundle.path("source")).unwrap();
     fs::write(bundle.path("source/x"), "bound\n").unwrap();
     let bind = |target: &str, options: &[&str]| json!({ "destination": target, "type": "bind", "source": bundle.path("source"), "options": options });
-    let mounts =
-        [bind("/mnt", &["rbind", "rro", "nosuid"]), bind("/opt", &["bind", "ro", "noexec", "nodev"])];
+    let mounts = [
+        bind("/mnt", &["rbind", "rro", "nosuid"]),
+        bind("/opt", &["bind", "ro", "noexec", "nodev", "size=1k"]),
+    ];
     let tmpfs = json!({ "destination": "srv", "type": "tmpfs", "source": "named", "options": ["size=1m", "nosymfollow", "noatime"] });
     let mut bundle = bundle;
     for mount in mounts.into_iter().chain([tmpfs]) {
