@@ -29,3 +29,4 @@ pub mod signal;
 pub mod spawn;
 pub mod stdio;
 pub mod vsock;
+pub mod xtables;

@@ -4,6 +4,8 @@
 //! nothing, except that asking for a file system may load its kernel module, as running a container does.
 
 mod cgroup;
+mod firewall;
+mod legacy;
 mod namespace;
 mod system;
 mod trial;

@@ -4,10 +4,7 @@ use super::super::{kernel, message};
 use super::{Check, trial};
 use linux_raw_sys::general as raw;
 use pipkin::netlink::batch::{Batch, Step};
-use pipkin::netlink::nftables::fold_chains;
 use pipkin::netlink::socket::{Protocol, Socket};
-use pipkin::netlink::wire::nftables::Family;
-use pipkin::netlink::wire::nftables::chain::Chain;
 use pipkin::sys::mount;
 use rustix::fd::AsFd;
 use rustix::fs::{Access, CWD, Mode, OFlags, ResolveFlags};
@@ -58,7 +55,7 @@ pub(super) fn checks(root: bool) -> Vec<Check> {
     checks.extend([system_calls(root), seccomp(), own_filter(), security_modules()]);
     checks.extend(directories(root));
     checks.extend([forwarding(), packet_filter()]);
-    checks.extend(firewalls());
+    checks.extend(super::firewall::checks());
     checks
 }
 
@@ -262,29 +259,6 @@ fn packet_filter() -> Check {
         Err(_) => "modprobe nf_tables",
     };
     Check::limited("nf_tables", "published ports and address translation need it", remedy)
-}
-
-/// Chains of others that throw away what they do not know, which is what containers send and get.
-fn firewalls() -> Vec<Check> {
-    let found = Socket::open(Protocol::Netfilter).and_then(|mut socket| {
-        fold_chains(&mut socket, Family::ANY, &Vec::new(), |found: &mut Vec<Check>, chain| {
-            if chain.drops_forwarded() {
-                found.push(firewall(chain));
-            }
-        })
-    });
-    // Whoever may not ask is told so by the check before.
-    found.unwrap_or_default()
-}
-
-fn firewall(chain: &Chain<'_>) -> Check {
-    let family = [(Family::INET, "inet "), (Family::IPV4, "ip "), (Family::IPV6, "ip6 ")];
-    let family = family.iter().find(|(family, _)| *family == chain.family).map_or("", |(_, name)| *name);
-    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let place = [family, &text(chain.table), " ", &text(chain.name)].concat();
-    let rule = |side: &str| ["nft insert rule ", &place, " ", side, "name pipkin0 accept"].concat();
-    let detail = ["chain ", &place, " drops what is forwarded to and from containers on a bridge"].concat();
-    Check::limited("firewall", &detail, &[&rule("iif"), "; ", &rule("oif")].concat())
 }
 
 #[cfg(test)]

@@ -329,7 +329,7 @@ fn dropping_chain() {
     let mut socket = netfilter();
     let dropping = |socket: &mut Socket| {
         fold_chains(socket, Family::ANY, &Vec::new(), |found: &mut Vec<Vec<u8>>, chain| {
-            if chain.drops_forwarded() {
+            if chain.policy_of_forwarded() == Some(chain::DROP) {
                 found.push([chain.table, b"/", chain.name].concat());
             }
         })

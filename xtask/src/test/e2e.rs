@@ -46,6 +46,7 @@ pub(super) fn on_host(case: Option<&str>) -> Result<Tally> {
         Program { name: "setpriv", package: "util-linux" },
         Program { name: "pasta", package: "passt" },
         Program { name: "ip", package: "iproute2" },
+        Program { name: "iptables-legacy", package: "iptables" },
     ])?;
     // Which containers run as the distribution ships them.
     setup::programs(&[

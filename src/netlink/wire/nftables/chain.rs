@@ -79,12 +79,12 @@ impl<'a> Chain<'a> {
         Self { family, table, name, hook: None, handle: None }
     }
 
-    /// Whether it throws away forwarded IP packets that none of its rules accepts: what a container's traffic must
-    /// be let through by its owner. Chains of the older ip_tables, which are not nf_tables', are not seen here.
+    /// What becomes of forwarded IP packets that none of its rules decides on; `None` when they do not enter it by itself.
+    /// Chains of the older ip_tables, which are not nf_tables', are not seen here.
     #[must_use]
-    pub fn drops_forwarded(&self) -> bool {
+    pub fn policy_of_forwarded(&self) -> Option<u32> {
         let ip = [Family::INET, Family::IPV4, Family::IPV6].contains(&self.family);
-        ip && self.hook.is_some_and(|hook| hook.number == FORWARD && hook.policy == DROP)
+        self.hook.filter(|hook| ip && hook.number == FORWARD).map(|hook| hook.policy)
     }
 
     /// Reads the payload of a chain message.

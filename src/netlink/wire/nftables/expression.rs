@@ -188,7 +188,7 @@ pub enum Expression<'a> {
     Masquerade { flags: u32 },
     /// Translates the destination to this host.
     Redirect { port: Span, flags: u32 },
-    /// Another expression, known by its name only. A request that holds one fails to build (`ENOBUFS`).
+    /// Another expression, known by its name only, and a target of the older tables by that one's. A request that holds one fails to build (`ENOBUFS`).
     Other { name: &'a [u8] },
 }
 
@@ -225,6 +225,8 @@ impl<'a> Expression<'a> {
                 port: parse_span(&slots, place::FIRST, place::SECOND)?,
                 flags: slots.number_or_zero(place::THIRD)?,
             },
+            // NFTA_TARGET_NAME: what iptables has nf_tables call.
+            b"target" => Self::Other { name: slots.text(place::FIRST) },
             name => Self::Other { name },
         })
     }

@@ -244,14 +244,17 @@ fn what_cannot_be_written_fails_to_build() {
 }
 
 #[test]
-fn only_dropping_forward_chains_of_ip_are_named() {
-    let hook =
-        Hook { kind: b"filter", number: super::chain::FORWARD, priority: 0, policy: super::chain::DROP };
-    let chain = |family, hook| Chain { hook, ..Chain::new(family, b"filter", b"FORWARD") };
-    assert!(chain(Family::IPV4, Some(hook)).drops_forwarded());
-    assert!(chain(Family::INET, Some(hook)).drops_forwarded());
-    assert!(!chain(Family::IPV4, None).drops_forwarded());
-    assert!(!chain(Family(7), Some(hook)).drops_forwarded());
-    assert!(!chain(Family::IPV4, Some(Hook { policy: super::chain::ACCEPT, ..hook })).drops_forwarded());
-    assert!(!chain(Family::IPV4, Some(Hook { number: super::chain::INPUT, ..hook })).drops_forwarded());
+fn only_chains_of_forwarded_ip_have_a_policy_for_it() {
+    use super::chain::{ACCEPT, DROP, FORWARD, INPUT};
+    let hook = Hook { kind: b"filter", number: FORWARD, priority: 0, policy: DROP };
+    let policy = |family, hook| {
+        let chain = Chain { hook, ..Chain::new(family, b"filter", b"FORWARD") };
+        chain.policy_of_forwarded()
+    };
+    assert_eq!(policy(Family::IPV4, Some(hook)), Some(DROP));
+    assert_eq!(policy(Family::INET, Some(hook)), Some(DROP));
+    assert_eq!(policy(Family::IPV6, Some(Hook { policy: ACCEPT, ..hook })), Some(ACCEPT));
+    assert_eq!(policy(Family::IPV4, None), None);
+    assert_eq!(policy(Family(7), Some(hook)), None);
+    assert_eq!(policy(Family::IPV4, Some(Hook { number: INPUT, ..hook })), None);
 }
