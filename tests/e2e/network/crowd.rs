@@ -8,7 +8,7 @@ pub(crate) fn cases() -> Vec<Case> {
 
 /// How many run at the same time, out of 29 addresses, and how many in all.
 const AT_ONCE: usize = 20;
-const ALL: usize = 60;
+const ALL: usize = 300;
 
 /// Two sets of containers that start and end in parallel; each says when it had its address.
 fn addresses_are_never_shared() {

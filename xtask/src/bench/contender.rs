@@ -93,7 +93,9 @@ pub(super) fn on_bridge(ground: &Ground) -> Vec<Contender> {
 }
 
 fn floor(ground: &Ground) -> Contender {
-    let mut words = [&ground.floor, &ground.state].map(|path| path.clone().into_os_string()).to_vec();
+    // Beside Pipkin's own: what a file system takes for a new directory depends on which are removed around it.
+    let layers = ground.folder.join(super::enclosure::LAYERS);
+    let mut words = vec![ground.floor.clone().into_os_string(), layers.into()];
     words.extend([cgroup::UNIFIED.into(), ground.rootfs.clone().into(), PAYLOAD.into()]);
     Contender { name: FLOOR, note: "the system calls and nothing around them", words }
 }

@@ -7,6 +7,9 @@ use anyhow::{Context, Result};
 use std::fs;
 use std::process::Command;
 
+/// Where Pipkin's containers have their writable layers, below the bench's folder.
+pub(super) const LAYERS: &str = "data/containers";
+
 /// Mounts Pipkin's two directories anew, the state on tmpfs as on a real machine; `$0` is a folder for the data, `$1`
 /// says whether the unified cgroup hierarchy goes where every program looks for it, the rest is to be run.
 const ENCLOSE: &str = "set -e
@@ -26,7 +29,8 @@ exec \"$@\"";
 /// A namespace or a mount that cannot be made, and that of the verb.
 pub(super) fn enter(ground: &Ground, arguments: &[String]) -> Result<()> {
     let data = ground.folder.join("data");
-    fs::create_dir_all(&data).with_context(|| format!("making {}", data.display()))?;
+    let layers = ground.folder.join(LAYERS);
+    fs::create_dir_all(&layers).with_context(|| format!("making {}", layers.display()))?;
     let own = std::env::current_exe().context("finding this program")?;
     let hierarchy = if cgroup::is_unified()? { "keep" } else { "mount" };
     let mut unshare = Command::new("unshare");
