@@ -106,6 +106,19 @@ impl Group {
         Ok(())
     }
 
+    /// Removes the group `name` below this one if the kernel lets go of it: `false` when it is busy, with children, with
+    /// processes, or for a moment more in the kernel. One that is not there is gone.
+    ///
+    /// # Errors
+    /// `EINVAL` for a name that is not one component, `EACCES` without the right.
+    pub fn remove_at_once(&self, name: &[u8]) -> Result<bool> {
+        if resolve::is_component(name) {
+            remove_one(self, name)
+        } else {
+            Err(Error::on(REMOVE, name, Errno::INVAL))
+        }
+    }
+
     /// Waits until a group without children, which rmdir(2) called busy, is worth another try.
     fn await_release(&self, name: &[u8], deadline: Deadline) -> Result<()> {
         if deadline.left_ms() == 0 {
@@ -158,7 +171,7 @@ fn remove_below(top: Group, deadline: Deadline) -> Result<()> {
     }
 }
 
-/// Removes one group. `false` when it is busy: with children, with processes, or for a moment more in the kernel.
+/// Removes one group; [`Group::remove_at_once`] for a name that is known to be one component.
 fn remove_one(parent: &Group, name: &[u8]) -> Result<bool> {
     match unlinkat(parent.as_fd(), name, AtFlags::REMOVEDIR) {
         Ok(()) | Err(Errno::NOENT) => Ok(true),

@@ -56,13 +56,11 @@ fn open_null_inside(root: BorrowedFd<'_>, access: OFlags) -> Result<OwnedFd> {
     if is_null(&fstat(&null)?) { Ok(null) } else { Err(Errno::NODEV) }
 }
 
-/// Makes a node; one that is there already must be the same device.
+/// Makes a node called `name` in `parent`; one that is there already must be the same device.
 ///
 /// # Errors
 /// `EEXIST` when something else is there, `EPERM` without CAP_MKNOD or in a user namespace.
-pub(super) fn make(root: BorrowedFd<'_>, device: &Device<'_>) -> Result<()> {
-    let (parent, name) = path::parent(root, device.path)?;
-    let name = name.as_c_str();
+pub(super) fn make(parent: BorrowedFd<'_>, name: &CStr, device: &Device<'_>) -> Result<()> {
     let kind = match device.kind {
         DeviceKind::Character => FileType::CharacterDevice,
         DeviceKind::Block => FileType::BlockDevice,
@@ -70,30 +68,29 @@ pub(super) fn make(root: BorrowedFd<'_>, device: &Device<'_>) -> Result<()> {
     };
     let number = makedev(device.major, device.minor);
     let mode = Mode::from_raw_mode(device.mode & 0o7777);
-    match mknodat(&parent, name, kind, mode, number) {
+    match mknodat(parent, name, kind, mode, number) {
         Err(Errno::EXIST) => {
-            let found = statat(&parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
+            let found = statat(parent, name, AtFlags::SYMLINK_NOFOLLOW)?;
             let same = FileType::from_raw_mode(found.st_mode) == kind && found.st_rdev == number;
             return if same { Ok(()) } else { Err(Errno::EXIST) };
         }
         done => done?,
     }
     // The umask took part in mknod; the node is ours and new, so the name cannot be a link.
-    chmodat(&parent, name, mode, AtFlags::empty())?;
+    chmodat(parent, name, mode, AtFlags::empty())?;
     if (device.uid, device.gid) == (0, 0) {
         return Ok(());
     }
     let (uid, gid) = (Uid::from_raw(device.uid), Gid::from_raw(device.gid));
-    chownat(&parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
+    chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)
 }
 
-/// Makes a symbolic link; whatever is there already stays.
+/// Makes a symbolic link called `name` in `parent`; whatever is there already stays.
 ///
 /// # Errors
 /// Those of symlink(2) other than `EEXIST`.
-pub(super) fn link(root: BorrowedFd<'_>, target: &CStr, at: &CStr) -> Result<()> {
-    let (parent, name) = path::parent(root, at)?;
-    match symlinkat(target, &parent, name.as_c_str()) {
+pub(super) fn link(parent: BorrowedFd<'_>, name: &CStr, target: &CStr) -> Result<()> {
+    match symlinkat(target, parent, name) {
         Err(Errno::EXIST) => Ok(()),
         done => done,
     }

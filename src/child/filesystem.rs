@@ -44,11 +44,14 @@ pub(super) fn pivot(staging: &CStr) -> Result<OwnedFd> {
     rustix::process::pivot_root(c".", c".")?;
     // Over the old root may lie what the new one was put together on.
     for _ in 0..MOST_OVER {
-        if !Defence::OldRootGone.stands() || mount_id(CWD, c".")? == mount_id(CWD, ABOVE_ROOT)? {
+        let old_root_gone = Defence::OldRootGone.stands();
+        if old_root_gone {
+            unmount(c".", UnmountFlags::DETACH)?;
+        }
+        if !old_root_gone || mount_id(CWD, c".")? == mount_id(CWD, ABOVE_ROOT)? {
             rustix::process::chdir(c"/")?;
             return path::host(c"/", OFlags::DIRECTORY);
         }
-        unmount(c".", UnmountFlags::DETACH)?;
     }
     Err(Errno::BUSY)
 }
@@ -88,19 +91,48 @@ pub(super) fn create(kind: &CStr, options: &[MountOption<'_>], attributes: Attri
     fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, flags)
 }
 
-/// Gives a detached mount its attributes and propagation and puts it at `target`, which is made when missing.
+/// Gives a detached mount its attributes and propagation, puts it at `target`, which is made when missing, and gives
+/// its id.
 pub(super) fn attach(
     root: BorrowedFd<'_>,
     mount: &OwnedFd,
     target: &CStr,
     attributes: Attributes,
     propagation: Option<Propagation>,
-) -> Result<()> {
+) -> Result<u64> {
     change(mount, attributes, propagation)?;
-    let directory = FileType::from_raw_mode(fstat(mount)?.st_mode) == FileType::Directory;
+    let found = statx(mount, c"", AtFlags::EMPTY_PATH, StatxFlags::TYPE | StatxFlags::MNT_ID)?;
+    let directory = FileType::from_raw_mode(found.stx_mode.into()) == FileType::Directory;
+    let kind = if directory { Kind::Directory } else { Kind::File };
+    put_at(root, mount, target, kind, is_kernel_type(mount)?)?;
+    Ok(found.stx_mnt_id)
+}
+
+/// The same with a mount that [`create`] has just made of a file system of this `kind`: it has its attributes, and
+/// shares nothing with anybody.
+pub(super) fn attach_new(
+    root: BorrowedFd<'_>,
+    mount: &OwnedFd,
+    kind: &CStr,
+    target: &CStr,
+    attributes: Attributes,
+    propagation: Option<Propagation>,
+) -> Result<()> {
+    let set = attributes.set | attributes.set_recursive;
+    // One in memory may still have been filled.
+    let writable = kind == c"tmpfs" && set & raw::MOUNT_ATTR_RDONLY != 0;
+    let private = matches!(propagation, None | Some(Propagation::Private));
+    if writable || !private || attributes.clear | attributes.clear_recursive != 0 {
+        change(mount, attributes, propagation)?;
+    }
+    put_at(root, mount, target, Kind::Directory, KERNEL_KINDS.contains(&kind))
+}
+
+/// Puts a mount at `target`; one of the kernel's own file systems on a real directory only.
+fn put_at(root: BorrowedFd<'_>, mount: &OwnedFd, target: &CStr, kind: Kind, kernel: bool) -> Result<()> {
     let allowed = MOUNTABLE_IN_PROC.contains(&target);
-    let links = if allowed || is_kernel_type(mount)? { Links::Refuse } else { Links::Follow };
-    let place = path::ensure(root, target, if directory { Kind::Directory } else { Kind::File }, links)?;
+    let links = if allowed || kernel { Links::Refuse } else { Links::Follow };
+    let place = path::ensure(root, target, kind, links)?;
     if is_proc(&place)? && !allowed && Defence::WholeProc.stands() {
         return Err(Errno::PERM);
     }
@@ -126,6 +158,9 @@ const MOUNTABLE_IN_PROC: [&CStr; 10] = [
 fn is_proc(place: &OwnedFd) -> Result<bool> {
     Ok(rustix::fs::fstatfs(place)?.f_type as u64 == u64::from(raw::PROC_SUPER_MAGIC))
 }
+
+/// The names of what [`is_kernel_type`] knows.
+const KERNEL_KINDS: [&CStr; 4] = [c"proc", c"sysfs", c"cgroup2", c"devpts"];
 
 /// Whether this file system describes or steers the kernel. Such a one goes on a real directory of the image or
 /// nowhere: a link there would put the masks, which trust these paths, in the wrong place.

@@ -134,6 +134,8 @@ struct State<'a> {
     /// What the kernel says of this process, to be read at the end.
     status: Option<OwnedFd>,
     sources: [Option<OwnedFd>; SLOTS],
+    /// The directory that something was made in last, with its path; none once something was mounted.
+    parent: Option<(&'a [u8], OwnedFd)>,
 }
 
 impl<'a> State<'a> {
@@ -151,6 +153,7 @@ impl<'a> State<'a> {
             mounted: Mounted::new(),
             status: None,
             sources,
+            parent: None,
         }
     }
 
@@ -158,7 +161,18 @@ impl<'a> State<'a> {
         self.root.as_ref().map(AsFd::as_fd).ok_or(Errno::BADF)
     }
 
-    fn act(&mut self, step: &Step<'_>) -> Result<()> {
+    /// The directory that `path` is to be made in, and its last component. The directory is looked for once as long as
+    /// nothing is mounted.
+    fn parent(&mut self, path: &'a CStr) -> Result<(BorrowedFd<'_>, path::Name)> {
+        let (above, name) = path::split(path)?;
+        if self.parent.as_ref().is_none_or(|(known, _)| *known != above) {
+            self.parent = Some((above, path::directory(self.root()?, above)?));
+        }
+        let (_, parent) = self.parent.as_ref().ok_or(Errno::BADF)?;
+        Ok((parent.as_fd(), name))
+    }
+
+    fn act(&mut self, step: &'a Step<'a>) -> Result<()> {
         match *step {
             Step::AwaitIdMaps | Step::AwaitHost => {
                 channel::await_release(self.context.channel.as_fd(), false)
@@ -177,7 +191,7 @@ impl<'a> State<'a> {
         }
     }
 
-    fn act_on_files(&mut self, step: &Step<'_>) -> Result<()> {
+    fn act_on_files(&mut self, step: &'a Step<'a>) -> Result<()> {
         match *step {
             Step::IsolateMounts => filesystem::isolate(),
             Step::ShieldProgram => program::shield(),
@@ -205,7 +219,8 @@ impl<'a> State<'a> {
                 } else {
                     filesystem::create(kind, options, attributes)?
                 };
-                filesystem::attach(self.root()?, &mount, target, attributes, propagation)?;
+                self.parent = None;
+                filesystem::attach_new(self.root()?, &mount, kind, target, attributes, propagation)?;
                 self.mounted.note(&mount, Kind::Plain)?;
                 if kind == c"proc" {
                     self.proc = Some(mount);
@@ -216,12 +231,20 @@ impl<'a> State<'a> {
                 let own = self.sources.get_mut(usize::from(slot)).and_then(Option::take);
                 let held = own.as_ref().or_else(|| self.context.sources.get(usize::from(slot)));
                 let source = held.ok_or(Errno::BADF)?;
-                filesystem::attach(self.root()?, source, target, attributes, propagation)?;
-                self.mounted.note(source, Kind::Deep)?;
+                self.parent = None;
+                let root = self.root.as_ref().ok_or(Errno::BADF)?.as_fd();
+                let id = filesystem::attach(root, source, target, attributes, propagation)?;
+                self.mounted.add(id, Kind::Deep)?;
                 if target == c"/proc" { self.note_proc(source) } else { Ok(()) }
             }
-            Step::MakeDevice(device) => device::make(self.root()?, &device),
-            Step::Link { target, path } => device::link(self.root()?, target, path),
+            Step::MakeDevice(device) => {
+                let (parent, name) = self.parent(device.path)?;
+                device::make(parent, name.as_c_str(), &device)
+            }
+            Step::Link { target, path } => {
+                let (parent, name) = self.parent(path)?;
+                device::link(parent, name.as_c_str(), target)
+            }
             Step::Mask(_) | Step::MakeReadOnly(_) if !Defence::Masks.stands() => Ok(()),
             Step::Mask(path) => self.mask(path),
             Step::MakeReadOnly(path) => {
@@ -341,6 +364,9 @@ impl<'a> State<'a> {
     /// Goes to a directory inside. By descriptor and without links of `/proc`, so that no host directory that a
     /// descriptor still holds can become the working directory.
     fn change_directory(&mut self, path: &CStr) -> Result<()> {
+        if path == c"/" && Defence::PivotFirst.stands() {
+            return rustix::process::fchdir(self.root()?);
+        }
         let directory = path::ensure(self.root()?, path, path::Kind::Directory, path::Links::Follow)?;
         if !Defence::PivotFirst.stands() {
             self.root = Some(filesystem::pivot(self.staging()?)?);

@@ -88,12 +88,26 @@ pub(super) enum Kind {
     File,
 }
 
+impl Kind {
+    /// How a place of this kind is opened to mount on it.
+    fn place(self) -> OFlags {
+        OFlags::PATH | if self == Self::Directory { OFlags::DIRECTORY } else { OFlags::empty() }
+    }
+}
+
 /// Opens `path` inside `root` as a place to mount on (`O_PATH`), making what is missing of it with mode 0755, or
 /// 0644 for a file. Where a link on the way leads to nothing, what it leads to is made.
 ///
 /// # Errors
 /// Those of [`open`] and of mkdir(2).
 pub(super) fn ensure(root: BorrowedFd<'_>, path: &CStr, kind: Kind, links: Links) -> Result<OwnedFd> {
+    match open(root, path, kind.place(), links) {
+        Err(Errno::NOENT) => {}
+        done => return done,
+    }
+    if let Some(place) = ensure_last(root, path, kind, links)? {
+        return Ok(place);
+    }
     let mut path = Prefix::new(path.to_bytes())?;
     for _ in 0..MOST_LINKS {
         let mut beyond = Prefix::new(b"")?;
@@ -105,6 +119,19 @@ pub(super) fn ensure(root: BorrowedFd<'_>, path: &CStr, kind: Kind, links: Links
     Err(Errno::LOOP)
 }
 
+/// [`ensure`] where nothing but the last component is missing, as mostly; `None` where that is not so.
+fn ensure_last(root: BorrowedFd<'_>, path: &CStr, kind: Kind, links: Links) -> Result<Option<OwnedFd>> {
+    let Ok((above, name)) = split(path) else { return Ok(None) };
+    let parent = match open(root, Prefix::new(above)?.as_c_str(), Kind::Directory.place(), links) {
+        Err(Errno::NOENT) => return Ok(None),
+        parent => parent?,
+    };
+    match make(parent.as_fd(), name.as_c_str(), kind) {
+        Err(Errno::LOOP) => Ok(None),
+        made => made.and_then(|()| open(root, path, kind.place(), links)).map(Some),
+    }
+}
+
 /// [`ensure`] up to the first link that leads to nothing; without a place, `beyond` is where it leads.
 fn ensure_before(
     root: BorrowedFd<'_>,
@@ -113,8 +140,7 @@ fn ensure_before(
     links: Links,
     beyond: &mut Prefix,
 ) -> Result<Option<OwnedFd>> {
-    let flags = OFlags::PATH | if kind == Kind::Directory { OFlags::DIRECTORY } else { OFlags::empty() };
-    match open(root, path, flags, links) {
+    match open(root, path, kind.place(), links) {
         Err(Errno::NOENT) => {}
         done => return done.map(Some),
     }
@@ -130,7 +156,7 @@ fn ensure_before(
         let last = bytes.get(end..).is_none_or(|rest| rest.iter().all(|byte| *byte == b'/'));
         let (name, prefix) = (Name::new(component)?, Prefix::new(bytes.get(..end).unwrap_or(bytes))?);
         let wanted = if last { kind } else { Kind::Directory };
-        let flags = if wanted == Kind::Directory { OFlags::PATH | OFlags::DIRECTORY } else { OFlags::PATH };
+        let flags = wanted.place();
         parent = match open(root, prefix.as_c_str(), flags, links) {
             Err(Errno::NOENT) => match make(parent.as_fd(), name.as_c_str(), wanted) {
                 Err(Errno::LOOP) if links == Links::Follow => {
@@ -163,18 +189,24 @@ fn behind(parent: BorrowedFd<'_>, name: &CStr, before: &[u8], after: &[u8]) -> R
     Prefix::new(path.rest().get(..whole).unwrap_or_default())
 }
 
-/// Opens the directory that `path` is to be made in, making what is missing of it, and gives the last component.
+/// The directory that `path` is to be made in, and the last component.
 ///
 /// # Errors
-/// Those of [`ensure`], and `EINVAL` for a path without a last component that can be made.
-pub(super) fn parent(root: BorrowedFd<'_>, path: &CStr) -> Result<(OwnedFd, Name)> {
+/// `EINVAL` for a path without a last component that can be made.
+pub(super) fn split(path: &CStr) -> Result<(&[u8], Name)> {
     let bytes = path.to_bytes();
     let cut = bytes.iter().rposition(|byte| *byte == b'/').ok_or(Errno::INVAL)?;
     let (head, tail) = (bytes.get(..cut).unwrap_or_default(), bytes.get(cut..).unwrap_or_default());
     let name = tail.get(1..).filter(|name| !name.is_empty() && *name != b"." && *name != b"..");
-    let name = Name::new(name.ok_or(Errno::INVAL)?)?;
-    let head = if head.is_empty() { b"/" } else { head };
-    Ok((ensure(root, Prefix::new(head)?.as_c_str(), Kind::Directory, Links::Follow)?, name))
+    Ok((if head.is_empty() { b"/" } else { head }, Name::new(name.ok_or(Errno::INVAL)?)?))
+}
+
+/// Opens the directory `path`, making what is missing of it.
+///
+/// # Errors
+/// Those of [`ensure`].
+pub(super) fn directory(root: BorrowedFd<'_>, path: &[u8]) -> Result<OwnedFd> {
+    ensure(root, Prefix::new(path)?.as_c_str(), Kind::Directory, Links::Follow)
 }
 
 fn make(parent: BorrowedFd<'_>, name: &CStr, kind: Kind) -> Result<()> {
@@ -432,11 +464,14 @@ mod tests {
 
     #[test]
     fn a_parent_needs_a_name_below_it() {
-        let (_tree, root) = Tree::new("parent");
-        assert_eq!(parent(root.as_fd(), c"/dev/null").unwrap().1.as_c_str(), c"null");
-        assert_eq!(parent(root.as_fd(), c"/null").unwrap().1.as_c_str(), c"null");
+        let parts = |path| split(path).map(|(above, name)| (above, name.as_c_str().to_bytes().to_vec()));
+        assert_eq!(parts(c"/dev/null"), Ok((&b"/dev"[..], b"null".to_vec())));
+        assert_eq!(parts(c"/null"), Ok((&b"/"[..], b"null".to_vec())));
         for bad in [c"", c"/", c"/a/", c"/a/..", c"/a/.", c"null"] {
-            assert!(parent(root.as_fd(), bad).is_err(), "{bad:?}");
+            assert!(split(bad).is_err(), "{bad:?}");
         }
+        let (tree, root) = Tree::new("parent");
+        directory(root.as_fd(), b"/x/y").unwrap();
+        assert!(tree.0.join("root/x/y").is_dir());
     }
 }

@@ -55,9 +55,11 @@ impl Mounted {
         self.add(mount_id(fd, c"")?, kind)
     }
 
+    /// Notes the mount of this id.
+    ///
     /// # Errors
     /// `ENOBUFS` when there are too many, `ENOMEM`.
-    fn add(&mut self, id: u64, kind: Kind) -> Result<()> {
+    pub(super) fn add(&mut self, id: u64, kind: Kind) -> Result<()> {
         if self.room.is_empty() {
             self.room = memory::reserve(MOST)?;
         }
@@ -108,7 +110,7 @@ impl State<'_> {
         if [c"/", ABOVE_ROOT].into_iter().any(|path| mount_id(CWD, path) != Ok(own)) {
             return Err(Errno::BUSY);
         }
-        self.mounted.note(root, if bound { Kind::Deep } else { Kind::Plain })?;
+        self.mounted.add(own, if bound { Kind::Deep } else { Kind::Plain })?;
         self.mounted.judge(self.open_own(c"self/mountinfo")?)?;
         for step in &self.context.plan.child {
             if let Step::Mask(path) | Step::MakeReadOnly(path) = step {

@@ -17,9 +17,6 @@ use std::os::unix::ffi::{OsStrExt, OsStringExt};
 const NOT_EXECUTABLE: u8 = 126;
 /// Exit code for a command that is not there.
 const NOT_FOUND: u8 = 127;
-/// How many records one `run` looks at for containers whose supervisor died. `ps` and `rm` look at all; a busy host
-/// does not pay for its thousands of live ones at every start.
-const SWEPT: usize = 32;
 
 /// A container to be run.
 pub(crate) struct Job<'a> {
@@ -50,7 +47,8 @@ pub(crate) fn launch(job: &Job<'_>, warden: Option<&mut dyn Attendant>) -> Resul
         container.save().map_err(|error| pipkin::error::Error::new("write the record", errno_of(&error)))
     });
     let keep = ended.as_ref().is_ok_and(|ended| ended.failure.is_none()) && !job.record.remove;
-    let given_back = end(&job.spec.id, &container.record);
+    // Whoever tells of an end has given back by then what the container had.
+    let given_back = if ended.is_ok() { Ok(()) } else { end(&job.spec.id, &container.record) };
     let stored = if keep {
         record_end(&mut container.record, ended.as_ref().ok(), job.spec.namespaces.pid == Join::New);
         container.save()
@@ -178,9 +176,9 @@ pub(crate) fn pause(variable: &str) -> Option<usize> {
     std::env::var(variable).ok()?.parse().ok()
 }
 
-/// Takes away what dead supervisors left. Best effort: this run does not depend on it, and `rm` tells of trouble.
+/// Takes away what dead supervisors left, looking at some containers; `ps` and `rm` look at all. Best effort: this run does not depend on it, and `rm` tells of trouble.
 pub(crate) fn sweep(store: &Store) {
-    store.reclaim(SWEPT, end).unwrap_or(());
+    store.reclaim_some(end).unwrap_or(());
 }
 
 /// Gives back what a container had beside its files: its processes, its cgroup and its network. For one that has ended,

@@ -30,7 +30,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     let store = open_store()?;
     // What dead supervisors left is gone through first, so that it can be named, or is gone already. Best effort: on a
     // full disk nothing could be written down, and removing makes room.
-    store.reclaim(usize::MAX, end).unwrap_or(());
+    store.reclaim(end).unwrap_or(());
     if force && sorted.operands.len() > 1 {
         sorted.operands.iter().for_each(|name| begin(&store, name));
     }

@@ -98,6 +98,10 @@ impl Host {
         started: Started<'_>,
     ) -> Result<Ended> {
         let done = self.carry_out(plan, id, company, entry, started);
+        if done.is_ok() {
+            // It has been waited for.
+            self.child = None;
+        }
         self.end_child();
         let removed = self.group.take().map_or(Ok(()), super::group::Group::remove);
         let released = release_network(plan, id);

@@ -1,7 +1,6 @@
 //! Making, finding, listing and taking away containers.
 
 use super::layer;
-use super::process;
 use super::record::{Record, Status};
 use pipkin::spec::Id;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -116,8 +115,7 @@ impl Store {
     /// # Errors
     /// `AlreadyExists` when the id or the name is taken, and those of the file system; nothing is then left.
     pub(crate) fn create(&self, id: Id, record: Record) -> io::Result<Container> {
-        self.make_directories()?;
-        let lock = self.take_new_lock(&id)?;
+        let lock = self.with_places(&mut || self.take_new_lock(&id))?;
         let mut container = Container { store: self.clone(), id, record, lock };
         let name = std::mem::take(&mut container.record.name);
         match container.fill(name) {
@@ -126,6 +124,14 @@ impl Store {
                 container.remove()?;
                 Err(error)
             }
+        }
+    }
+
+    /// Does what needs the directories that everything is in, which are mostly there.
+    fn with_places<T>(&self, act: &mut dyn FnMut() -> io::Result<T>) -> io::Result<T> {
+        match act() {
+            Err(error) if error.kind() == ErrorKind::NotFound => self.make_directories().and_then(|()| act()),
+            done => done,
         }
     }
 
@@ -176,7 +182,7 @@ impl Store {
         let mut ids = Vec::new();
         while let Some(entry) = entries.next() {
             let entry = entry.map_err(from_errno)?;
-            ids.extend(entry.file_name().to_bytes().strip_suffix(b".lock").and_then(Id::new));
+            ids.extend(id_of_lock(entry.file_name().to_bytes()));
         }
         Ok(ids)
     }
@@ -264,50 +270,6 @@ impl Store {
         Ok(())
     }
 
-    /// Looks at up to `most` containers for ones whose supervisor died, ends what is left of each by `end`, and
-    /// takes it away, or marks it as exited when it was to stay.
-    ///
-    /// # Errors
-    /// The first that `end` or the file system gave; the others are still looked at.
-    pub(crate) fn reclaim(&self, most: usize, end: Ending) -> io::Result<()> {
-        let mut outcome = Ok(());
-        for id in self.ids()?.iter().take(most) {
-            let done = self.reclaim_one(id, end);
-            outcome = outcome.and(done);
-        }
-        outcome
-    }
-
-    /// Looks at one container: if its supervisor died, ends what is left by `end`, and takes it away or marks it as
-    /// exited. One that was detached and still runs is left running.
-    ///
-    /// # Errors
-    /// The first that `end` or the file system gave.
-    pub(crate) fn reclaim_one(&self, id: &Id, end: Ending) -> io::Result<()> {
-        self.reclaim_any(id, end).map(drop)
-    }
-
-    /// The same, and whether its supervisor was found dead.
-    fn reclaim_any(&self, id: &Id, end: Ending) -> io::Result<bool> {
-        let Some(mut container) = self.adopt(id)? else { return Ok(false) };
-        let record = &mut container.record;
-        let kept = !record.remove && record.status != Status::Creating;
-        let runs = record.status.is_alive() && process::open(record.pid, record.pid_start).is_some();
-        if (kept && record.status == Status::Exited) || (record.detached && runs) {
-            return Ok(true);
-        }
-        end(id, record)?;
-        if !kept {
-            return container.remove().map(|()| true);
-        }
-        if record.status.is_alive() {
-            record.exit = None;
-        }
-        record.status = Status::Exited;
-        "its supervisor was killed".clone_into(&mut record.error);
-        container.save().map(|()| true)
-    }
-
     /// All containers with their records, brought up to date as [`Self::reclaim_one`] does, in no order. Those that are
     /// only being made have none yet. Each costs as few system calls as can be: there may be ten thousand.
     ///
@@ -328,6 +290,10 @@ impl Store {
         }
         Ok(found)
     }
+}
+
+fn id_of_lock(name: &[u8]) -> Option<Id> {
+    name.strip_suffix(b".lock").and_then(Id::new)
 }
 
 pub(super) fn from_errno(errno: Errno) -> io::Error {
@@ -393,10 +359,11 @@ impl Container {
             self.save()?;
         }
         if !self.record.name.is_empty() {
-            symlink(self.id.as_str(), self.store.name_path(&self.record.name))?;
+            let path = self.store.name_path(&self.record.name);
+            self.store.with_places(&mut || symlink(self.id.as_str(), &path))?;
         }
         let layer = self.store.layer(&self.id);
-        DirBuilder::new().mode(0o700).create(&layer)?;
+        self.store.with_places(&mut || DirBuilder::new().mode(0o700).create(&layer))?;
         DirBuilder::new().mode(0o755).create(layer.join("upper"))?;
         DirBuilder::new().mode(0o700).create(layer.join("work"))
     }
@@ -456,6 +423,7 @@ impl Container {
     }
 }
 
+mod reclaim;
 mod recover;
 #[cfg(test)]
 mod tests;

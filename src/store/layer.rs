@@ -2,6 +2,8 @@
 
 use super::allotment::{Allotment, Range};
 use pipkin::spec::IdMap;
+use rustix::fs::{AtFlags, Mode, OFlags, unlinkat};
+use rustix::io::Errno;
 use std::ffi::CString;
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -16,11 +18,28 @@ use std::path::Path;
 /// # Errors
 /// Those of removing it.
 pub(super) fn remove(path: &Path) -> io::Result<()> {
+    if remove_unused(path).is_ok() {
+        return Ok(());
+    }
     match fs::remove_dir_all(path) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => remove_as_root_inside(path),
         done => done,
     }
+}
+
+/// Removes a layer that nothing was written to, with what overlayfs makes in it, from the inside out: without looking
+/// into each directory. Of another one some of it may be gone after this.
+fn remove_unused(path: &Path) -> rustix::io::Result<()> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let bytes = path.as_os_str().as_bytes();
+    let layer = rustix::fs::open(bytes, flags, Mode::empty())?;
+    let gone = |done| if done == Err(Errno::NOENT) { Ok(()) } else { done };
+    gone(unlinkat(&layer, "work/work/incompat/volatile/dirty", AtFlags::empty()))?;
+    for directory in ["work/work/incompat/volatile", "work/work/incompat", "work/work", "work", "upper"] {
+        gone(unlinkat(&layer, directory, AtFlags::REMOVEDIR))?;
+    }
+    rustix::fs::rmdir(bytes)
 }
 
 fn remove_as_root_inside(path: &Path) -> io::Result<()> {

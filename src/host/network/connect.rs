@@ -94,7 +94,7 @@ fn remove(socket: &mut Socket, name: &Name) -> Result<()> {
 /// Sets up the interface called `eth`, from within its namespace. The first one has the way out.
 fn set_up(attachment: &Attachment<'_>, eth: &Name, number: u8, lent: &[Lease]) -> Result<()> {
     // Before it is up: a router that announces itself could be another container.
-    forward::set_of_link(b"ipv6", eth.as_bytes(), b"accept_ra", b"0")?;
+    forward::refuse_routers(eth)?;
     let own = lent.iter().filter(|lease| lease.number == number);
     let addresses: Vec<Cidr, 2> = own.map(|lease| lease.address).take(2).collect();
     let ways_out = attachment.subnets.iter().take(if number == 0 { 2 } else { 0 });

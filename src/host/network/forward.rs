@@ -7,10 +7,13 @@
 use super::directory::{Directory, each_name};
 use super::joined;
 use crate::error::{Result, Stage};
+use crate::netlink::wire::link::Name;
 use core::ffi::CStr;
 use heapless::Vec;
+use rustix::fd::{AsFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, fstat, openat};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsmount, fsopen};
 
 /// Noted first: there is something to put back.
 const SET_UP: u8 = b't';
@@ -136,6 +139,30 @@ pub(super) fn set_of_link(family: &[u8], link: &[u8], parameter: &[u8], value: &
         Ok(_) | Err(Errno::NOENT) => Ok(()),
         Err(errno) => Err(errno).stage_on(stage, link),
     }
+}
+
+/// Has the link called `name` in the namespace the caller is in believe no router that announces itself.
+///
+/// By a procfs of its own: in the one at `/proc` the kernel keeps what it has found for every network namespace in one
+/// list, through which whoever looks up a parameter then goes.
+pub(super) fn refuse_routers(name: &Name) -> Result<()> {
+    let name = name.as_bytes();
+    let path: Vec<u8, 80> = joined(&[b"sys/net/ipv6/conf/", name, b"/", ACCEPT_RA])?;
+    let written = own_proc().and_then(|proc| {
+        let file = openat(&proc, path.as_slice(), OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty())?;
+        retry_on_intr(|| rustix::io::write(&file, b"0"))
+    });
+    match written {
+        Ok(_) => Ok(()),
+        // Inside another container that may not be made.
+        Err(_) => set_of_link(b"ipv6", name, ACCEPT_RA, b"0"),
+    }
+}
+
+fn own_proc() -> rustix::io::Result<OwnedFd> {
+    let context = fsopen(c"proc", FsOpenFlags::FSOPEN_CLOEXEC)?;
+    fsconfig_create(context.as_fd())?;
+    fsmount(context.as_fd(), FsMountFlags::FSMOUNT_CLOEXEC, MountAttrFlags::empty())
 }
 
 /// The file of a link's parameter.

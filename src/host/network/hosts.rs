@@ -17,8 +17,8 @@ const LOOPBACK: &[u8] = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6
 const MIDDLE: &[u8] = b".hosts";
 /// Bytes that are worked on at once; longer than any line.
 const CHUNK: usize = 4096;
-/// Longest line: an address of 39 bytes, names of 64 and 128, an id of 128.
-const LINE_CAPACITY: usize = 384;
+/// Longest lines: an address of 39 bytes, names of 64 and 128, an id of 128; one for each IP version.
+const LINES_CAPACITY: usize = 2 * 384;
 
 const STAGE: &str = "write the names on the bridge";
 
@@ -35,15 +35,14 @@ pub(super) fn add<'l>(
     if network.own_hosts {
         make_own(directory, network, bridge, id, &shared)?;
     }
+    let mut lines = Vec::<u8, LINES_CAPACITY>::new();
     for lease in lent {
-        let mut line = Vec::<u8, LINE_CAPACITY>::new();
         let text = super::text(lease.address.address());
         for part in [text.as_bytes(), b"\t", network.names, b" # ", id.as_str().as_bytes(), b"\n"] {
-            line.extend_from_slice(part).map_err(|_| Errno::NOBUFS).stage(STAGE)?;
+            lines.extend_from_slice(part).map_err(|_| Errno::NOBUFS).stage(STAGE)?;
         }
-        each(directory, bridge, &mut |file| append(file, &line))?;
     }
-    Ok(())
+    each(directory, bridge, &mut |file| append(file, &lines))
 }
 
 /// Takes the lines of a container out of every list of its bridge, and its own list away.
@@ -123,8 +122,14 @@ fn take_out(file: &OwnedFd, id: &[u8]) -> Result<()> {
         if whole == 0 {
             break;
         }
+        let whole_lines = read.get(..whole).unwrap_or_default();
+        // Of many containers' lines hardly any are this one's: a piece without any is not taken apart.
+        if from == to && !holds(whole_lines, id) {
+            (from, to) = (from.saturating_add(whole as u64), to.saturating_add(whole as u64));
+            continue;
+        }
         let mut kept = Vec::<u8, CHUNK>::new();
-        for line in read.get(..whole).unwrap_or_default().split_inclusive(|byte| *byte == b'\n') {
+        for line in whole_lines.split_inclusive(|byte| *byte == b'\n') {
             let of = line.strip_suffix(b"\n").unwrap_or(line).strip_suffix(id);
             if of.is_none_or(|rest| !rest.ends_with(b" # ")) {
                 // No more than was read.
@@ -138,4 +143,16 @@ fn take_out(file: &OwnedFd, id: &[u8]) -> Result<()> {
         to = to.saturating_add(kept.len() as u64);
     }
     if from == to { Ok(()) } else { rustix::fs::ftruncate(file, to).stage(STAGE) }
+}
+
+/// Whether some line can end with `id`.
+fn holds(lines: &[u8], id: &[u8]) -> bool {
+    let mut rest = lines;
+    while let Some(mark) = rest.iter().position(|byte| *byte == b'#') {
+        rest = rest.get(mark.saturating_add(1)..).unwrap_or_default();
+        if rest.get(1..).is_some_and(|text| text.starts_with(id)) {
+            return true;
+        }
+    }
+    false
 }

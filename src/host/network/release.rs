@@ -27,12 +27,17 @@ pub fn release(directory: &CStr, id: &Id, published: bool) -> Result<()> {
         port::withdraw(id)?;
     }
     let owner = Owner::new(id.as_str().as_bytes());
-    let mut in_use = false;
+    let (mut in_use, mut left) = (false, false);
     each_bridge(&directory, &mut |bridge| {
         hosts::remove(&directory, bridge, id)?;
-        in_use |= leave(&directory, bridge, owner)?;
+        let others = leave(&directory, bridge, owner)?;
+        in_use |= others;
+        left |= !others;
         Ok(())
     })?;
+    if in_use && !left {
+        return Ok(());
+    }
     // Before a bridge goes: as long as the kernel is at that, whoever writes a switch is sent round and round.
     let last = !in_use && forward::is_noted(&directory)?;
     if last {

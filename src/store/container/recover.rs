@@ -4,6 +4,8 @@
 //! container that is to stay when it ends; it is written through to the disk for those that were made `durable`. Whatever
 //! has no copy was to go away, or was never there as a whole, and goes away now.
 //!
+//! The file `recovered` says that this was done; behind that, how far [`Store::reclaim_some`] has come.
+//!
 //! Danger: an empty run directory alone does not mean that nothing runs: a user's own goes when that user logs out. What
 //! is not known is taken away only when the machine's boot id is another one than that of `boot`.
 

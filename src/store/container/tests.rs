@@ -112,7 +112,7 @@ fn only_the_dead_are_reclaimed() {
     leave(4, record("", Status::Exited, false));
     drop(t.0.create(Id::from_random(5), record("early", Status::Creating, false)).unwrap());
     static ENDED: std::sync::Mutex<Vec<String>> = std::sync::Mutex::new(Vec::new());
-    t.0.reclaim(100, |id, _| {
+    t.0.reclaim(|id, _| {
         ENDED.lock().unwrap().push(id.as_str().to_owned());
         Ok(())
     })
@@ -125,6 +125,31 @@ fn only_the_dead_are_reclaimed() {
     assert_eq!(t.0.read(&Id::from_random(3)).unwrap().unwrap().status, Status::Exited);
     drop(alive);
     assert!(t.0.adopt(&Id::from_random(1)).unwrap().is_some());
+}
+
+#[test]
+fn all_are_looked_at_in_turns() {
+    let t = Temporary::new("turns");
+    let dead = |id| drop(t.0.create(Id::from_random(id), record("", Status::Running, true)).unwrap());
+    let mut alive = Vec::new();
+    (1..150).for_each(|id| {
+        alive.push(Holder::of(t.0.create(Id::from_random(id), record("", Status::Running, true)).unwrap()));
+        if id == 75 {
+            dead(200);
+        }
+    });
+    dead(201);
+    fs::write(t.0.run.join("recovered"), "boot").unwrap();
+    let count = || t.0.ids().unwrap().len();
+    let mut calls = 0;
+    while count() > 149 {
+        t.0.reclaim_some(|_, _| Ok(())).unwrap();
+        calls += 1;
+        assert!(calls <= 150, "{} are left", count());
+    }
+    // A look takes a part of them, not all.
+    assert!(calls > 1, "{calls}");
+    drop(alive);
 }
 
 #[test]
