@@ -4,7 +4,7 @@
 //! Output comes by way of the log, from now on, so that nobody who reads slowly holds up the container or anybody else.
 
 use super::argv::Sorted;
-use super::detach::control::attach;
+use super::detach::control::{attach, hear};
 use super::launch::errno_of;
 use super::logs::{Follower, Wanted};
 use super::message::Failure;
@@ -218,11 +218,22 @@ impl Seat {
             return Ok(Turn::Left);
         }
         if ended {
-            let mut status = [0; 4];
-            let told = retry_on_intr(|| read(socket, &mut status)).unwrap_or(0);
-            return Ok(Turn::Ended((told == status.len()).then_some(i32::from_ne_bytes(status))));
+            match hear(socket).unwrap_or_default() {
+                (_, Some(next)) => self.go_on_with(found, next)?,
+                (status, None) => return Ok(Turn::Ended(status)),
+            }
         }
         Ok(Turn::On)
+    }
+
+    /// The container runs again, with another terminal.
+    fn go_on_with(&mut self, found: &Found<'_>, next: OwnedFd) -> Result<()> {
+        if let Some(target) = &mut self.target {
+            *target = next;
+            fcntl_setfl(&*target, fcntl_getfl(&*target)? | OFlags::NONBLOCK)?;
+            self.signal(found, SIGWINCH);
+        }
+        Ok(())
     }
 
     /// Reads what is typed. True when it leads away.

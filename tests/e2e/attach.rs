@@ -13,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
             what_it_writes_from_now_on_is_shown,
             what_is_typed_reaches_it,
             its_terminal_can_be_used_and_left,
+            it_stays_when_the_container_runs_again,
             other_keys_and_none,
             signals_go_to_the_command,
             one_that_is_removed_is_seen_to_its_end,
@@ -105,6 +106,31 @@ fn its_terminal_can_be_used_and_left() {
     seat.wait().exits(9);
     assert_eq!(terminal.mode(), before);
     assert_eq!(container.ended(), "9");
+}
+
+fn it_stays_when_the_container_runs_again() {
+    let container = detached("-it --restart always", &["/bin/sh", "-i"]);
+    container.expect("/ # ");
+    let mut terminal = Terminal::open();
+    terminal.resize(33, 99);
+    let seat = terminal.start_program(&["attach", &container.id]);
+    terminal.expect("/ # ");
+    for run in 0..3 {
+        terminal.enter(&format!("echo $(({run}+40)) $(stty size)\r"));
+        terminal.expect(&format!("{} 33 99", run + 40));
+        terminal.enter("exit 3\r");
+        eventually("it runs again", &mut || container.fact("restarts") == (run + 1).to_string());
+        terminal.expect("/ # ");
+    }
+    container.verb("stop -t 0").succeeds();
+    seat.wait().exits(137);
+    // A pipe is the same for all runs.
+    let container = detached_sh("-i --restart always", "read -r line; echo got $line");
+    let seat = attached(&[&container.id], Some("one\ntwo\n"));
+    seat.expect("got one\n");
+    seat.expect("got two\n");
+    container.verb("stop -t 0").succeeds();
+    assert!(seat.wait().status.code().is_some());
 }
 
 fn other_keys_and_none() {

@@ -24,6 +24,9 @@ pub(crate) fn cases() -> Vec<Case> {
             an_interrupt_lets_it_go_on,
             one_that_has_ended_has_its_files,
             ids_are_those_inside,
+            an_archive_goes_out_and_in,
+            hostile_archives_are_refused,
+            an_archive_that_ends_early_is_told,
         ]
     )
 }
@@ -286,8 +289,121 @@ fn ids_are_those_inside() {
     cp("cp-ids:/tmp/made", shown(folder.path()));
     let made = fs::metadata(folder.join("made")).unwrap();
     assert_eq!((made.uid(), made.gid()), (7, 8));
-    let file = folder.file("file", "x");
-    pipkin(&["cp", shown(&file), "cp-ids:/tmp"]).expect_refusal(&["ids of its own", "pipkin exec -i"]);
-    place.sh("", "ls /tmp/file 2>/dev/null || echo none").prints("none\n");
+    let file = folder.file("tree/file", "x");
+    chown(&file, Some(3), Some(70_000)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    folder.file("tree/sub/other", vec![1; 300_000]);
+    symlink("file", folder.join("tree/link")).unwrap();
+    cp(shown(&folder.join("tree")), "cp-ids:/tmp");
+    // A group that has no place there is its root.
+    let seen = place
+        .sh("", "cd /tmp/tree; stat -c '%u %g %a' file; wc -c < sub/other; readlink link; ls -A . | wc -l");
+    seen.prints("3 0 640\n300000\nfile\n3\n");
+    cp(&format!("{}/.", shown(&folder.join("tree"))), "cp-ids:/srv");
+    cp(shown(&file), "cp-ids:/srv/renamed");
+    place.sh("", "cat /srv/file /srv/renamed; touch /srv/mine; stat -c %u /srv/mine").prints("xx0\n");
+    pipkin(&["cp", shown(&file), "cp-ids:/no/such"]).expect_refusal(&["No such file"]);
+    place.end();
+}
+
+/// `pipkin WORDS` with `input` on standard input.
+#[track_caller]
+fn fed(words: &[&str], input: Vec<u8>) -> crate::harness::Outcome {
+    let mut command = program::pipkin();
+    command.args(words);
+    Running::start(command, Some(input)).wait()
+}
+
+/// What the machine's tar makes of `words` in `folder`.
+fn tar(folder: &Folder, words: &[&str], input: &[u8]) -> Vec<u8> {
+    use std::io::Write;
+    use std::process::{Command, Stdio};
+    let mut command = Command::new("tar");
+    command.args(words).current_dir(folder.path()).stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut child = command.spawn().expect("tar starts");
+    let mut pipe = child.stdin.take().expect("its input");
+    let input = input.to_vec();
+    let writer = std::thread::spawn(move || pipe.write_all(&input));
+    let output = child.wait_with_output().expect("its end");
+    assert!(output.status.success(), "tar {words:?}");
+    writer.join().expect("the writer").unwrap_or(());
+    output.stdout
+}
+
+fn an_archive_goes_out_and_in() {
+    for (name, options) in [("cp-stream", ""), ("cp-stream-ids", "--uidmap 0:100000:65536")] {
+        let (place, folder) = (Place::new(name, options), Folder::new());
+        let long = "n".repeat(200);
+        let file = folder.file(&format!("tree/{long}/file"), "bytes\0");
+        fs::hard_link(&file, folder.join("tree/second name")).unwrap();
+        symlink("second name", folder.join("tree/link")).unwrap();
+        chown(&file, Some(12), Some(34)).unwrap();
+        folder.file("tree/big", vec![7; 1_000_001]);
+        for form in ["--format=gnu", "--format=pax", "--format=ustar"] {
+            let packed = if form.ends_with("ustar") { "tree/big" } else { "tree" };
+            let archive = tar(&folder, &[form, "-cf", "-", packed], b"");
+            fed(&["cp", "-", &format!("{name}:/srv")], archive).prints("");
+        }
+        let script = format!(
+            "cd /srv/tree; stat -c '%u %g %h' {long}/file; readlink link; wc -c < big; stat -c %i {long}/file 'second name' | uniq | wc -l"
+        );
+        place.sh("", &script).prints("12 34 2\nsecond name\n1000001\n1\n");
+        let archive = fed(&["cp", &format!("{name}:/srv/tree"), "-"], Vec::new()).succeeds().stdout;
+        fs::create_dir(folder.join("back")).unwrap();
+        tar(&folder, &["--numeric-owner", "-C", "back", "-xf", "-"], &archive);
+        let back = fs::metadata(folder.join(&format!("back/tree/{long}/file"))).unwrap();
+        assert_eq!((back.uid(), back.gid(), back.nlink()), (12, 34, 2));
+        assert_eq!(fs::read(folder.join("back/tree/big")).unwrap(), vec![7; 1_000_001]);
+        assert_eq!(fs::read_link(folder.join("back/tree/link")).unwrap(), Path::new("second name"));
+        place.end();
+    }
+}
+
+fn hostile_archives_are_refused() {
+    let (place, folder) = (Place::new("cp-hostile", ""), Folder::new());
+    let inner = folder.folder("in");
+    folder.file("in/payload", "evil");
+    symlink("/etc", folder.join("in/absolute")).unwrap();
+    symlink("../etc", folder.join("in/upwards")).unwrap();
+    place
+        .sh("", "mkdir -p /srv/here; ln -s /etc /srv/here/planted; sha256sum /etc/passwd > /tmp/sum")
+        .prints("");
+    let packed = |words: &[&str]| {
+        let more = ["-P", "-C", shown(&inner), "-cf", "-"];
+        tar(&folder, &[&more, words].concat(), b"")
+    };
+    let through =
+        |link: &str| packed(&["--transform", &format!("s,payload,{link}/passwd,S"), link, "payload"]);
+    for (archive, word) in [
+        (packed(&["--transform", "s,payload,/etc/passwd,", "payload"]), "leads out"),
+        (packed(&["--transform", "s,payload,../../etc/passwd,", "payload"]), "leads out"),
+        (packed(&["--transform", "s,payload,a/../../x,", "payload"]), "leads out"),
+        (through("absolute"), "leads out"),
+        (through("upwards"), "leads out"),
+        (packed(&["--transform", "s,payload,planted/passwd,", "payload"]), "leads out"),
+        (tar(&folder, &["-P", "--transform", "s,^,x,", "-cf", "-", "/dev/null"], b""), "it is a device"),
+        (b"this is no archive".repeat(100), "no tar archive"),
+    ] {
+        let outcome = fed(&["cp", "-", "cp-hostile:/srv/here"], archive);
+        outcome.expect_refusal(&["cannot unpack", word]);
+    }
+    fs::hard_link(inner.join("payload"), inner.join("second")).unwrap();
+    let archive = packed(&["--transform", "s,^payload$,/etc/passwd,RSh", "payload", "second"]);
+    fed(&["cp", "-", "cp-hostile:/srv/here"], archive).expect_refusal(&["second", "outside"]);
+    place.sh("", "sha256sum -c /tmp/sum; ls /srv").prints("/etc/passwd: OK\nhere\n");
+    place.end();
+}
+
+fn an_archive_that_ends_early_is_told() {
+    let (place, folder) = (Place::new("cp-early", ""), Folder::new());
+    folder.file("file", vec![7; 100_000]);
+    let archive = tar(&folder, &["-cf", "-", "file"], b"");
+    fed(&["cp", "-", "cp-early:/srv"], archive[..50_000].to_vec()).expect_refusal(&["ends too early"]);
+    place.sh("", "ls /srv").prints("");
+    fed(&["cp", "-", "cp-early:/no/such"], archive.clone()).expect_refusal(&["No such file"]);
+    fed(&["cp", "-", "cp-early:/etc/passwd"], archive).expect_refusal(&["Not a directory"]);
+    pipkin(&["cp", "-", "-"]).expect_refusal(&["CONTAINER:PATH"]);
+    // It goes on after a failure.
+    place.exec("", &["true"]).prints("");
     place.end();
 }

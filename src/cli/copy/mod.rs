@@ -4,12 +4,19 @@
 //! |---|---|
 //! | `place` | what is typed as a path: of the host, or inside a container's root |
 //! | `tree` | the walk that copies one entry and all below it |
+//! | `archive` | copies by way of a tar archive |
+//! | `member` | how such a one says what is in it |
+//! | `pack`, `unpack` | from files to an archive, and back |
 //!
 //! Nothing of the container is executed or asked: its files are read and written by descriptors that cannot leave its
 //! root, while its processes stand still. A name that changes under way can make a copy fail, not go astray.
 
+mod archive;
+mod member;
+mod pack;
 mod place;
 mod tree;
+mod unpack;
 
 use super::argv::Sorted;
 use super::message::Failure;
@@ -24,15 +31,19 @@ use tree::{Copier, Direction, Target};
 
 /// Its help, and the table of its options.
 pub(super) const HELP: &str = "\
-Usage: pipkin cp [OPTIONS] CONTAINER:PATH PATH
-       pipkin cp [OPTIONS] PATH CONTAINER:PATH
+Usage: pipkin cp [OPTIONS] CONTAINER:PATH PATH|-
+       pipkin cp [OPTIONS] PATH|- CONTAINER:PATH
 
 Copies a file, or a directory and all in it, out of a container or into one, which
 may run or not. Into a directory that is there already it goes under its own name,
-or, when the source ends in /., without its directory. Owners, modes, times,
-extended attributes and hard links are kept; set-user-id bits and file
-capabilities do not come out of a container. A running container stands still
-meanwhile.
+or, when the source ends in /., without its directory. Owners, modes, times and
+hard links are kept, and extended attributes where no archive is between;
+set-user-id bits and file capabilities do not come out of a container. A running
+container stands still meanwhile.
+
+- in the place of PATH is a tar archive: of CONTAINER:PATH on standard output, or
+from standard input to be unpacked in the directory CONTAINER:PATH. One that would
+lead out of that directory or make devices is refused there; ./- is a file.
 
 Options:
       --live         let the container go on while copying
@@ -53,6 +64,7 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
         (None, Some(_)) => Direction::In,
         _ => return Err(Failure::usage("cp", "one of the two has to be CONTAINER:PATH")),
     };
+    let follow = typed.has("--follow-link");
     let store = open_store()?;
     // From here on an interrupt is seen by the walk, which lets the container go on before the end.
     let ending = ENDING.iter().fold(SignalSet::EMPTY, |set, signal| set.with(*signal));
@@ -62,29 +74,48 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let live = typed.has("--live");
     let from_place = Place::open(&store, &from, live, false)?;
     let to_place = Place::open(&store, &to, live, true)?;
-    let maps = from_place.maps().or(to_place.maps());
+    let maps = from_place.maps().or(to_place.maps().filter(|_| to_place.users.is_none()));
     let mut copier = Copier::new(direction, maps, signals);
-    let source =
-        from_place.entry(from.path, typed.has("--follow-link")).map_err(|errno| cannot(&from, errno))?;
-    let target = to_place.target(&to, &from, source.is_directory()).map_err(|errno| cannot(&to, errno))?;
-    let done = match &target {
-        (parent, None) => copier.contents(&source, parent, b"", 0),
-        (parent, Some(name)) => {
-            // What came from an argument holds no NUL.
-            let name = CString::new(*name).unwrap_or_default();
-            copier.entry(&source, &Target { parent: parent.as_fd(), path: name.to_bytes().to_vec(), name })
-        }
+    let done = if from.is_stream() {
+        archive::unpack(&to_place, &to, &mut copier)
+    } else if to.is_stream() {
+        archive::pack(&from_place, &from, follow, &mut copier)
+    } else {
+        copy((&from_place, &from), (&to_place, &to), follow, &mut copier)
     };
-    if let Err(stop) = done {
-        if let Some(signal) = copier.signal {
-            return Ok(ExitCode(128_u8.saturating_add(signal)));
-        }
-        return Err(Failure::errno("copy", &stop.path, stop.errno));
-    }
     for path in &copier.left_out {
         Failure::new("copy", path, b"it is a device or a socket: left out").tell();
     }
-    Ok(ExitCode::SUCCESS)
+    done
+}
+
+/// From files to files.
+fn copy(
+    (from_place, from): (&Place, &Typed<'_>),
+    (to_place, to): (&Place, &Typed<'_>),
+    follow: bool,
+    copier: &mut Copier,
+) -> Outcome {
+    let source = from_place.entry(from.path, follow).map_err(|errno| cannot(from, errno))?;
+    let (parent, name) =
+        to_place.target(to, from, source.is_directory()).map_err(|errno| cannot(to, errno))?;
+    if let Some(users) = &to_place.users {
+        return archive::pass(&source, (&parent, name), users, copier);
+    }
+    let done = match name {
+        None => copier.contents(&source, &parent, b"", 0),
+        Some(name) => {
+            // What came from an argument holds no NUL.
+            let name = CString::new(name).unwrap_or_default();
+            let path = name.to_bytes().to_vec();
+            copier.entry(&source, &Target { parent: parent.as_fd(), path, name })
+        }
+    };
+    match (done, copier.signal) {
+        (Ok(()), _) => Ok(ExitCode::SUCCESS),
+        (Err(_), Some(signal)) => Ok(ExitCode(128_u8.saturating_add(signal))),
+        (Err(stop), None) => Err(Failure::errno("copy", &stop.path, stop.errno)),
+    }
 }
 
 fn cannot(typed: &Typed<'_>, errno: Errno) -> Failure {

@@ -39,14 +39,19 @@ impl<'a> Typed<'a> {
     }
 
     /// The last component, which names the copy; `None` for one that is no name.
-    fn name(&self) -> Option<&'a [u8]> {
+    pub(super) fn name(&self) -> Option<&'a [u8]> {
         let trimmed = trim_slashes(self.path);
         let name = trimmed.rsplit(|byte| *byte == b'/').next()?;
         (!name.is_empty() && name != b"." && name != b"..").then_some(name)
     }
 
+    /// Whether it stands for our standard input or output.
+    pub(super) fn is_stream(&self) -> bool {
+        self.whole == b"-"
+    }
+
     /// Whether it asks for what is in a directory instead of the directory.
-    fn contents(&self) -> bool {
+    pub(super) fn contents(&self) -> bool {
         self.path.ends_with(b"/.") || self.path == b"."
     }
 }
@@ -60,6 +65,8 @@ fn trim_slashes(path: &[u8]) -> &[u8] {
 pub(super) struct Place {
     /// The container's root; the host's paths are taken as they are.
     root: Option<OwnedFd>,
+    /// The container's user namespace, when its root is to be written to and has ids of its own.
+    pub(super) users: Option<OwnedFd>,
     /// Ids of the container's user namespace.
     maps: Option<[Vec<IdMap>; 2]>,
     /// What is to be let go on in the end.
@@ -84,15 +91,15 @@ impl Place {
     /// Opens the place that `typed` is in. A running container stands still from here on, unless it is to stay `live`.
     ///
     /// # Errors
-    /// There is no such container; or one with a user namespace, when it is to be written `into` or has ended: its ids
-    /// are not those that we write with.
+    /// There is no such container; or one with a user namespace that has ended: its ids are not those that we write
+    /// with.
     pub(super) fn open(
         store: &Store,
         typed: &Typed<'_>,
         live: bool,
         into: bool,
     ) -> std::result::Result<Self, Failure> {
-        let mut place = Self { root: None, maps: None, frozen: None, _held: None };
+        let mut place = Self { root: None, users: None, maps: None, frozen: None, _held: None };
         let Some(name) = typed.container else { return Ok(place) };
         let found = Found::find(store, WHAT, OsStr::from_bytes(name))?;
         if !found.record.status.is_alive() {
@@ -130,7 +137,9 @@ impl Place {
         };
         let maps = [map("/uid_map")?, map("/gid_map")?];
         if maps.iter().any(|map| !map.is_empty()) && into {
-            return Err(foreign(&found));
+            let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+            let users = openat(CWD, ["/proc/", &pid, "/ns/user"].concat().as_str(), flags, Mode::empty());
+            place.users = Some(users.map_err(|errno| found.errno(errno))?);
         }
         place.maps = Some(maps);
         // Only now: what was opened belongs to the process that is recorded, if that still lives.
@@ -241,7 +250,7 @@ impl Entry {
 
 fn foreign(found: &Found<'_>) -> Failure {
     let failure = found.fail("its user namespace has ids of its own");
-    failure.remedy("let it run, and use tar by way of pipkin exec -i")
+    failure.remedy("start it first: pipkin start")
 }
 
 /// The link in `/proc` that stands for a descriptor.

@@ -7,6 +7,7 @@
 use super::place::{Entry, link_to};
 use pipkin::spec::IdMap;
 use pipkin::sys::signal::receive;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, CWD, FileType, Gid, Mode, OFlags, RawDir, Timespec, Timestamps, Uid, XattrFlags, chownat,
@@ -18,7 +19,7 @@ use std::ffi::{CStr, CString};
 use std::mem::MaybeUninit;
 
 /// Deepest tree: each level holds four descriptors.
-const MOST_DEEP: usize = 200;
+pub(super) const MOST_DEEP: usize = 200;
 /// How often something that others make again is removed.
 const MOST_RETRIES: usize = 16;
 /// Bytes copied between two looks at the signals.
@@ -68,7 +69,7 @@ struct Linked {
 
 /// A copy under way.
 pub(super) struct Copier {
-    direction: Direction,
+    pub(super) direction: Direction,
     maps: Option<[Vec<IdMap>; 2]>,
     signals: OwnedFd,
     linked: Vec<Linked>,
@@ -137,12 +138,31 @@ impl Copier {
     }
 
     /// Notices a signal that is to end the copy.
-    fn watch(&mut self) -> Result<()> {
+    pub(super) fn watch(&mut self) -> Result<()> {
         match receive(&self.signals)? {
             None => Ok(()),
             Some(received) => {
                 self.signal = u8::try_from(received.signal).ok();
                 Err(Errno::INTR)
+            }
+        }
+    }
+
+    /// Waits until `fd` is ready for `events`.
+    ///
+    /// # Errors
+    /// `EINTR` when a signal ends the copy, and those of poll(2).
+    pub(super) fn await_stream(&mut self, fd: BorrowedFd<'_>, events: PollFlags) -> Result<()> {
+        loop {
+            let mut polled =
+                [PollFd::from_borrowed_fd(fd, events), PollFd::new(&self.signals, PollFlags::IN)];
+            retry_on_intr(|| poll(&mut polled, None))?;
+            let [ready, signalled] = polled.map(|fd| !fd.revents().is_empty());
+            if signalled {
+                self.watch()?;
+            }
+            if ready {
+                return Ok(());
             }
         }
     }
@@ -215,10 +235,8 @@ impl Copier {
     }
 
     fn link(&self, source: &Entry, target: &Target<'_>) -> Result<()> {
-        let mut buffer = [MaybeUninit::uninit(); PATH_CAPACITY];
-        let (text, _) = readlinkat_raw(source.fd(), c"", &mut buffer)?;
-        let text: &[u8] = text;
-        make(target, &mut || symlinkat(text, target.parent, target.name.as_c_str()))?;
+        let text = read_link(source)?;
+        make(target, &mut || symlinkat(text.as_slice(), target.parent, target.name.as_c_str()))?;
         let (uid, gid) = self.owner(source);
         let owned =
             chownat(target.parent, target.name.as_c_str(), Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
@@ -276,7 +294,7 @@ impl Copier {
 
     /// The owner of the copy. An id without a place in the user namespace becomes its root, and that of a file which
     /// has none there is kept.
-    fn owner(&self, source: &Entry) -> (Uid, Gid) {
+    pub(super) fn owner(&self, source: &Entry) -> (Uid, Gid) {
         let map = |place: usize, id: u32| {
             let maps = self.maps.as_ref().and_then(|maps| maps.get(place)).filter(|maps| !maps.is_empty());
             let Some(maps) = maps else { return id };
@@ -309,7 +327,7 @@ impl Copier {
 }
 
 /// Makes something new under the target's name. What is there and is no directory is removed first.
-fn make<T>(target: &Target<'_>, how: &mut dyn FnMut() -> Result<T>) -> Result<T> {
+pub(super) fn make<T>(target: &Target<'_>, how: &mut dyn FnMut() -> Result<T>) -> Result<T> {
     for _ in 0..MOST_RETRIES {
         match how() {
             Err(Errno::EXIST) => match unlinkat(target.parent, target.name.as_c_str(), AtFlags::empty()) {
@@ -323,7 +341,7 @@ fn make<T>(target: &Target<'_>, how: &mut dyn FnMut() -> Result<T>) -> Result<T>
 }
 
 /// Makes the target a directory, or takes the one that is there.
-fn make_directory(target: &Target<'_>) -> Result<OwnedFd> {
+pub(super) fn make_directory(target: &Target<'_>) -> Result<OwnedFd> {
     match mkdirat(target.parent, target.name.as_c_str(), Mode::from_raw_mode(0o700)) {
         Ok(()) | Err(Errno::EXIST) => {}
         Err(errno) => return Err(errno),
@@ -332,8 +350,15 @@ fn make_directory(target: &Target<'_>) -> Result<OwnedFd> {
     openat(target.parent, target.name.as_c_str(), flags, Mode::empty())
 }
 
+/// Where a link leads.
+pub(super) fn read_link(source: &Entry) -> Result<Vec<u8>> {
+    let mut buffer = [MaybeUninit::uninit(); PATH_CAPACITY];
+    let (text, _) = readlinkat_raw(source.fd(), c"", &mut buffer)?;
+    Ok(text.to_vec())
+}
+
 /// What is in a directory.
-fn names(directory: &OwnedFd) -> Result<Vec<CString>> {
+pub(super) fn names(directory: &OwnedFd) -> Result<Vec<CString>> {
     let mut buffer = vec![MaybeUninit::uninit(); 32 << 10];
     let mut entries = RawDir::new(directory, &mut buffer);
     let mut names = Vec::new();

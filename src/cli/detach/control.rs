@@ -32,7 +32,8 @@ pub(crate) enum Request {
     Resume = b'r',
     /// Give it the name that follows.
     Rename = b'n',
-    /// Hand out its input, when it has one that can be written to, and answer as for [`Self::Wait`] in the end.
+    /// Hand out its input, when it has one that can be written to, and that of each further run when that has another
+    /// one; answer as for [`Self::Wait`] in the end.
     Attach = b'a',
 }
 
@@ -125,21 +126,30 @@ pub(super) fn hand_out(client: &OwnedFd, descriptor: Option<BorrowedFd<'_>>) {
 pub(crate) fn attach(store: &Store, id: &Id) -> rustix::io::Result<(OwnedFd, Option<OwnedFd>)> {
     let socket = connect_to(store, id)?;
     send(&socket, &[Request::Attach as u8], SendFlags::NOSIGNAL)?;
+    match hear(&socket)? {
+        (Some(0), input) => Ok((socket, input)),
+        (Some(errno), _) => Err(Errno::from_raw_os_error(errno)),
+        (None, _) => Err(Errno::CONNRESET),
+    }
+}
+
+/// Waits for what a supervisor says next to one who is attached: a number, `None` when there is no supervisor any more,
+/// and a descriptor, if one comes with it: the input from now on. Without one the number is the exit status.
+///
+/// # Errors
+/// Those of recvmsg(2).
+pub(crate) fn hear(socket: &OwnedFd) -> rustix::io::Result<(Option<i32>, Option<OwnedFd>)> {
     let mut number = [0; 4];
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = RecvAncillaryBuffer::new(&mut space);
     let received = rustix::io::retry_on_intr(|| {
-        recvmsg(&socket, &mut [IoSliceMut::new(&mut number)], &mut control, RecvFlags::CMSG_CLOEXEC)
+        recvmsg(socket, &mut [IoSliceMut::new(&mut number)], &mut control, RecvFlags::CMSG_CLOEXEC)
     })?;
     let input = control.drain().find_map(|message| match message {
         RecvAncillaryMessage::ScmRights(mut descriptors) => descriptors.next(),
         _ => None,
     });
-    match (received.bytes, i32::from_ne_bytes(number)) {
-        (4, 0) => Ok((socket, input)),
-        (4, errno) => Err(Errno::from_raw_os_error(errno)),
-        _ => Err(Errno::CONNRESET),
-    }
+    Ok(((received.bytes == number.len()).then_some(i32::from_ne_bytes(number)), input))
 }
 
 fn connect_to(store: &Store, id: &Id) -> rustix::io::Result<OwnedFd> {

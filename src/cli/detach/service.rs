@@ -47,6 +47,8 @@ struct Client {
     socket: OwnedFd,
     /// Whether it waits for the end.
     waits: bool,
+    /// Whether it is attached, and gets the terminal of the next run too.
+    attached: bool,
 }
 
 /// What is known of a container from its birth on.
@@ -169,7 +171,7 @@ impl<'s> Service<'s> {
         while self.clients.len() < CLIENTS
             && let Some(socket) = control::accept(&self.listener)
         {
-            self.clients.push(Client { socket, waits: false });
+            self.clients.push(Client { socket, waits: false, attached: false });
         }
     }
 
@@ -201,7 +203,7 @@ impl<'s> Service<'s> {
                     control::hand_out(&client.socket, self.input.as_ref().map(AsFd::as_fd));
                 }
                 if let Some(client) = self.clients.get_mut(index) {
-                    client.waits = true;
+                    (client.waits, client.attached) = (true, request == Request::Attach);
                 }
                 return true;
             }
@@ -328,6 +330,9 @@ impl Attendant for Service<'_> {
         let master = nonblocking(master).stage(STAGE)?;
         if let Some(input) = &mut self.input {
             *input = rustix::io::fcntl_dupfd_cloexec(&master, 3).stage(STAGE)?;
+            for client in self.clients.iter().filter(|client| client.attached) {
+                control::hand_out(&client.socket, Some(input.as_fd()));
+            }
         }
         self.outputs = [Some(master), None];
         Ok(())
