@@ -154,6 +154,17 @@ case_pod() {
 	podman pod stop -t 1 duo >/dev/null || fail stop
 	podman pod rm -f duo >/dev/null || fail rm
 }
+case_pod_with_a_user_namespace() {
+	podman pod create --name own --userns auto:size=1000 --share net,ipc,uts --share-parent=false --network none >/dev/null || fail 'no pod'
+	podman run -d --pod own --name inner $IMAGE sh -c "$WAIT" >/dev/null || fail 'no container'
+	infra=$(podman pod inspect -f '{{.InfraContainerID}}' own)
+	first=$(podman inspect -f '{{.State.Pid}}' "$infra")
+	says "$(readlink "/proc/$first/ns/user")" podman exec inner readlink /proc/self/ns/user
+	says "$(readlink "/proc/$first/ns/net")" podman exec inner readlink /proc/self/ns/net
+	holds '^ *0 +[1-9][0-9]+ +1000$' podman exec inner cat /proc/self/uid_map
+	says own podman exec inner hostname
+	podman pod rm -f -t 1 own >/dev/null || fail rm
+}
 case_restart_policy() {
 	start r --restart on-failure:2 $IMAGE sh -c 'exit 3'
 	soon running r exited
