@@ -277,6 +277,24 @@ fn surrounded(step: &Step<'_>) -> Option<&'static str> {
     })
 }
 
+/// The sentence for a command that could not be executed.
+fn not_executed(command: &[u8], errno: Errno) -> Failure {
+    let (code, why) = match errno {
+        Errno::NOENT | Errno::NOTDIR => (NOT_FOUND, "not found in the container".to_owned()),
+        Errno::NOEXEC => {
+            (NOT_EXECUTABLE, "neither a program of this machine nor a script with #!".to_owned())
+        }
+        errno => (NOT_EXECUTABLE, reason(errno)),
+    };
+    let failure = Failure::new("run", command, why.as_bytes()).code(code);
+    if errno == Errno::PERM && super::kernel::read("/sys/fs/selinux/enforce").is_some() {
+        return failure.remedy(
+            "SELinux's policy may allow this label only to who gives --security-opt no-new-privileges=false",
+        );
+    }
+    failure
+}
+
 /// The sentence for a step of the child that failed, with a remedy where one is known.
 pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
     if let Step::FindCommand(command) = step {
@@ -292,14 +310,7 @@ pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
         return Failure::new("run", command.to_bytes(), why);
     }
     if let Step::Execute { command, .. } = step {
-        let (code, why) = match errno {
-            Errno::NOENT | Errno::NOTDIR => (NOT_FOUND, "not found in the container".to_owned()),
-            Errno::NOEXEC => {
-                (NOT_EXECUTABLE, "neither a program of this machine nor a script with #!".to_owned())
-            }
-            errno => (NOT_EXECUTABLE, reason(errno)),
-        };
-        return Failure::new("run", command.to_bytes(), why.as_bytes()).code(code);
+        return not_executed(command.to_bytes(), errno);
     }
     if let (Step::BecomeUser { user, .. }, Errno::NOENT) = (step, errno) {
         let named = [Some(user.user), user.group].into_iter().flatten().filter_map(|account| match account {
@@ -333,6 +344,8 @@ pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
         (Step::BecomeUser { .. }, Errno::INVAL) => {
             failure.remedy("the id has no place in the user namespace's maps")
         }
+        (Step::SetLabel { .. }, Errno::NOENT) => failure.remedy("load the profile first: apparmor_parser -r FILE"),
+        (Step::SetLabel { .. }, Errno::INVAL) => failure.remedy("the loaded policy has no such label"),
         (Step::OpenSource { .. } | Step::MountOverlay { .. }, Errno::NOENT) => {
             failure.remedy("it does not exist on the host")
         }
@@ -340,6 +353,9 @@ pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
             failure.remedy("the image has a symbolic link there; only real directories are mounted on")
         }
         (_, Errno::NOTDIR) => failure.remedy("the image has a file where a directory is needed"),
+        (Step::Attach { .. }, Errno::ACCESS | Errno::PERM) => failure.remedy(
+            "the image has nothing there to mount on, and you may not make it: add it to the image, or own the image",
+        ),
         // Without room for its own needs an overlay is read-only.
         (Step::Attach { .. }, Errno::ROFS) | (_, Errno::NOSPC | Errno::DQUOT) => {
             failure.remedy("make room on the disk of the data directory")

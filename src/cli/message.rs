@@ -13,7 +13,7 @@ use std::io::Write;
 pub(crate) const FAILED: u8 = 125;
 
 /// What to do where clone3 is refused.
-const CLONE_REMEDY: &str = "clone3 is refused, by this system or a filter: see 'pipkin doctor'; another container around it is to have --security-opt seccomp=unconfined";
+const CLONE_REMEDY: &str = "clone3 is refused, by this system or a filter: see 'pipkin doctor'; another container around it is to have --security-opt seccomp=unconfined or the capability SYS_ADMIN";
 
 /// A failure, ready to be shown. One word wide, since almost every function of this room can return one.
 #[derive(Clone, PartialEq, Eq, Debug)]

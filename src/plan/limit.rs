@@ -144,9 +144,10 @@ fn require(controller: &'static str, controllers: &Controllers) -> Result<(), Co
             "boot with cgroup_no_v1=all (systemd: systemd.unified_cgroup_hierarchy=1)",
         ),
         Availability::Absent => ("the kernel does not have it", "boot without cgroup_disable="),
-        Availability::NotDelegated => {
-            ("it was not delegated to us", "ask the system's manager to delegate it (systemd: Delegate=yes)")
-        }
+        Availability::NotDelegated => (
+            "it was not delegated to us, in cgroup.subtree_control of the group above",
+            "ask the system's manager to delegate it (systemd: Delegate=yes)",
+        ),
     };
     Err(Conflict::new(what, why, remedy).about(controller.as_bytes()))
 }

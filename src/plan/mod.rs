@@ -146,8 +146,10 @@ fn plan_host<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Res
     }
     limit::resolve(&spec.resources, &facts.controllers, &mut push)?;
     if !facts.cgroup && limit::any(&spec.resources) {
-        let remedy = "mount cgroup2 where Pipkin may make groups";
-        return Err(Conflict::new("set limits", "no cgroup can be made here", remedy));
+        let why =
+            "no cgroup can be made here: cgroup.procs of ours, of /proc/self/cgroup, is not for us to write";
+        let remedy = "have ours delegated (systemd: Delegate=yes), or mount cgroup2 where there is none";
+        return Err(Conflict::new("set limits", why, remedy));
     }
     if facts.cgroup {
         user::give_cgroup(spec, &mut push)?;

@@ -33,6 +33,7 @@ mod identity;
 mod image;
 mod init;
 mod input;
+mod label;
 mod limit;
 mod listing;
 mod logs;
@@ -99,6 +100,7 @@ fn cases() -> Vec<Case> {
         manage::cases(),
         terminal::cases(),
         input::cases(),
+        label::cases(),
         dry_run::cases(),
         limit::cases(),
         parallel::cases(),

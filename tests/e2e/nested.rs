@@ -2,6 +2,7 @@
 
 use crate::harness::{Case, Folder, Outcome, alpine, cases, run};
 use crate::program;
+use serde_json::{Value, json};
 use std::path::Path;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -11,6 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
             root_with_every_right_runs_containers,
             a_user_runs_containers,
             what_a_default_container_refuses_is_named,
+            what_dockers_profile_refuses_is_named,
             what_other_engines_hide_is_named,
             what_is_missing_for_root_is_named,
             the_system_is_shown_whole_on_request,
@@ -66,6 +68,32 @@ fn a_user_runs_containers() {
             assert!(line.starts_with(state), "{name} in {told}");
         }
     }
+}
+
+/// What docker's profile says of namespaces and mounts: refused, and clone3 hidden, but for who has SYS_ADMIN.
+fn dockers_rules() -> String {
+    let calls = "bpf fsconfig fsmount fsopen fspick mount mount_setattr move_mount open_tree pivot_root setns umount2 unshare";
+    let names: Vec<&str> = calls.split(' ').collect();
+    let excludes = json!({ "caps": ["CAP_SYS_ADMIN"] });
+    let refuse = |name: &[&str], errno: u32, args: Value| json!({ "names": name, "action": "SCMP_ACT_ERRNO", "errnoRet": errno, "args": args, "excludes": excludes });
+    let mut rules = vec![refuse(&names, 1, json!([])), refuse(&["clone3"], 38, json!([]))];
+    for bit in [17, 25, 26, 27, 28, 29, 30] {
+        let flag = 1_u32 << bit;
+        let args = json!([{ "index": 0, "value": flag, "valueTwo": flag, "op": "SCMP_CMP_MASKED_EQ" }]);
+        rules.push(refuse(&["clone"], 1, args));
+    }
+    json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": rules }).to_string()
+}
+
+fn what_dockers_profile_refuses_is_named() {
+    let folder = Folder::new();
+    let profile = folder.file("docker.json", dockers_rules());
+    let filter = format!("--security-opt seccomp={}", profile.display());
+    for who in ["", USER] {
+        nested(&[&filter, " ", who].concat()).expect_refusal(&["clone", "clone3 is refused", "SYS_ADMIN"]);
+    }
+    let capabilities = "--cap-add SYS_ADMIN --cap-add MKNOD --cap-add NET_ADMIN";
+    nested(&[&filter, capabilities, MEMORY].join(" ")).prints("1\n/x\n");
 }
 
 fn what_a_default_container_refuses_is_named() {

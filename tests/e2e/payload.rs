@@ -41,6 +41,7 @@ pub(crate) fn run(words: &[String]) -> ExitCode {
         ["unbounded"] => unbounded(),
         ["securebits"] => securebits(),
         ["advertise", interface] => advertise(interface),
+        ["from-group", group, user, command @ ..] => from_group(group, user, command),
         ["under-securebits", bits, command @ ..] => under_securebits(bits, command),
         _ => panic!("no payload {words:?}"),
     }
@@ -51,6 +52,14 @@ fn session(command: &[&str]) -> ExitCode {
     setsid().expect("a session");
     ioctl_tiocsctty(std::io::stdin()).expect("a controlling terminal");
     let error = Command::new(command[0]).args(&command[1..]).exec();
+    panic!("{command:?}: {error}");
+}
+
+/// Becomes `command`, in this cgroup and as this user.
+fn from_group(group: &str, user: &str, command: &[&str]) -> ExitCode {
+    fs::write(format!("{group}/cgroup.procs"), "0").expect("the cgroup");
+    let user = user.parse().expect("a user id");
+    let error = Command::new(command[0]).args(&command[1..]).uid(user).gid(user).exec();
     panic!("{command:?}: {error}");
 }
 

@@ -12,7 +12,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases!(
+    let limits =
+        cases!(Limits, [limits_hold_in_a_group_that_was_delegated, without_delegation_no_limit_is_had]);
+    let own = cases!(
         Nothing,
         [
             it_runs_and_leaves_nothing,
@@ -25,12 +27,14 @@ pub(crate) fn cases() -> Vec<Case> {
             the_network_is_its_own_or_the_hosts,
             pasta_connects_it,
             what_pasta_cannot_do_is_told,
+            an_image_without_a_place_for_a_file_is_told,
             a_limit_is_refused_where_none_can_be_had,
             ids_of_others_are_refused,
             ranges_come_from_what_was_allotted,
             a_group_that_was_delegated_is_used,
         ]
-    )
+    );
+    [own, limits].concat()
 }
 
 /// Somebody, with a small image and directories of his own.
@@ -334,6 +338,15 @@ fn what_pasta_cannot_do_is_told() {
     crate::harness::run("--net pasta").sh("true").expect_refusal(&["not root", "bridge"]);
 }
 
+fn an_image_without_a_place_for_a_file_is_told() {
+    let user = User::new();
+    // Not the user's, and without the file that lists resolvers.
+    std::os::unix::fs::lchown(user.folder.join("image/etc"), Some(0), Some(0)).unwrap();
+    user.sh("--net host", "true").expect_refusal(&["/etc/resolv.conf", "add it to the image"]);
+    user.folder.file("image/etc/resolv.conf", "");
+    user.sh("--net host", "echo ran").prints("ran\n");
+}
+
 fn a_limit_is_refused_where_none_can_be_had() {
     let user = User::new();
     user.sh("--memory 64m", "true").expect_refusal(&["memory"]);
@@ -392,25 +405,78 @@ fn ranges_come_from_what_was_allotted() {
     user.sh("--uidmap 0:4711:1 --uidmap 1:900050:51", "true").expect_refusal(&["allots other ids"]);
 }
 
+/// A group with a process of the user's in it, delegated or not.
+struct Group(PathBuf);
+
+impl Group {
+    fn new(root: &Path, delegated: bool) -> Self {
+        if delegated && Path::new("/sys/fs/cgroup/cgroup.controllers").exists() {
+            fs::write(root.join("cgroup.subtree_control"), "+memory +pids").unwrap();
+        }
+        let group = root.join(format!("session-{delegated}"));
+        fs::create_dir(&group).unwrap();
+        let files: &[&str] = &["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"];
+        for file in files.iter().filter(|_| delegated) {
+            chown(group.join(file), Some(UID), Some(UID)).unwrap();
+        }
+        Self(group)
+    }
+
+    /// What a run from within comes to.
+    #[track_caller]
+    fn run(&self, user: &User, options: &str, script: &str) -> Outcome {
+        let image = user.image();
+        let mut words = vec!["run", "--rm"];
+        words.extend(options.split_whitespace());
+        words.extend([image.to_str().unwrap(), "/bin/busybox", "sh", "-c", script]);
+        let line = user.command(&words);
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["--payload", "from-group"]).arg(&self.0).arg(UID.to_string());
+        command.arg(line.get_program()).args(line.get_args()).env_clear();
+        command.envs(line.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        Running::start(command, None).wait()
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        // Where Pipkin stepped aside to and had its containers, if it did.
+        for name in ["pipkin", "pipkin-self", ""] {
+            let gone = fs::remove_dir(self.0.join(name));
+            assert!(gone.is_ok() || !name.is_empty() || std::thread::panicking(), "{gone:?}");
+        }
+    }
+}
+
 fn a_group_that_was_delegated_is_used() {
     let user = User::new();
     let Some(root) = cgroup_root() else { return };
-    let group = root.join("delegated");
-    fs::create_dir(&group).unwrap();
-    for file in ["", "cgroup.procs", "cgroup.subtree_control", "cgroup.threads"] {
-        chown(group.join(file), Some(UID), Some(UID)).unwrap();
-    }
-    let image = user.image();
-    let line = user.command(&["run", "--rm", image.to_str().unwrap(), "/bin/cat", "/proc/self/cgroup"]);
-    let mut command = Command::new("/bin/sh");
-    let script =
-        "echo $$ > $0/cgroup.procs; id=$1; shift; exec setpriv --reuid $id --regid $id --clear-groups $@";
-    command.args(["-c", script]).arg(&group).arg(UID.to_string());
-    command.arg(line.get_program()).args(line.get_args()).env_clear().env("PATH", "/usr/bin:/bin");
-    command.envs(line.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let outcome = Running::start(command, None).wait();
-    fs::remove_dir(group.join("pipkin")).unwrap();
-    fs::remove_dir(&group).unwrap();
-    let told = outcome.succeeds().text();
+    let told = Group::new(root, true).run(&user, "", "/bin/cat /proc/self/cgroup").succeeds().text();
     assert!(told.contains("0::/\n"), "{told}");
+}
+
+fn limits_hold_in_a_group_that_was_delegated() {
+    let user = User::new();
+    let root = cgroup_root().expect("cgroup v2");
+    // Where Pipkin has handed controllers down nobody else can come in.
+    let limited =
+        |script: &str| Group::new(root, true).run(&user, "-m 32m --memory-swap 32m --pids 20", script);
+    limited("cd /sys/fs/cgroup; cat memory.max memory.swap.max pids.max").prints("33554432\n0\n20\n");
+    limited("busybox dd if=/dev/zero of=/dev/null bs=8M count=1 2>/dev/null && echo fits").prints("fits\n");
+    let killed = limited("exec busybox dd if=/dev/zero of=/dev/null bs=64M count=1").exits(137);
+    assert!(killed.told().contains("out of memory"), "{killed}");
+    let many = "for i in 1 2 3 4 5 6 7 8 9 10 11 12 13 14 15 16 17 18 19 20 21; do busybox sleep 100 & done; echo all";
+    let bounded = limited(many);
+    assert!(bounded.told().contains("can't fork") && bounded.text().is_empty(), "{bounded}");
+}
+
+fn without_delegation_no_limit_is_had() {
+    let user = User::new();
+    let group = Group::new(cgroup_root().expect("cgroup v2"), false);
+    for options in ["-m 32m", "--pids 20"] {
+        let outcome = group.run(&user, options, "true").exits(125);
+        let told = outcome.told();
+        assert!(told.contains("cgroup.procs") && told.contains("Delegate=yes"), "{outcome}");
+    }
+    group.run(&user, "", "echo ran").prints("ran\n");
 }

@@ -12,6 +12,7 @@ mod demo;
 mod docs;
 mod elf;
 mod fuzz;
+mod miri;
 mod rootfs;
 mod setup;
 mod size;
@@ -37,6 +38,7 @@ enum Verb {
     Demo(demo::Demo),
     Docs(docs::Docs),
     Fuzz(fuzz::Fuzz),
+    Miri(miri::Miri),
     Size(size::Size),
     Test(test::Test),
     Tidy(tidy::Tidy),
@@ -51,6 +53,7 @@ fn main() -> ExitCode {
         Verb::Demo(verb) => verb.run(),
         Verb::Docs(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Fuzz(verb) => verb.run().map(|()| ExitCode::SUCCESS),
+        Verb::Miri(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Size(verb) => verb.run().map(|()| ExitCode::SUCCESS),
         Verb::Test(verb) => verb.run(),
         Verb::Tidy(verb) => verb.run().map(|()| ExitCode::SUCCESS),

@@ -6,7 +6,7 @@
 use crate::command;
 use anyhow::{Context, Result, bail};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::{env, fmt};
 
 /// A program a verb starts and the Debian package that brings it.
@@ -66,6 +66,23 @@ pub(crate) fn rust_source() -> Result<()> {
     }
     let fetch = ["fetch", "--quiet", "--locked", "--manifest-path"];
     command::run(command::cargo().env("RUSTC_BOOTSTRAP", "1").args(fetch).arg(manifest))
+}
+
+/// Makes the nightly compiler with Miri, and the source that Miri interprets, available.
+///
+/// # Errors
+/// As [`rust_target`].
+pub(crate) fn miri() -> Result<()> {
+    let mut ask = Command::new("rustup");
+    ask.args(["component", "list", "--toolchain", "nightly", "--installed"]).stderr(Stdio::null());
+    let installed = ask.output().map(|said| String::from_utf8_lossy(&said.stdout).into_owned());
+    let is_there = |component: &str| {
+        installed.as_ref().is_ok_and(|list| list.lines().any(|line| line.starts_with(component)))
+    };
+    if is_there("miri") && is_there("rust-src") {
+        return Ok(());
+    }
+    rustup(&["toolchain", "install", "nightly", "--profile", "minimal", "--component", "miri,rust-src"])
 }
 
 /// Makes every program of the list available.

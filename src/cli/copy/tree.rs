@@ -373,10 +373,9 @@ pub(super) fn names(directory: &OwnedFd) -> Result<Vec<CString>> {
 
 fn times(source: &Entry) -> Timestamps {
     let stat = &source.stat;
-    let time =
-        |seconds: i64, nanoseconds: u64| Timespec { tv_sec: seconds, tv_nsec: nanoseconds.cast_signed() };
+    // Unsigned or not, as rustix's backend has it.
     Timestamps {
-        last_access: time(stat.st_atime, stat.st_atime_nsec),
-        last_modification: time(stat.st_mtime, stat.st_mtime_nsec),
+        last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ },
+        last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ },
     }
 }

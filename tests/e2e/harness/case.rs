@@ -18,6 +18,10 @@ pub(crate) enum Needs {
     NoLimits,
     /// A machine that is ours to spoil.
     Machine,
+    /// Such a machine, whose kernel has AppArmor in force.
+    AppArmor,
+    /// Such a machine, whose kernel was started with SELinux instead.
+    SeLinux,
 }
 
 impl Needs {
@@ -28,8 +32,16 @@ impl Needs {
             Needs::Limits => enclosure::has_controllers(),
             Needs::NoLimits => !enclosure::has_controllers(),
             Needs::Machine => std::env::var_os("PIPKIN_VM").is_some(),
+            Needs::AppArmor => {
+                Needs::Machine.are_met() && says("/sys/module/apparmor/parameters/enabled", "Y")
+            }
+            Needs::SeLinux => Needs::Machine.are_met() && says("/proc/filesystems", "selinuxfs"),
         }
     }
+}
+
+fn says(path: &str, text: &str) -> bool {
+    std::fs::read_to_string(path).is_ok_and(|found| found.contains(text))
 }
 
 /// One test.

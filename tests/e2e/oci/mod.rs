@@ -4,6 +4,7 @@ mod bundle;
 mod escape;
 mod hook;
 mod identity;
+mod label;
 mod limit;
 mod listener;
 mod process;
@@ -43,6 +44,7 @@ pub(crate) fn cases() -> Vec<Case> {
         own,
         hook::cases(),
         identity::cases(),
+        label::cases(),
         limit::cases(),
         listener::cases(),
         process::cases(),

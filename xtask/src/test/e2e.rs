@@ -13,6 +13,8 @@ use std::time::Duration;
 
 /// The cases' test target.
 pub(super) const TARGET: &str = "e2e";
+/// In the names of the cases for a machine with it.
+const SELINUX: &str = "selinux";
 /// All cases together, emulated on a slow machine: longer is a hang.
 const MACHINE_TIMEOUT: Duration = Duration::from_secs(20 * 60);
 
@@ -70,14 +72,29 @@ pub(super) fn on_host(case: Option<&str>) -> Result<Tally> {
     tally::of(&mut test)
 }
 
-/// Runs the same cases in a machine of architecture `arch`, where Pipkin is PID 1.
+/// Runs the same cases in a machine of architecture `arch`, where Pipkin is PID 1, and those of SELinux in a second one:
+/// a kernel has either AppArmor or it.
 pub(super) fn in_machine(arch: Arch, case: Option<&str>) -> Result<Tally> {
     let built = EndToEnd::build(arch)?;
+    let machine = vm::for_tests(arch)?;
+    let mut tallies = Vec::new();
+    let (only_second, only_first) = (case == Some(SELINUX), case.is_some_and(|case| case != SELINUX));
+    for (left_out, case, append) in [(only_second, case, ""), (only_first, Some(SELINUX), "security=selinux")]
+    {
+        if !left_out {
+            let outcome = vm::run(&machine, &job(&built, case, append))?;
+            tallies.push(tally::of_output(&outcome.output, outcome.status)?);
+        }
+    }
+    Ok(tallies.into_iter().sum())
+}
+
+fn job(built: &EndToEnd, case: Option<&str>, append: &str) -> Job {
     let program = |path: &str, host: &Path| GuestFile { path: path.into(), mode: 0o755, host: host.into() };
     // Colours would stand between the words of the summary.
     let mut command = vec!["/test/e2e".to_owned(), "--color=never".to_owned()];
     command.extend(case.map(str::to_owned));
-    let job = Job {
+    Job {
         command,
         env: vec![
             ("PIPKIN", "/usr/bin/pipkin".to_owned()),
@@ -91,10 +108,9 @@ pub(super) fn in_machine(arch: Arch, case: Option<&str>) -> Result<Tally> {
             program("/usr/bin/pipkin-hooks", &built.hooks),
             program("/usr/bin/pipkin-init", &built.init),
         ],
+        append: append.to_owned(),
         timeout: MACHINE_TIMEOUT,
-    };
-    let outcome = vm::run(&vm::for_tests(arch)?, &job)?;
-    tally::of_output(&outcome.output, outcome.status)
+    }
 }
 
 /// Compiles the cases and asks cargo where the program went: its name holds a hash.

@@ -53,6 +53,9 @@ pub(crate) struct Vm {
     /// seconds after which a machine without terminal is killed, 600 when left out
     #[argh(option, default = "600")]
     timeout: u64,
+    /// words for the kernel's command line, as security=selinux; can be given several times
+    #[argh(option)]
+    append: Vec<String>,
     /// the command and its arguments, after `--`
     #[argh(positional, greedy)]
     command: Vec<String>,
@@ -61,7 +64,7 @@ pub(crate) struct Vm {
 impl Vm {
     /// This command, or a shell without one, on a machine of the usual size.
     pub(crate) fn new(arch: Arch, command: Vec<String>) -> Vm {
-        Vm { arch, kvm: false, memory: 1024, disk: Vec::new(), timeout: 600, command }
+        Vm { arch, kvm: false, memory: 1024, disk: Vec::new(), timeout: 600, append: Vec::new(), command }
     }
 
     pub(crate) fn run(&self) -> Result<ExitCode> {
@@ -76,7 +79,8 @@ impl Vm {
             use_kvm(&mut machine)?;
         }
         let timeout = Duration::from_secs(self.timeout);
-        let job = Job { command: self.command.clone(), timeout, ..Job::default() };
+        let append = self.append.join(" ");
+        let job = Job { command: self.command.clone(), timeout, append, ..Job::default() };
         if !on_terminal {
             return Ok(ExitCode::from(run(&machine, &job)?.status));
         }
@@ -99,6 +103,8 @@ pub(crate) struct Job {
     pub(crate) env: Vec<(&'static str, String)>,
     /// Files of this machine that the other one needs.
     pub(crate) files: Vec<GuestFile>,
+    /// Words for the kernel's command line.
+    pub(crate) append: String,
     /// When the machine is given up and killed.
     pub(crate) timeout: Duration,
 }
@@ -180,7 +186,7 @@ impl Prepared {
         let contents =
             Contents { kernel: &kernel, pipkin: &pipkin, job: script(job, size()), files: &job.files };
         initramfs::write(arch, &contents, &initramfs).context("making the initramfs")?;
-        let arguments = format!("pipkin.hostname=pipkin-vm -- sh {}", initramfs::JOB);
+        let arguments = format!("{} pipkin.hostname=pipkin-vm -- sh {}", job.append, initramfs::JOB);
         Ok(Prepared { kernel, initramfs, arguments })
     }
 
