@@ -213,7 +213,7 @@ mod tests {
         let told = machine_sentence((7 << 20, 322 << 10), (7 << 20, (65 << 10) + 1));
         assert_eq!(
             told,
-            "kernel 7168 KiB and initramfs with Pipkin alone 166 KiB (the promise is 200): 7334 KiB in all"
+            "kernel 7168 KiB, initramfs with Pipkin 322 KiB, with its init alone 66 KiB (the promise is 200): 7234 KiB in all"
         );
     }
 
