@@ -189,6 +189,7 @@ fn a_read_only_disk() {
 fn a_store_that_is_a_file() {
     let layers = Path::new(CONTAINERS);
     let aside = layers.with_file_name("aside");
+    fs::create_dir_all(layers).unwrap();
     fs::rename(layers, &aside).unwrap();
     fs::write(layers, "").unwrap();
     let outcome = run("").sh("true");

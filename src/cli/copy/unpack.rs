@@ -290,28 +290,33 @@ fn beneath(directory: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
     }
 }
 
-fn owner(member: &Member) -> (Option<Uid>, Option<Gid>) {
-    (Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)))
-}
-
-/// Gives what was made its owner and mode, in this order: a change of owner takes set-user-id bits away.
+/// Gives what was made its owner and mode, in this order: a change of owner takes set-user-id bits away. What has
+/// another owner than its archive says gets none.
 fn dress(member: &Member, made: &OwnedFd) -> Result<()> {
-    let (uid, gid) = owner(member);
-    unowned(fchown(made, uid, gid))?;
-    fchmod(made, Mode::from_raw_mode(member.mode & 0o7777))
+    let owned = own(member, &|uid, gid| fchown(made, uid, gid))?;
+    let kept = if owned { 0o7777 } else { 0o1777 };
+    fchmod(made, Mode::from_raw_mode(member.mode & kept))
 }
 
 fn dress_link(member: &Member, target: &Target<'_>) -> Result<()> {
-    let (uid, gid) = owner(member);
-    unowned(chownat(target.parent, target.name.as_c_str(), uid, gid, AtFlags::SYMLINK_NOFOLLOW))
+    let (parent, name) = (target.parent, target.name.as_c_str());
+    own(member, &|uid, gid| chownat(parent, name, uid, gid, AtFlags::SYMLINK_NOFOLLOW)).map(drop)
 }
 
-/// Who may not give files away, or has no such id, owns what it makes.
-fn unowned(done: Result<()>) -> Result<()> {
-    match done {
-        Err(Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP) => Ok(()),
-        done => done,
+/// Gives user and group by `change`, and answers whether both were given: who may not give files away owns what it
+/// makes, and an id without a place in the user namespace is its root instead.
+fn own(member: &Member, change: &dyn Fn(Option<Uid>, Option<Gid>) -> Result<()>) -> Result<bool> {
+    let (uid, gid) = (Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)));
+    let given = |done| match done {
+        Err(Errno::PERM | Errno::INVAL | Errno::OPNOTSUPP) => Ok(false),
+        done => done.map(|()| true),
+    };
+    if given(change(uid, gid))? {
+        return Ok(true);
     }
+    given(change(uid, None))?;
+    given(change(None, gid))?;
+    Ok(false)
 }
 
 fn times(seconds: u64) -> Timestamps {

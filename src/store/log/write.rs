@@ -92,7 +92,8 @@ impl Writer {
         self.pending.resize(ROOM, 0);
         for mut rest in output.chunks(CHUNK) {
             while !rest.is_empty() {
-                if self.taken + HEAD + rest.len() >= ROOM {
+                let full = self.taken > 0 && self.size + self.taken as u64 >= self.limits.size;
+                if full || self.taken + HEAD + rest.len() >= ROOM {
                     self.flush();
                 }
                 let taken = self.append_line(&head, rest);
@@ -125,7 +126,7 @@ impl Writer {
         if length == 0 {
             return;
         }
-        if self.size > 0 && self.size + length > self.limits.size {
+        if self.size >= self.limits.size {
             self.rotate();
         }
         if self.file.is_none() {

@@ -69,14 +69,27 @@ impl Terminal {
     /// Waits until the terminal shows `text`, after what was waited for before.
     #[track_caller]
     pub(crate) fn expect(&mut self, text: &str) {
-        let limit = Timespec { tv_sec: PATIENCE.as_secs() as i64, tv_nsec: 0 };
+        assert!(self.shows_within(text, PATIENCE.as_secs()), "{text:?} was not shown, but {:?}", self.shown);
+    }
+
+    /// The same, but whether it comes before nothing comes for three seconds.
+    #[track_caller]
+    pub(crate) fn shows(&mut self, text: &str) -> bool {
+        self.shows_within(text, 3)
+    }
+
+    #[track_caller]
+    fn shows_within(&mut self, text: &str, silence_s: u64) -> bool {
+        let limit = Timespec { tv_sec: silence_s as i64, tv_nsec: 0 };
         loop {
             if let Some(place) = self.shown.find(text) {
                 self.passed.extend(self.shown.drain(..place + text.len()));
-                return;
+                return true;
             }
             let ready = poll(&mut [PollFd::new(&self.master, PollFlags::IN)], Some(&limit)).expect("a poll");
-            assert!(ready > 0, "{text:?} was not shown, but {:?}", self.shown);
+            if ready == 0 {
+                return false;
+            }
             let mut chunk = [0; 4096];
             let length = rustix::io::read(&self.master, &mut chunk).expect("what it shows");
             self.shown.push_str(&String::from_utf8_lossy(&chunk[..length]));
