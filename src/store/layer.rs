@@ -22,7 +22,8 @@ pub(super) fn remove(path: &Path) -> io::Result<()> {
         return Ok(());
     }
     match fs::remove_dir_all(path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => Ok(()),
+        // The place for layers may itself be none.
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => Ok(()),
         Err(error) if error.kind() == ErrorKind::PermissionDenied => remove_as_root_inside(path),
         done => done,
     }
