@@ -115,16 +115,17 @@ fn it_stays_when_the_container_runs_again() {
     terminal.resize(33, 99);
     let seat = terminal.start_program(&["attach", &container.id]);
     terminal.expect("/ # ");
-    for run in 0..3 {
+    for run in 0..=3 {
         // What is shown comes by way of the log: the prompt may be there before the client has the new run's terminal,
         // and what is typed until then went to the former one.
         eventually("it reaches the new run", &mut || {
             terminal.enter(&format!("echo $(({run}+40)) $(stty size)\r"));
             terminal.shows(&format!("{} 33 99", run + 40))
         });
-        terminal.enter("exit 3\r");
-        eventually("it runs again", &mut || container.fact("restarts") == (run + 1).to_string());
-        terminal.expect("/ # ");
+        if run < 3 {
+            terminal.enter("exit 3\r");
+            eventually("it runs again", &mut || container.fact("restarts") == (run + 1).to_string());
+        }
     }
     container.verb("stop -t 0").succeeds();
     seat.wait().exits(137);
