@@ -107,8 +107,11 @@ pub(super) fn pass(
 fn become_root(users: &OwnedFd, act: impl FnOnce() -> Outcome) -> ! {
     let entered = || -> Result<()> {
         move_into_link_name_space(users.as_fd(), Some(LinkNameSpaceType::User))?;
-        // Where groups must not be changed, they have no place there either.
-        set_thread_groups(&[]).unwrap_or(());
+        // Where groups must not be changed (`deny` in setgroups), nobody can give them up.
+        match set_thread_groups(&[]) {
+            Err(Errno::PERM) => {}
+            done => done?,
+        }
         set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
         set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
         set_dumpable_behavior(DumpableBehavior::NotDumpable)
