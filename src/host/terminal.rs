@@ -1,5 +1,6 @@
 //! The user's terminal while a container has one of its own: raw mode, size, and the two streams between them.
 
+use crate::sys::memory;
 use crate::sys::stdio::Stream as Standard;
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -54,15 +55,15 @@ impl Drop for Raw {
 
 /// One direction: bytes read but not yet written.
 struct Stream {
-    bytes: [u8; CHUNK],
+    bytes: &'static mut [u8],
     from: usize,
     to: usize,
     open: bool,
 }
 
 impl Stream {
-    const fn new(open: bool) -> Self {
-        Self { bytes: [0; CHUNK], from: 0, to: 0, open }
+    fn new(open: bool) -> Result<Self> {
+        Ok(Self { bytes: memory::reserve_bytes(CHUNK)?, from: 0, to: 0, open })
     }
 
     fn is_empty(&self) -> bool {
@@ -74,7 +75,7 @@ impl Stream {
         if !self.is_empty() || !self.open {
             return Ok(());
         }
-        match rustix::io::read(source, &mut self.bytes) {
+        match rustix::io::read(source, &mut *self.bytes) {
             Ok(0) | Err(Errno::IO) => self.open = false,
             Ok(length) => (self.from, self.to) = (0, length),
             Err(Errno::AGAIN | Errno::INTR) => {}
@@ -111,7 +112,7 @@ impl Relay {
     /// Takes the master; `input` tells whether our standard input goes to it.
     pub(super) fn new(master: OwnedFd, input: bool) -> Result<Self> {
         fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
-        let relay = Self { master, input: Stream::new(input), output: Stream::new(true), ended: !input };
+        let relay = Self { master, input: Stream::new(input)?, output: Stream::new(true)?, ended: !input };
         relay.resize();
         Ok(relay)
     }

@@ -118,8 +118,9 @@ fn question(socket: &mut Socket, link: &Link, subject: &[u8]) -> Result<Link> {
     let mut buffer = [0; QUESTION_CAPACITY];
     let mut batch = Batch::new(&mut buffer);
     batch.push(Step { stage, subject }, link::GET, 0, |payload| link.emit(payload));
-    let found = socket.fold(&mut batch, &None, |found, message| {
-        *found = parse(message)?;
+    let mut found = None;
+    socket.ask_for_one(&mut batch, &mut |message| {
+        found = parse(message)?;
         Ok(())
     })?;
     found.ok_or_else(|| Error::on(stage, subject, Errno::NODEV))

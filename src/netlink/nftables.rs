@@ -170,9 +170,10 @@ pub fn generation(socket: &mut Socket) -> Result<u32> {
     let mut buffer = [0; QUESTION_CAPACITY];
     let mut batch = Batch::new(&mut buffer);
     batch.push(Step { stage, subject: b"" }, GET_GENERATION, 0, |payload| Family::ANY.emit(payload));
-    let found = socket.fold(&mut batch, &None, |found, message| {
+    let mut found = None;
+    socket.ask_for_one(&mut batch, &mut |message| {
         if message.header.kind == NEW_GENERATION {
-            *found = Some(parse_generation(message.payload)?);
+            found = Some(parse_generation(message.payload)?);
         }
         Ok(())
     })?;

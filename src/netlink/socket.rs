@@ -21,6 +21,8 @@ use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketFlags, SocketType, 
 const ACK_CAPACITY: usize = 1024;
 /// Room for one datagram of data. The kernel fills dumps up to what the reader offers, at most 32 KiB (`netlink_dump`).
 const DATAGRAM_CAPACITY: usize = 32 * 1024;
+/// Room for a single message of data: a link with all its counters has some 2 KiB.
+const MESSAGE_CAPACITY: usize = 8 * 1024;
 /// How often an interrupted dump is begun again before it is given up.
 const DUMP_ATTEMPTS: u32 = 16;
 /// Longest wait for a datagram. The kernel answers within the send, so waiting at all means something is wrong.
@@ -51,6 +53,9 @@ pub struct Socket {
     /// The next request's number.
     sequence: u32,
 }
+
+/// What reads the messages of an answer.
+type Visit<'v> = &'v mut dyn FnMut(&Message<'_>) -> core::result::Result<(), Malformed>;
 
 /// How the answer to a request ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -139,7 +144,7 @@ impl Socket {
     ) -> Result<T> {
         for _ in 0..DUMP_ATTEMPTS {
             let mut folded = initial.clone();
-            if self.ask(batch, &mut |message| visit(&mut folded, message))? == End::Whole {
+            if self.ask_for_many(batch, &mut |message| visit(&mut folded, message))? == End::Whole {
                 return Ok(folded);
             }
         }
@@ -148,18 +153,33 @@ impl Socket {
         Err(Error::on(step.stage, step.subject, Errno::AGAIN))
     }
 
+    /// Sends the one request of `batch`, whose answer is a single message of at most [`MESSAGE_CAPACITY`] bytes, and has
+    /// `visit` read it.
+    ///
+    /// # Errors
+    /// As [`Self::fold`]; `EMSGSIZE` for a longer answer.
+    pub(super) fn ask_for_one(&mut self, batch: &mut Batch<'_>, visit: Visit<'_>) -> Result<()> {
+        self.ask(batch, &mut [MaybeUninit::uninit(); MESSAGE_CAPACITY], visit).map(drop)
+    }
+
+    /// Apart, for its stack: the compiler has every page of such a frame touched, by whoever asks for a dump or not.
+    #[inline(never)]
+    fn ask_for_many(&mut self, batch: &mut Batch<'_>, visit: Visit<'_>) -> Result<End> {
+        self.ask(batch, &mut [MaybeUninit::uninit(); DATAGRAM_CAPACITY], visit)
+    }
+
     /// One request and its whole answer. The answer is read to its end even when `visit` fails, since a dump that
     /// is not read to its end blocks the socket's next one.
     fn ask(
         &mut self,
         batch: &mut Batch<'_>,
-        visit: &mut dyn FnMut(&Message<'_>) -> core::result::Result<(), Malformed>,
+        buffer: &mut [MaybeUninit<u8>],
+        visit: Visit<'_>,
     ) -> Result<End> {
         let sequence = self.send(batch, None)?;
-        let mut buffer = [MaybeUninit::uninit(); DATAGRAM_CAPACITY];
         let (mut end, mut visited) = (End::Whole, Ok(()));
         loop {
-            let datagram = receive(&self.fd, &mut buffer).stage("wait for the kernel's answer")?;
+            let datagram = receive(&self.fd, buffer).stage("wait for the kernel's answer")?;
             for message in Messages::new(datagram) {
                 let message = message?;
                 if message.header.sequence != sequence || !self.is_answer(&message) {

@@ -123,7 +123,8 @@ fn map(file: BorrowedFd<'_>, segment: &Elf_Phdr, bias: usize, page: usize) -> Re
 #[inline(never)]
 fn copy(place: usize, length: usize) -> Result<()> {
     let access = (raw::PROT_READ | raw::PROT_WRITE) as usize;
-    let flags = (raw::MAP_PRIVATE | raw::MAP_ANONYMOUS) as usize;
+    // Every page of it is written to at once.
+    let flags = (raw::MAP_PRIVATE | raw::MAP_ANONYMOUS | raw::MAP_POPULATE) as usize;
     // SAFETY: new memory, at a place of the kernel's choice.
     let new = unsafe { syscall_in_place(raw::__NR_mmap, [0, length, access, flags, usize::MAX, 0]) }?;
     let from = core::ptr::with_exposed_provenance::<u8>(place);

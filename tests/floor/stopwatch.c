@@ -26,8 +26,11 @@
 #include <unistd.h>
 
 enum { MOST_COMMANDS = 64, TIMEOUT_S = 20 };
-/* Lets the kernel's own clearing up after one command end before the next one starts. */
-static const struct timespec PAUSE = {.tv_nsec = 5000000};
+/*
+ * Lets the kernel's own clearing up after one command end before the next one starts: that of a network namespace with
+ * links waits for RCU, some tens of milliseconds, and keeps whoever changes links meanwhile waiting.
+ */
+static const struct timespec PAUSE = {.tv_nsec = 80000000};
 
 static void fail(const char *what)
 {

@@ -135,7 +135,7 @@ fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Fail
         (spec.cgroup, spec.managed, facts.cgroup) = (None, true, true);
         facts.controllers = Controllers::all(Availability::Ready);
     }
-    let mut plan = Plan::default();
+    let mut plan = Box::<Plan>::default();
     resolve(&spec, &facts, &mut plan)?;
     let container = global.root.create(id).map_err(|error| cannot_open(&id, &error))?;
     let cgroup = spec.cgroup.map_or_else(Vec::new, |path| path.to_bytes().to_vec());

@@ -55,7 +55,7 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
         silent: false,
         alone: true,
     };
-    let mut plan = Plan::default();
+    let mut plan = Box::<Plan>::default();
     enter(&spec, &mut plan)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));
     let text = container.config().unwrap_or_default();

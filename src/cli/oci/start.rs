@@ -52,7 +52,7 @@ fn begin_process(container: &Container, record: &Record, process: &OwnedFd) -> R
     container.set_started().map_err(|error| fail(&error))?;
     let mut asked = |asked| listener::hand_over(&mut agent, &view(b"created"), record.pid, &asked);
     if let Some(failure) = start_waiting(connection.as_fd(), &mut asked)? {
-        let mut plan = Plan::default();
+        let mut plan = Box::<Plan>::default();
         create::plan_again(container, &config, record, &mut plan)?;
         return Err(create::told(&plan, failure));
     }

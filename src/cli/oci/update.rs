@@ -64,7 +64,7 @@ pub(super) fn update(global: &Global, typed: &Sorted<'_>) -> Outcome {
             return Err(cannot(why.as_bytes()));
         }
     }
-    let mut plan = Plan::default();
+    let mut plan = Box::<Plan>::default();
     plan_update(&resources, &pipkin::host::probe()?, &mut plan)?;
     pipkin::host::update_group(&container.id, path, &plan)?;
     scope::update(&record, &plan)?;

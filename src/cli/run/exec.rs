@@ -56,7 +56,7 @@ fn exec(typed: &Sorted<'_>) -> Outcome {
     let target = found.target()?;
     let process = process(typed, command, &origin::read(&found.record)?)?;
     let (namespaces, cgroup) = (target.namespaces(), target.has_group());
-    let mut plan = Plan::default();
+    let mut plan = Box::<Plan>::default();
     let groups = groups(found.record.pid, namespaces)?;
     enter(
         &EnterSpec { process, groups, namespaces, cgroup, detached, silent: detached, alone: false },

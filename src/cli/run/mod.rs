@@ -107,7 +107,7 @@ fn carry_out(
     let directories = Directories { images, own, networks, joined, claims, bridge_is_usual };
     let request = Request::new(typed, id, directories)?;
     let facts = pipkin::host::probe()?;
-    let mut plan = Plan::default();
+    let mut plan = Box::<Plan>::default();
     resolve(&request.spec, &facts, &mut plan)?;
     if former.is_some() {
         lasting::apply(store, &id, &mut plan)?;

@@ -39,7 +39,7 @@ pub(in super::super) fn run(typed: &Sorted<'_>) -> Outcome {
 
 fn change(typed: &Sorted<'_>) -> Outcome {
     let resources = resources(typed)?;
-    let mut plan = Plan::default();
+    let mut plan = Box::<Plan>::default();
     update(&resources, &probe()?, &mut plan)?;
     each(typed, "update", "change the limits of", &mut |found| {
         found.group()?;
