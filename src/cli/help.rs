@@ -169,8 +169,8 @@ pub(super) const EVENTS: &str = "\
 Usage: pipkin events [OPTIONS]
 
 Prints what happens to detached containers, each event a JSON object on a line of
-its own: start, oom, health, stop (somebody asks for its end), die (with its
-cause), restart.
+its own: start, oom, health, disconnect (pasta has died), stop (somebody asks for
+its end), die (with its cause), restart.
 
 Options:
       --since TIME  also what happened since then: 2026-01-02T03:04:05Z, 10m ...

@@ -35,7 +35,7 @@ pub(crate) struct Job<'a> {
 ///
 /// # Errors
 /// Whatever kept the command from running; nothing is then left of the container.
-pub(crate) fn launch(job: &Job<'_>, warden: Option<&mut dyn Attendant>) -> Result<ExitCode, Failure> {
+pub(crate) fn launch(job: &Job<'_>, warden: &mut dyn Attendant) -> Result<ExitCode, Failure> {
     let mut container = create(job)?;
     let company = Company::Foreground { stdin: job.spec.process.stdin, warden };
     let ended = run(job.spec, job.plan, None, company, &mut |pid, facts| {

@@ -52,6 +52,9 @@ pub trait Attendant {
     /// The kernel has killed processes of the container for want of memory, so many until now.
     fn out_of_memory(&mut self, _kills: u64) {}
 
+    /// What connected the container to the network has died; it goes on without.
+    fn disconnected(&mut self) {}
+
     /// Nothing has happened for a while: gives back memory that is not needed.
     fn rest(&mut self) {}
 

@@ -128,7 +128,8 @@ impl Host {
                 }
                 HostStep::Supervise => {
                     let child = self.child.as_ref().ok_or(Error::new("supervise", Errno::CHILD))?;
-                    return super::supervise::supervise(child, self.group.as_ref(), company);
+                    let connector = self.pasta.as_ref().map(|pasta| pasta.pidfd.as_fd());
+                    return super::supervise::supervise(child, self.group.as_ref(), connector, company);
                 }
                 _ => self.prepare(step, id)?,
             }

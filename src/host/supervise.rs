@@ -62,8 +62,8 @@ pub enum Company<'a> {
     Foreground {
         /// Whether standard input is passed on.
         stdin: bool,
-        /// Who ends it before its time, if anybody.
-        warden: Option<&'a mut dyn Attendant>,
+        /// Who hears of it, and may end it before its time.
+        warden: &'a mut dyn Attendant,
     },
     /// The same for one more command in a container that runs: the child's own end is nothing special then, and
     /// signals are for the command alone.
@@ -80,8 +80,8 @@ impl Company<'_> {
     fn attendant(&mut self) -> Option<&mut dyn Attendant> {
         match self {
             Self::Background(attendant) => Some(&mut **attendant),
-            Self::Foreground { warden: Some(warden), .. } => Some(&mut **warden),
-            Self::Foreground { .. } | Self::Further { .. } => None,
+            Self::Foreground { warden, .. } => Some(&mut **warden),
+            Self::Further { .. } => None,
         }
     }
 }
@@ -90,6 +90,8 @@ impl Company<'_> {
 pub(super) struct Watch<'a, 'c> {
     child: &'a Child,
     group: Option<&'a Group>,
+    /// Who connects its network, a child of ours too, as long as it lives.
+    connector: Option<BorrowedFd<'a>>,
     signals: OwnedFd,
     /// Whether the child is still on its way to the exec.
     pub(super) setup: bool,
@@ -114,12 +116,19 @@ pub(super) struct Watch<'a, 'c> {
     silent_ms: u64,
 }
 
-/// Waits for the end of `child`, passing on signals and, when it opened one, its terminal.
+/// Waits for the end of `child`, passing on signals and, when it opened one, its terminal. The process `connector`, if
+/// any, is reaped should it end before.
 ///
 /// # Errors
 /// `ETIMEDOUT` when the child does not come to its exec, and those of poll(2), signalfd(2) and waitid(2).
-pub(super) fn supervise(child: &Child, group: Option<&Group>, company: Company<'_>) -> Result<Ended> {
+pub(super) fn supervise(
+    child: &Child,
+    group: Option<&Group>,
+    connector: Option<BorrowedFd<'_>>,
+    company: Company<'_>,
+) -> Result<Ended> {
     let mut watch = Watch::new(child, group, company)?;
+    watch.connector = connector;
     while !watch.turn()? {}
     watch.finish_terminal()?;
     watch.read_late_report()?;
@@ -147,6 +156,7 @@ struct Ready {
     signals: bool,
     report: bool,
     memory: bool,
+    disconnected: bool,
     streams: [PollFlags; 3],
     attended: heapless::Vec<PollFlags, ATTENDED>,
 }
@@ -161,6 +171,7 @@ impl<'a, 'c> Watch<'a, 'c> {
         Ok(Self {
             child,
             group,
+            connector: None,
             signals: sys::signal::signalfd(received()).stage("open a signalfd")?,
             setup: true,
             reaper: None,
@@ -200,11 +211,15 @@ impl<'a, 'c> Watch<'a, 'c> {
         if let Some(relay) = &mut self.relay {
             relay.turn(ready.streams).stage("pass on the terminal")?;
         }
+        let disconnected = ready.disconnected && self.reap_connector()?;
         let reach = Reach { child: self.child, group: self.group };
         if let Some(attendant) = self.company.attendant() {
             if ready.memory {
                 let events = self.memory.as_ref().and_then(|memory| memory.read().ok());
                 attendant.out_of_memory(events.map_or(0, |events| events.oom_kill));
+            }
+            if disconnected {
+                attendant.disconnected();
             }
             attendant.serve(&ready.attended, &reach)?;
             if !self.awake {
@@ -217,7 +232,7 @@ impl<'a, 'c> Watch<'a, 'c> {
     /// Waits; for ever once the command runs, unless the attendant wants otherwise. What is not of interest is not
     /// polled: a closed descriptor would otherwise be ready for ever.
     fn wait(&mut self) -> Result<Ready> {
-        const OWN: usize = 7;
+        const OWN: usize = 8;
         let none = PollFlags::empty();
         let interest = self.relay.as_ref().map_or([none; 3], Relay::interest);
         let (stdin, stdout) = (Stream::Input.fd(), Stream::Output.fd());
@@ -231,6 +246,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             (self.signals.as_fd(), when(!further || self.command.is_some())),
             (self.child.channel.as_fd(), when(self.setup)),
             (memory.map_or(stdin, AsFd::as_fd), if memory.is_some() { PollFlags::PRI } else { none }),
+            (self.connector.unwrap_or(stdin), when(self.connector.is_some())),
             (stdin, interest[0]),
             (stdout, interest[1]),
             (master, interest[2]),
@@ -268,7 +284,8 @@ impl<'a, 'c> Watch<'a, 'c> {
         let mut answers = polled.iter().map(PollFd::revents);
         let mut answer =
             |flags: PollFlags| if flags.is_empty() { flags } else { answers.next().unwrap_or(none) };
-        let [ended, signals, report, memory, streams @ ..] = own.map(|(_, flags)| answer(flags));
+        let [ended, signals, report, memory, disconnected, streams @ ..] =
+            own.map(|(_, flags)| answer(flags));
         let attended = attended.iter().map(|(_, flags)| answer(*flags)).collect();
         let came = polled.iter().any(|fd| !fd.revents().is_empty());
         drop(polled);
@@ -282,9 +299,17 @@ impl<'a, 'c> Watch<'a, 'c> {
             signals: !signals.is_empty(),
             report: !report.is_empty(),
             memory: !memory.is_empty(),
+            disconnected: !disconnected.is_empty(),
             streams,
             attended,
         })
+    }
+
+    /// Reaps who connected the network. Whether it is gone.
+    fn reap_connector(&mut self) -> Result<bool> {
+        let Some(connector) = self.connector.take() else { return Ok(false) };
+        waitid(WaitId::PidFd(connector), WaitIdOptions::EXITED).stage("reap what connected the network")?;
+        Ok(true)
     }
 
     fn pass_signals(&mut self) -> Result<()> {

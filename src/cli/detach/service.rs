@@ -377,6 +377,12 @@ impl Attendant for Service<'_> {
         }
     }
 
+    fn disconnected(&mut self) {
+        self.container.record.set("network.lost", b"pasta has died");
+        event::publish(&self.container, event::begin("disconnect", &self.container));
+        self.save();
+    }
+
     fn rest(&mut self) {
         self.buffer = Vec::new();
         self.log.rest();

@@ -50,7 +50,6 @@ use super::message::Failure;
 use super::{ExitCode, Outcome, open_store, report};
 use crate::oci::keep;
 use crate::store::{Record, Store};
-use pipkin::host::Attendant;
 use pipkin::plan::{Plan, resolve};
 use pipkin::spec::Id;
 use quantity::Why;
@@ -129,7 +128,7 @@ fn carry_out(
             ExitCode::SUCCESS => report::write(id.as_str().as_bytes()),
             code => Ok(code),
         },
-        None => launch::launch(&job, warden.as_mut().map(|warden| warden as &mut dyn Attendant)),
+        None => launch::launch(&job, &mut warden),
     }
 }
 

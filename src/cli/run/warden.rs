@@ -1,4 +1,5 @@
-//! Who ends a container in the foreground before its time: when that is up, or when whoever started Pipkin has ended.
+//! Who is with a container in the foreground: ends it when its time is up or when whoever started Pipkin has ended, and
+//! tells when it has lost its network.
 //!
 //! The parent is watched by a pidfd and not by the kernel's parent-death signal, which comes already when a thread of
 //! the parent ends. Should Pipkin itself be killed, the container dies with it in any case.
@@ -17,6 +18,9 @@ use rustix::process::{PidfdFlags, getppid, pidfd_open};
 
 const SIGTERM: i32 = 15;
 
+/// Said when pasta dies before its container.
+const DISCONNECTED: &str = "pasta, which connects the container, has died: it goes on without network";
+
 /// What it waits for.
 pub(super) struct Warden {
     /// Whoever started Pipkin, as long as that lives.
@@ -34,15 +38,12 @@ pub(super) struct Warden {
 }
 
 impl Warden {
-    /// What was asked for, if anything.
-    pub(super) fn new(typed: &Sorted<'_>, parent: Option<OwnedFd>, signal: i32) -> Checked<Option<Self>> {
+    /// With what was asked for.
+    pub(super) fn new(typed: &Sorted<'_>, parent: Option<OwnedFd>, signal: i32) -> Checked<Self> {
         let timeout_ms = given(typed, "--timeout", span_ms)?;
-        if timeout_ms.is_none() && parent.is_none() {
-            return Ok(None);
-        }
         let grace_ms = given(typed, "--stop-timeout", span_ms)?.unwrap_or(STOP_TIMEOUT_MS);
         let signal = if signal == 0 { SIGTERM } else { signal };
-        Ok(Some(Self { parent, timeout_ms, ends_at_ms: None, signal, grace_ms, killed_at_ms: None }))
+        Ok(Self { parent, timeout_ms, ends_at_ms: None, signal, grace_ms, killed_at_ms: None })
     }
 }
 
@@ -87,10 +88,9 @@ impl Attendant for Warden {
     }
 
     fn serve(&mut self, ready: &[PollFlags], reach: &Reach<'_>) -> Result<()> {
-        let now_ms = monotonic_ms();
-        let over = |at_ms: &mut u64| *at_ms <= now_ms;
+        let over = |at_ms: &mut u64| *at_ms <= monotonic_ms();
         if self.ends_at_ms.take_if(over).is_some() {
-            self.killed_at_ms = Some(now_ms.saturating_add(self.grace_ms));
+            self.killed_at_ms = Some(monotonic_ms().saturating_add(self.grace_ms));
             reach.send(self.signal)?;
         }
         let orphaned = ready.iter().any(|flags| !flags.is_empty());
@@ -101,5 +101,9 @@ impl Attendant for Warden {
             reach.kill()?;
         }
         Ok(())
+    }
+
+    fn disconnected(&mut self) {
+        eprintln!("pipkin: {DISCONNECTED}");
     }
 }

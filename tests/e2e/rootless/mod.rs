@@ -1,11 +1,11 @@
 //! The program as somebody who is not root runs it.
 
-use crate::harness::{Case, Folder, Outcome, Running, alpine, cases, cgroup_root, eventually, reap_orphans};
+mod pasta;
+
+use crate::harness::{Case, Folder, Outcome, Running, alpine, cases, cgroup_root};
 use crate::program;
-use rustix::mount::{MountFlags, UnmountFlags, mount, mount_bind, unmount};
+use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use std::fs;
-use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -25,8 +25,6 @@ pub(crate) fn cases() -> Vec<Case> {
             volumes_belong_to_the_caller,
             scratch_memory_and_terminals_work,
             the_network_is_its_own_or_the_hosts,
-            pasta_connects_it,
-            what_pasta_cannot_do_is_told,
             an_image_without_a_place_for_a_file_is_told,
             a_limit_is_refused_where_none_can_be_had,
             ids_of_others_are_refused,
@@ -34,7 +32,7 @@ pub(crate) fn cases() -> Vec<Case> {
             a_group_that_was_delegated_is_used,
         ]
     );
-    [own, limits].concat()
+    [own, limits, pasta::cases()].concat()
 }
 
 /// Somebody, with a small image and directories of his own.
@@ -219,128 +217,6 @@ fn the_network_is_its_own_or_the_hosts() {
     assert!(!own.contains(&ours) && own.ends_with("\nlo\n"), "{own}");
     let shared = user.sh("--net host", look).succeeds().text();
     assert!(shared.contains(&ours), "{shared}");
-}
-
-/// A way out of this machine, or what pasta takes for one, and a device for tunnels that everybody may open.
-struct WayOut {
-    folder: Folder,
-    _tun: Over,
-}
-
-impl WayOut {
-    fn new() -> Self {
-        use rustix::fs::{CWD, FileType, Mode, makedev, mknodat};
-        let folder = Folder::new();
-        // What cases have is without devices.
-        mount("tmpfs", folder.path(), "tmpfs", MountFlags::empty(), c"size=64k,mode=755").unwrap();
-        let tun = folder.join("tun");
-        mknodat(CWD, &tun, FileType::CharacterDevice, Mode::from_raw_mode(0o666), makedev(10, 200)).unwrap();
-        rustix::fs::chmod(&tun, Mode::from_raw_mode(0o666)).unwrap();
-        ip("link add e2e0 type veth peer name e2e1");
-        ip("link set e2e0 up");
-        ip("link set e2e1 up");
-        ip("addr add 192.0.2.1/24 dev e2e0");
-        ip("addr add 198.51.100.1/32 dev lo");
-        ip("route add default via 192.0.2.2");
-        Self { _tun: Over::lay(&tun, "/dev/net/tun"), folder }
-    }
-}
-
-impl Drop for WayOut {
-    fn drop(&mut self) {
-        unmount(self.folder.path(), UnmountFlags::DETACH).unwrap();
-        ip("link del e2e0");
-        ip("addr del 198.51.100.1/32 dev lo");
-    }
-}
-
-/// ip(8), in the namespace that is this test program's own.
-fn ip(words: &str) {
-    let mut command = Command::new("ip");
-    command.args(words.split(' '));
-    assert!(command.status().unwrap().success(), "ip {words}");
-}
-
-/// How many of it run. One that is built for the processor is executed in its place, under the same arguments.
-fn pastas() -> usize {
-    let line = |entry: fs::DirEntry| fs::read(entry.path().join("cmdline")).unwrap_or_default();
-    let entries = fs::read_dir("/proc").unwrap().flatten();
-    entries.map(line).filter(|line| String::from_utf8_lossy(line).contains("--userns\0/proc/")).count()
-}
-
-fn pasta_connects_it() {
-    if pipkin::host::network::pasta().is_none() || !Path::new("/dev/net/tun").exists() {
-        eprintln!("pasta or /dev/net/tun is not there");
-        return;
-    }
-    let (user, _way) = (User::new(), WayOut::new());
-    let server = TcpListener::bind("198.51.100.1:0").unwrap();
-    let port = server.local_addr().unwrap().port();
-    let answer = std::thread::spawn(move || {
-        let (mut client, _) = server.accept().unwrap();
-        client.write_all(b"from outside\n").unwrap();
-        // Some versions of pasta send what stands directly before the end twice, and then no end: here the client ends.
-        let mut heard = String::new();
-        client.read_to_string(&mut heard).unwrap();
-        heard
-    });
-    let talk = "read line; echo $line >&2; echo heard";
-    let script = format!("ls /sys/class/net; nc 198.51.100.1 {port} -e /bin/sh -c '{talk}' 2>&1");
-    let told = user.sh("--net pasta --dns 192.0.2.53", &[&script, "; cat /etc/resolv.conf"].concat());
-    let text = told.succeeds().text();
-    assert_eq!(answer.join().unwrap(), "heard\n");
-    assert!(text.starts_with("e2e0\nlo\nfrom outside\nnameserver 192.0.2.53\n"), "{text}");
-    // The host's own loopback is out of reach, by its address and by the gateway's.
-    let server = TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = server.local_addr().unwrap().port();
-    for address in ["127.0.0.1", "192.0.2.2"] {
-        user.sh("--net pasta", &format!("nc -w 1 {address} {port} < /dev/null")).exits(1);
-    }
-    server.set_nonblocking(true).unwrap();
-    assert!(server.accept().is_err());
-    let image = user.image();
-    let script = "trap 'exit 0' TERM; echo ready; while :; do echo from inside | nc -l -p 80; done";
-    let published = ["run", "--rm", "--net", "pasta", "-p", "127.0.0.1:18080:80", image.to_str().unwrap()];
-    let words = [&published[..], &["/bin/sh", "-c", script]].concat();
-    let container = Running::start(user.command(&words), None);
-    container.expect("ready");
-    let mut text = String::new();
-    eventually("the port answers", &mut || {
-        text.clear();
-        TcpStream::connect("127.0.0.1:18080").is_ok_and(|mut peer| peer.read_to_string(&mut text).is_ok())
-            && !text.is_empty()
-    });
-    assert_eq!(text, "from inside\n");
-    container.signal(15);
-    container.wait().exits(0);
-    // Nothing of it stays, whatever the end.
-    assert_eq!(pastas(), 0);
-    let container =
-        Running::start(user.command(&[&published[..], &["/bin/sh", "-c", script]].concat()), None);
-    container.expect("ready");
-    assert_eq!(pastas(), 1);
-    container.kill();
-    eventually("pasta is gone", &mut || {
-        reap_orphans();
-        pastas() == 0
-    });
-    user.pipkin(&["prune"]);
-    reap_orphans();
-}
-
-fn what_pasta_cannot_do_is_told() {
-    let user = User::new();
-    if pipkin::host::network::pasta().is_none() {
-        user.sh("--net pasta", "true").expect_refusal(&["not installed (package passt)"]);
-        return;
-    }
-    // No way out of this machine.
-    user.sh("--net pasta", "true").expect_refusal(&["pasta", "way out"]);
-    assert_eq!(pastas(), 0);
-    for options in ["--net pasta --ip 10.0.0.2", "--net pasta --net none", "--net pasta -p 1:2:3:4"] {
-        user.sh(options, "true").expect_refusal(&[]);
-    }
-    crate::harness::run("--net pasta").sh("true").expect_refusal(&["not root", "bridge"]);
 }
 
 fn an_image_without_a_place_for_a_file_is_told() {
