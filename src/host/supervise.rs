@@ -294,15 +294,9 @@ impl<'a, 'c> Watch<'a, 'c> {
         if !came && setup {
             be_patient(self.entered, self.silent_ms)?;
         }
-        Ok(Ready {
-            ended: !ended.is_empty(),
-            signals: !signals.is_empty(),
-            report: !report.is_empty(),
-            memory: !memory.is_empty(),
-            disconnected: !disconnected.is_empty(),
-            streams,
-            attended,
-        })
+        let [ended, signals, report, memory, disconnected] =
+            [ended, signals, report, memory, disconnected].map(|flags| !flags.is_empty());
+        Ok(Ready { ended, signals, report, memory, disconnected, streams, attended })
     }
 
     /// Reaps who connected the network. Whether it is gone.

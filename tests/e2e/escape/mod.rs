@@ -11,7 +11,7 @@ mod neighbour;
 mod path;
 mod proc;
 mod program;
-mod race;
+pub(crate) mod race;
 
 use crate::harness::{Case, Folder};
 

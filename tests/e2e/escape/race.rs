@@ -1,4 +1,4 @@
-//! A folder that two containers share, and in which one swaps a directory for a link while the other starts.
+//! A folder that two containers share, and in which one swaps what the other finds for a link while that starts.
 
 use super::is_empty;
 use crate::harness::{Case, Folder, Run, cases, run};
@@ -10,18 +10,21 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases!(Nothing, [cve_2021_30465_a_destination_swapped_for_a_link])
+    cases!(
+        Nothing,
+        [cve_2021_30465_a_destination_swapped_for_a_link, cve_2025_31133_a_null_device_swapped_for_a_link]
+    )
 }
 
 /// Swaps two names as fast as it can, until it is dropped.
-struct Swapper {
+pub(crate) struct Swapper {
     stop: Arc<AtomicBool>,
     rounds: Arc<AtomicU64>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Swapper {
-    fn start(one: PathBuf, other: PathBuf) -> Self {
+    pub(crate) fn start(one: PathBuf, other: PathBuf) -> Self {
         let (stop, rounds) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&rounds));
         let swap = move || {
@@ -33,8 +36,11 @@ impl Swapper {
         Self { stop, rounds, thread: Some(std::thread::spawn(swap)) }
     }
 
-    fn rounds(&self) -> u64 {
-        self.rounds.load(Ordering::Relaxed)
+    /// Makes `attempt`s until one gets through, at least `least` and for as long as it takes to swap thousands of times;
+    /// whether one did.
+    pub(crate) fn lets_through(&self, least: usize, mut attempt: impl FnMut() -> bool) -> bool {
+        let tried = |starts| starts >= least && self.rounds.load(Ordering::Relaxed) >= ROUNDS;
+        (0..).take_while(|starts| !tried(*starts)).any(|_| attempt())
     }
 }
 
@@ -48,8 +54,8 @@ impl Drop for Swapper {
 
 /// Swaps needed before a defence counts as tried, and starts before an attack counts as failed.
 const ROUNDS: u64 = 5_000;
-pub(super) const STARTS: usize = 20;
-const MOST_STARTS: usize = 2_000;
+pub(crate) const STARTS: usize = 20;
+pub(crate) const MOST_STARTS: usize = 2_000;
 
 /// Starts containers by `attack`, which is given the shared folder, until something is made outside; whether it was.
 pub(super) fn gets_out(attack: impl Fn(&Folder) -> Run, most: usize) -> bool {
@@ -57,18 +63,15 @@ pub(super) fn gets_out(attack: impl Fn(&Folder) -> Run, most: usize) -> bool {
     shared.folder("place");
     symlink(outside.path(), shared.join("link")).unwrap();
     let swapper = Swapper::start(shared.join("place"), shared.join("link"));
-    let tried = |starts| starts >= most && swapper.rounds() >= ROUNDS;
-    for _ in (0..).take_while(|starts| !tried(*starts)) {
+    swapper.lets_through(most, || {
         attack(&shared).sh("true");
-        if !is_empty(&outside) {
-            return true;
-        }
-        // What went into the directory, whichever name it has now; the link's target is empty.
-        for name in ["place/made", "link/made"] {
+        // What went into the directory, whichever name it has now; the link's target is empty, or this is over.
+        let out = !is_empty(&outside);
+        for name in ["place/made", "link/made"].iter().filter(|_| !out) {
             std::fs::remove_dir(shared.join(name)).unwrap_or(());
         }
-    }
-    false
+        out
+    })
 }
 
 /// A container that mounts something in the folder it shares with the attacker.
@@ -80,4 +83,17 @@ fn cve_2021_30465_a_destination_swapped_for_a_link() {
     assert!(gets_out(|shared| attack(shared).without("pivot-first,by-handle"), MOST_STARTS));
     assert!(!gets_out(|shared| attack(shared).without("pivot-first"), STARTS));
     assert!(!gets_out(attack, STARTS));
+}
+
+fn cve_2025_31133_a_null_device_swapped_for_a_link() {
+    let dev = Folder::new();
+    dev.file("null", "");
+    symlink("/proc/sys/kernel/core_pattern", dev.join("link")).unwrap();
+    let swapper = Swapper::start(dev.join("null"), dev.join("link"));
+    let read = |absent: &str| {
+        let container = run("-i").volume(dev.path(), "/dev").without(absent);
+        !container.command(&["cat", "/proc/timer_list"]).text().is_empty()
+    };
+    assert!(swapper.lets_through(MOST_STARTS, || read("verified-null")));
+    assert!(!swapper.lets_through(STARTS, || read("")));
 }

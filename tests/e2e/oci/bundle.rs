@@ -79,7 +79,10 @@ impl Bundle {
 
     /// A call of the runtime, not yet made.
     pub(super) fn command(&self, words: &str) -> Command {
-        let mut command = program::pipkin();
+        self.spelled(program::pipkin(), words)
+    }
+
+    fn spelled(&self, mut command: Command, words: &str) -> Command {
         command.env_clear().arg("--root").arg(self.path("state")).args(words.split_whitespace());
         command.current_dir(self.path("bundle"));
         command
@@ -89,6 +92,14 @@ impl Bundle {
     #[track_caller]
     pub(super) fn call(&self, words: &str) -> Outcome {
         Running::start(self.command(words), None).wait()
+    }
+
+    /// Calls the runtime with the named defences, between commas, taken away.
+    #[track_caller]
+    pub(super) fn call_without(&self, defences: &str, words: &str) -> Outcome {
+        let mut command = self.spelled(Command::new(program::hooks()), words);
+        command.env("PIPKIN_WITHOUT", defences);
+        Running::start(command, None).wait()
     }
 
     /// Starts the runtime.

@@ -1,10 +1,14 @@
 //! What an engine's configuration, or what lies about on the host, could make a runtime do.
 
 use super::bundle::Bundle;
-use crate::harness::{Case, Folder, cases};
+use crate::escape::race::{MOST_STARTS, STARTS, Swapper};
+use crate::harness::{Case, Folder, Outcome, cases};
 use serde_json::json;
+use std::cell::Cell;
 use std::fs;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -14,6 +18,8 @@ pub(crate) fn cases() -> Vec<Case> {
             cve_2021_43784_what_does_not_fit_is_refused,
             ghsa_5g49_a_limit_outside_of_its_group,
             cve_2026_1386_what_lies_in_the_way_is_refused,
+            ghsa_3q8j_what_is_masked_swapped_for_a_link,
+            ghsa_3q8j_what_is_read_only_swapped_for_a_link,
         ]
     )
 }
@@ -77,4 +83,57 @@ fn cve_2026_1386_what_lies_in_the_way_is_refused() {
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0, "{told}");
     fs::remove_file(root.join("c")).unwrap();
     bundle.call("run c").exits(0);
+}
+
+/// Containers that must have run before a defence counts as tried.
+const RUNS: usize = 3;
+
+/// Has a container mask a file and close a directory of a folder that it shares, while another swaps the directory that
+/// both are in for a link to elsewhere. What it then comes to under both names is judged by `reached`, which is given
+/// the directory; whether that ever held.
+fn gets_past(absent: &str, most: usize, reached: impl Fn(&Outcome, &Path) -> bool) -> bool {
+    let (shared, decoy) = (Folder::new(), Folder::new());
+    for folder in [shared.join("place"), decoy.path().to_owned()] {
+        fs::create_dir_all(folder.join("closed")).unwrap();
+        fs::write(folder.join("masked"), "").unwrap();
+    }
+    fs::write(shared.join("place/masked"), "secret\n").unwrap();
+    symlink("/srv", shared.join("link")).unwrap();
+    // Whichever name it has, this leads to it.
+    let held = fs::File::open(shared.join("place")).unwrap();
+    let place = PathBuf::from(format!("/proc/self/fd/{}", held.as_raw_fd()));
+    let script = "for i in $(seq 50); do for name in place link; do
+        cat /mnt/$name/masked; touch /mnt/$name/closed/made; done; done 2> /dev/null; true";
+    let bind =
+        |source: &Path, target: &str| json!({ "destination": target, "source": source, "options": ["bind"] });
+    let bundle = Bundle::sh(script)
+        .set("/mounts/-", bind(shared.path(), "/mnt"))
+        .set("/mounts/-", bind(decoy.path(), "/srv"))
+        .set("/linux/maskedPaths", json!(["/mnt/place/masked"]))
+        .set("/linux/readonlyPaths", json!(["/mnt/place/closed"]))
+        .written();
+    let swapper = Swapper::start(shared.join("place"), shared.join("link"));
+    let ran = Cell::new(0);
+    let attempt = || {
+        let outcome = bundle.call_without(absent, "run c");
+        ran.set(ran.get() + usize::from(outcome.status.success()));
+        reached(&outcome, &place)
+    };
+    // Most are refused, having found the link.
+    let through = swapper.lets_through(most, attempt)
+        || (0..MOST_STARTS).take_while(|_| ran.get() < RUNS).any(|_| attempt());
+    assert!(through || ran.get() >= RUNS, "{} have run", ran.get());
+    through
+}
+
+fn ghsa_3q8j_what_is_masked_swapped_for_a_link() {
+    let read = |outcome: &Outcome, _: &Path| outcome.text().contains("secret");
+    assert!(gets_past("real-directory", MOST_STARTS, read));
+    assert!(!gets_past("", STARTS, read));
+}
+
+fn ghsa_3q8j_what_is_read_only_swapped_for_a_link() {
+    let wrote = |_: &Outcome, place: &Path| place.join("closed/made").exists();
+    assert!(gets_past("real-directory", MOST_STARTS, wrote));
+    assert!(!gets_past("", STARTS, wrote));
 }
