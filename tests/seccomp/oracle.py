@@ -1,4 +1,4 @@
-"""Compiles a podman profile with libseccomp: PROFILE, architecture, capabilities with commas between, OUTPUT.
+"""Compiles a docker or podman profile with libseccomp, for Linux 6.1: PROFILE, architecture, capabilities with commas between, OUTPUT.
 
 An independent reading of the profile, for x86_64 and i386, or for aarch64 and 32-bit Arm, whatever this machine is.
 """
@@ -40,7 +40,9 @@ for block in profile["syscalls"]:
         continue
     if not capabilities.issuperset(includes.get("caps") or []):
         continue
-    if capabilities.intersection(excludes.get("caps") or []):
+    if capabilities.intersection(excludes.get("caps") or []) or machine in (excludes.get("arches") or []):
+        continue
+    if [int(part) for part in includes.get("minKernel", "0.0").split(".")] > [6, 1]:
         continue
     wanted = action(block["action"], block.get("errnoRet", 1))
     if wanted == default:

@@ -4,6 +4,7 @@ mod boot;
 mod clients;
 mod e2e;
 mod embed;
+mod profile;
 mod suite;
 pub(crate) mod tally;
 

@@ -1,7 +1,7 @@
 //! The suites of `test`, in the order they run: what fails fastest comes first.
 
 use super::tally::{self, Tally};
-use super::{boot, clients, e2e, embed};
+use super::{boot, clients, e2e, embed, profile};
 use crate::build::{self, Arch, Face};
 use crate::command::{self, cargo};
 use crate::docs;
@@ -205,6 +205,9 @@ fn unit() -> Result<Tally> {
     let mut own = cargo();
     own.arg("test").args(members).args(["--lib", "--bins"]);
     own.args(["--test", "replay"]);
+    if let Some(profile) = profile::docker()? {
+        own.env("PIPKIN_DOCKER_PROFILE", profile);
+    }
     for target in test_targets(&command::repository().join("tests"))? {
         own.arg("--test").arg(target);
     }
