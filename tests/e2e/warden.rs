@@ -30,6 +30,7 @@ fn time_that_is_up_ends_it() {
 
 fn time_that_is_not_up_changes_nothing() {
     run("--timeout 1h").sh("echo done; exit 3").exits(3).assert_says("done");
+    run("--timeout 0 --stop-timeout 0").sh("sleep 0.5; echo done; exit 3").exits(3).assert_says("done");
 }
 
 fn what_ignores_being_asked_is_killed() {

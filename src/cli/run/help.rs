@@ -22,7 +22,7 @@ Container:
       --stop-signal SIGNAL         what asks it to end [TERM]
       --stop-timeout SECONDS       how long it may take after that [10]
       --timeout TIME               how long it may run: 90s, 10m, 2h; then it is
-                                   stopped as by stop
+                                   stopped as by stop [0: for ever]
       --die-with-parent            kill it when whoever started Pipkin has ended
       --new-session                put it into a session of its own; it always is
       --health-cmd LINE            run this in it now and then: 0 is healthy

@@ -22,7 +22,7 @@ pub(super) fn orders(typed: &Sorted<'_>) -> Checked<Option<Orders>> {
     let policy = given(typed, "--restart", policy)?.unwrap_or_default();
     let size = given(typed, "--log-max-size", log_size)?.unwrap_or(Limits::DEFAULT.size);
     let files = given(typed, "--log-max-files", log_files)?.unwrap_or(Limits::DEFAULT.files);
-    let timeout_ms = given(typed, "--timeout", span_ms)?;
+    let timeout_ms = timeout_ms(typed)?;
     if !typed.has("--detach") {
         let alone = NEED_DETACH.into_iter().find(|name| typed.has(name));
         let refused = alone.map(|name| Failure::usage("run", &[name, " needs --detach"].concat()));
@@ -107,6 +107,11 @@ fn policy(text: &str) -> Result<Policy, Why> {
 
 fn stop_signal(text: &str) -> Result<i32, Why> {
     signal::number(text).map(i32::from).ok_or("give a signal, as TERM or 15")
+}
+
+/// How long it may run, in milliseconds; without a limit by 0 too, as elsewhere.
+pub(super) fn timeout_ms(typed: &Sorted<'_>) -> Checked<Option<u64>> {
+    Ok(given(typed, "--timeout", span_ms)?.filter(|ms| *ms > 0))
 }
 
 /// A length of time, in seconds or with a unit, in milliseconds.

@@ -151,9 +151,38 @@ impl<'a> Security<'a> {
     }
 }
 
+/// The first of these `--security-opt` that settles otherwise what one before it settled.
+pub(super) fn contradiction<'a>(texts: &[&'a str]) -> Option<&'a str> {
+    let settles = |text: &'a str| {
+        let name =
+            text.split(['=', ':']).next().filter(|name| matches!(*name, "seccomp" | "no-new-privileges"));
+        Some((name?, Security::DEFAULT.with(text).ok()))
+    };
+    let contradicts = |one: &'a str, other: &'a str| {
+        settles(one).zip(settles(other)).is_some_and(|(one, other)| one.0 == other.0 && one.1 != other.1)
+    };
+    let mut places = texts.iter().enumerate();
+    let found =
+        places.find(|(place, text)| texts.iter().take(*place).any(|former| contradicts(former, text)));
+    found.map(|(_, text)| *text)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_contradicts_itself_is_found() {
+        let found = contradiction;
+        assert_eq!(
+            found(&["seccomp=default", "unmask=ALL", "seccomp=unconfined"]),
+            Some("seccomp=unconfined")
+        );
+        assert_eq!(found(&["no-new-privileges", "no-new-privileges=false"]), Some("no-new-privileges=false"));
+        assert_eq!(found(&["seccomp=/a", "seccomp=/b"]), Some("seccomp=/b"));
+        assert_eq!(found(&["seccomp=/a", "seccomp=/a", "no-new-privileges", "no-new-privileges:true"]), None);
+        assert_eq!(found(&["securebits=noroot", "securebits=keep-caps", "seccomp=default"]), None);
+    }
 
     fn kept(add: &[&str], drop: &[&str]) -> Result<CapabilitySet, String> {
         capabilities(add, drop, || CapabilitySet::ALL).map_err(|(name, why)| [name, ": ", &why].concat())
@@ -234,7 +263,6 @@ mod tests {
             with("seccomp=unconfined"),
             Ok(Security { seccomp: Choice::Unconfined, ..Security::DEFAULT })
         );
-        assert_eq!(with("seccomp=unconfined").unwrap().with("seccomp=default"), Ok(Security::DEFAULT));
         assert!(with("unmask=ALL").unwrap().open && with("systempaths=unconfined").unwrap().open);
         assert_eq!(with("securebits=noroot,no-setuid-fixup").unwrap().secure_bits, 0xf);
         for text in [

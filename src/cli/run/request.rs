@@ -194,7 +194,11 @@ fn process<'a>(
         .map_err(|(name, why)| refuse("--cap-add or --cap-drop", name, &why))?;
     let mut security = Security::DEFAULT;
     let mut asked = confinement::Asked::default();
-    for text in typed.all("--security-opt") {
+    let options: Vec<_> = typed.all("--security-opt").collect();
+    if let Some(text) = privilege::contradiction(&options) {
+        return Err(refuse("--security-opt", text, "another one says otherwise: give one of them"));
+    }
+    for text in options {
         if asked.take(text).map_err(|why| refuse("--security-opt", text, why))? {
             continue;
         }

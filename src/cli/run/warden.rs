@@ -4,7 +4,7 @@
 //! The parent is watched by a pidfd and not by the kernel's parent-death signal, which comes already when a thread of
 //! the parent ends. Should Pipkin itself be killed, the container dies with it in any case.
 
-use super::life::span_ms;
+use super::life::{span_ms, timeout_ms};
 use super::{Checked, given, refuse};
 use crate::cli::argv::Sorted;
 use crate::cli::detach::STOP_TIMEOUT_MS;
@@ -40,7 +40,7 @@ pub(super) struct Warden {
 impl Warden {
     /// With what was asked for.
     pub(super) fn new(typed: &Sorted<'_>, parent: Option<OwnedFd>, signal: i32) -> Checked<Self> {
-        let timeout_ms = given(typed, "--timeout", span_ms)?;
+        let timeout_ms = timeout_ms(typed)?;
         let grace_ms = given(typed, "--stop-timeout", span_ms)?.unwrap_or(STOP_TIMEOUT_MS);
         let signal = if signal == 0 { SIGTERM } else { signal };
         Ok(Self { parent, timeout_ms, ends_at_ms: None, signal, grace_ms, killed_at_ms: None })
