@@ -160,7 +160,7 @@ fn the_way_out_is_masked() {
     }
 }
 
-/// With the rules as they are, and the container free to do with its own namespace what it likes.
+/// CVE-2020-8558. With the rules as they are, and the container free to do with its own namespace what it likes.
 fn the_host_has_its_loopback_for_itself() {
     answer("host", &[7071]);
     let script = |to: &str| {
