@@ -64,7 +64,7 @@ fn an_unknown_apparmor_profile_is_told() {
 }
 
 /// Loads the policy, under which `tested_t` may not read what `secret_t` labels, and puts it in force.
-fn enforce() -> Mounted {
+pub(crate) fn enforce() -> Mounted {
     let place = Path::new("/sys/fs/selinux");
     let mounted = Mounted::new("selinuxfs", place, "");
     fs::write(place.join("load"), include_bytes!("label/selinux.policy")).expect("a policy");

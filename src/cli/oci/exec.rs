@@ -9,12 +9,13 @@ use super::{Global, Sorted, lock, start};
 use crate::oci::config;
 use crate::oci::json::Value;
 use crate::oci::keep;
-use crate::oci::state::{Container, Status};
+use crate::oci::state::{Container, Record, Status};
 use crate::store::process::start_of;
 use pipkin::host::{Entered, Host, Target, pid_of};
 use pipkin::plan::{EnterSpec, Groups, Plan, enter};
 use pipkin::spec::{Account, Capabilities, CapabilitySet, Confinement, Process, User};
 use rustix::fd::{AsFd, OwnedFd};
+use rustix::io::Errno;
 use std::ffi::CStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
@@ -22,13 +23,16 @@ use std::os::unix::ffi::OsStrExt;
 /// `CLONE_NEWUSER`.
 const NEWUSER: u64 = 0x1000_0000;
 
+/// Why nothing can be run in it, in the words that engines know.
+const NOT_RUNNING: &[u8] = b"container not running";
+
 /// `exec ID`.
 pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
     let (container, record) = lock(global, typed)?;
-    let name = container.id.as_str().as_bytes();
-    let cannot = |why: &[u8]| Failure::new("run a process in", name, why);
+    let id = container.id;
+    let cannot = |why: &[u8]| Failure::new("run a process in", id.as_str().as_bytes(), why);
     if !matches!(container.status(&record), Status::Running | Status::Created) {
-        return Err(cannot(b"container not running"));
+        return Err(cannot(NOT_RUNNING));
     }
     if typed.last("--cgroup").is_some_and(|path| !path.is_empty() && path != "/") {
         return Err(cannot(b"it goes into the container's own cgroup"));
@@ -37,10 +41,7 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
     if process.terminal.is_some() != typed.last("--console-socket").is_some() {
         return Err(cannot(b"a terminal and --console-socket go together"));
     }
-    let target = Target::open(record.pid)?;
-    if start_of(record.pid) != Some(record.pid_start) || !target.is_alive()? {
-        return Err(cannot(b"container not running"));
-    }
+    let target = target(&record)?.ok_or_else(|| cannot(NOT_RUNNING))?;
     let (namespaces, cgroup) = (target.namespaces(), target.has_group());
     let mut process = process;
     if namespaces & NEWUSER == 0 {
@@ -83,10 +84,41 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
             pause_at: super::super::launch::pause("PIPKIN_PAUSE_CHILD"),
         })
     };
-    let entered = Host::new()?.enter_alone(&plan, target, &mut become_it, &mut asked)?;
+    let outcome = Host::new()?.enter_alone(&plan, target, &mut become_it, &mut asked);
+    let entered = judge(outcome, &record, &plan, &cannot)?;
     // Others may go on with the container while this process runs.
     drop(container);
-    finish(entered.map_err(|failure| told(&plan, failure))?, typed)
+    finish(entered, typed)
+}
+
+/// What came of entering it, in which it may have ended meanwhile.
+fn judge(
+    outcome: pipkin::error::Result<Result<Entered, pipkin::host::Failure>>,
+    record: &Record,
+    plan: &Plan<'_>,
+    cannot: &dyn Fn(&[u8]) -> Failure,
+) -> Result<Entered, Failure> {
+    let ended = || target(record).is_ok_and(|target| target.is_none());
+    match outcome {
+        // Its cgroup is gone.
+        Err(error) if matches!(error.errno, Errno::SRCH | Errno::NOENT | Errno::NODEV) && ended() => {
+            Err(cannot(NOT_RUNNING))
+        }
+        // In a pid namespace whose first process is ending the kernel has no memory for another one (pid_namespaces(7)).
+        Ok(Err(failure)) if failure.errno == Errno::NOMEM && ended() => Err(cannot(NOT_RUNNING)),
+        Err(error) if error.errno == Errno::BUSY => Err(cannot(b"it is paused")),
+        entered => entered?.map_err(|failure| told(plan, failure)),
+    }
+}
+
+/// The container's process; `None` when it is ending, which leaves it no namespaces, or has ended.
+fn target(record: &Record) -> Result<Option<Target>, Failure> {
+    let target = match Target::open(record.pid) {
+        Err(error) if matches!(error.errno, Errno::SRCH | Errno::NOENT) => return Ok(None),
+        target => target?,
+    };
+    let lives = start_of(record.pid) == Some(record.pid_start) && target.is_alive()?;
+    Ok(lives.then_some(target))
 }
 
 /// What is to be done once it runs.
@@ -147,6 +179,28 @@ fn process(container: &Container, typed: &Sorted<'_>, bundle: &[u8]) -> Result<P
     read(&process, path.as_bytes(), &text)
 }
 
+/// Adds the variables of the options, each in the place of the one that had its name.
+///
+/// # Errors
+/// A word that is none.
+fn add_variables<'t>(process: &mut Process<'static>, typed: &Sorted<'t>) -> Result<(), &'t str> {
+    let mut env = process.env.list.to_vec();
+    for text in typed.all("--env") {
+        let given = keep::text(text).ok_or(text)?;
+        let end = text.find('=').filter(|end| *end > 0).ok_or(text)? + 1;
+        let (name, value) = given.to_bytes().split_at(end);
+        env.retain(|before| !before.to_bytes().starts_with(name));
+        env.push(given);
+        match name {
+            b"PATH=" => process.path = value,
+            b"HOME=" => process.home = None,
+            _ => {}
+        }
+    }
+    process.env = keep::strings(env, process.home);
+    Ok(())
+}
+
 /// The container's own process with what the options say.
 fn amend(mut process: Process<'static>, typed: &Sorted<'_>) -> Result<Process<'static>, Failure> {
     let wrong =
@@ -162,10 +216,8 @@ fn amend(mut process: Process<'static>, typed: &Sorted<'_>) -> Result<Process<'s
             *label = keep::text(text);
         }
     }
-    let mut env = process.env.list.to_vec();
-    env.extend(typed.all("--env").filter_map(keep::text));
     process.args = keep::strings(words, None);
-    process.env = keep::strings(env, process.home);
+    add_variables(&mut process, typed).map_err(|text| wrong("--env", text, "give NAME=VALUE"))?;
     process.terminal = typed
         .has("--tty")
         .then_some(process.terminal.unwrap_or(pipkin::spec::WindowSize { rows: 0, columns: 0 }));

@@ -40,8 +40,6 @@ const FLAGS: [&str; 4] = [
 const ARCHES: [&str; 2] = ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"];
 #[cfg(target_arch = "aarch64")]
 const ARCHES: [&str; 2] = ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"];
-const HOOKS: [&str; 6] =
-    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
 
 fn words<'w>(json: &mut Json, name: &str, words: impl IntoIterator<Item = &'w str>) {
     json.key(name.as_bytes()).open(b'[');
@@ -60,7 +58,7 @@ fn switch(json: &mut Json, name: &str, inner: &str, on: bool) {
 pub(super) fn features(_: &Global, _: &Sorted<'_>) -> Outcome {
     let mut json = Json::default();
     json.open(b'{').key(b"ociVersionMin").string(b"1.0.0").key(b"ociVersionMax").string(b"1.3.0");
-    words(&mut json, "hooks", HOOKS);
+    words(&mut json, "hooks", config::HOOKS);
     let fixed = [
         "bind",
         "rbind",
@@ -103,7 +101,11 @@ pub(super) fn features(_: &Global, _: &Sorted<'_>) -> Outcome {
     for name in ["apparmor", "selinux", "netDevices"] {
         switch(&mut json, name, "enabled", true);
     }
-    switch(&mut json, "intelRdt", "enabled", false);
+    json.key(b"intelRdt").open(b'{');
+    for name in ["enabled", "schemata", "monitoring"] {
+        json.key(name.as_bytes()).boolean(false);
+    }
+    json.close(b'}');
     json.key(b"memoryPolicy").open(b'{');
     words(&mut json, "modes", config::MEMORY_MODES.iter().map(|(name, _)| *name));
     words(&mut json, "flags", config::MEMORY_FLAGS.iter().map(|(name, _)| *name));
@@ -112,7 +114,10 @@ pub(super) fn features(_: &Global, _: &Sorted<'_>) -> Outcome {
     switch(&mut json, "idmap", "enabled", true);
     json.close(b'}').close(b'}');
     json.key(b"annotations").open(b'{').key(b"dev.pipkin.version");
-    json.string(env!("CARGO_PKG_VERSION").as_bytes()).close(b'}').close(b'}');
+    json.string(env!("CARGO_PKG_VERSION").as_bytes()).close(b'}');
+    // No annotation changes what a container may do.
+    words(&mut json, "potentiallyUnsafeConfigAnnotations", []);
+    json.close(b'}');
     report::write(&json.into_text())
 }
 

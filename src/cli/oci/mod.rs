@@ -150,7 +150,16 @@ fn answer(typed: &Sorted<'_>) -> Outcome {
     if sorted.help_wanted {
         return super::help::show(help);
     }
-    let manager = typed.last("--cgroup-manager").unwrap_or("cgroupfs");
+    let known = |option: &str, words: &[&'static str]| {
+        let given = typed.last(option).unwrap_or(words[0]);
+        words
+            .iter()
+            .find(|word| **word == given)
+            .copied()
+            .ok_or_else(|| usage(&[option, " ", given, ": give ", &words.join(", ")].concat()))
+    };
+    known("--log-format", &["text", "json"])?;
+    let manager = known("--cgroup-manager", &["cgroupfs", "systemd", "disabled"])?;
     let systemd = typed.has("--systemd-cgroup") || manager == "systemd";
     let no_root = |error| Failure::io("find the directory of containers", b"", &error).code(FAILED);
     let root = Root::new(typed.last("--root")).map_err(no_root)?;

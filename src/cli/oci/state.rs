@@ -86,7 +86,7 @@ pub(super) fn state(global: &Global, typed: &Sorted<'_>) -> Outcome {
 /// `list`.
 pub(super) fn list(global: &Global, typed: &Sorted<'_>) -> Outcome {
     let ids = global.root.ids().map_err(|error| Failure::io("list", b"containers", &error))?;
-    let as_json = is_json(typed)?;
+    let as_json = is_json(typed)? && !typed.has("--quiet");
     let mut json = Json::default();
     json.open(b'[');
     let mut lines = Vec::new();

@@ -33,6 +33,10 @@ use pipkin::spec::{
 };
 use std::ffi::CStr;
 
+/// The kinds of hooks.
+pub(crate) const HOOKS: [&str; 6] =
+    ["prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"];
+
 /// The newest version whose properties are known, as `(major, minor)`.
 const NEWEST: (u32, u32) = (1, 3);
 
@@ -97,11 +101,12 @@ pub(crate) fn sentence(fault: &Fault, value: &Value<'_>, text: &[u8]) -> String 
 
 fn version(value: &Value<'_>) -> Result<(), Fault> {
     let Some(given) = value.at("ociVersion") else { return Ok(()) };
-    let mut parts = given.text()?.splitn(3, '.');
+    // What follows '-' or '+' is of no weight (Semantic Versioning 2.0.0).
+    let mut parts = given.text()?.split(['-', '+']).next().unwrap_or_default().split('.');
     let mut number = || parts.next().and_then(|part| part.parse::<u32>().ok());
-    match (number(), number()) {
-        (Some(major), Some(minor)) if major == NEWEST.0 && minor <= NEWEST.1 => Ok(()),
-        (Some(_), Some(_)) => {
+    match (number(), number(), number(), parts.next()) {
+        (Some(major), Some(minor), Some(_), None) if major == NEWEST.0 && minor <= NEWEST.1 => Ok(()),
+        (Some(_), Some(_), Some(_), None) => {
             Err(given.fault("this version of the specification is not known: 1.0 to 1.3 are"))
         }
         _ => Err(given.fault("this must be a version such as 1.2.0")),
@@ -114,6 +119,9 @@ fn version(value: &Value<'_>) -> Result<(), Fault> {
 /// The first value that has no meaning, or asks for what cannot be had.
 pub(crate) fn spec(value: &Value<'_>, context: &Context<'_>) -> Result<Spec<'static>, Fault> {
     refuse_unknown_wishes(value)?;
+    for kind in HOOKS {
+        hooks(value, kind)?;
+    }
     let namespaces = namespace::namespaces(value)?;
     let mut process = process::first(value, context)?;
     if namespaces.user.is_none() {
@@ -146,9 +154,7 @@ pub(crate) fn spec(value: &Value<'_>, context: &Context<'_>) -> Result<Spec<'sta
         cgroup: cgroup(value)?,
         managed: false,
         start: Start::OnRequest {
-            hooks: ["prestart", "createRuntime", "createContainer"]
-                .iter()
-                .any(|kind| !value.elements(&["hooks.", kind].concat()).is_empty()),
+            hooks: HOOKS[..3].iter().any(|kind| !value.elements(&["hooks.", kind].concat()).is_empty()),
         },
     })
 }

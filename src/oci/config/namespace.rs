@@ -11,6 +11,10 @@ const MOST_MAPS: usize = 340;
 /// The words for types of namespaces.
 pub(crate) const TYPES: [&str; 8] = ["cgroup", "ipc", "mount", "network", "pid", "time", "user", "uts"];
 
+/// Why the host's mount namespace, or another container's, is none for a container.
+const MOUNT_NEEDED: &str =
+    "a new mount namespace is needed, or the container's mounts and root would be those of others";
+
 /// Reads them. One that is not named is the caller's.
 pub(super) fn namespaces(value: &Value<'_>) -> Result<Namespaces<'static>, Fault> {
     let mut joins = [Join::Host; TYPES.len()];
@@ -29,10 +33,10 @@ pub(super) fn namespaces(value: &Value<'_>) -> Result<Namespaces<'static>, Fault
     }
     let [cgroup, ipc, mount, network, pid, time, user, uts] = joins;
     let Some(list) = value.at("linux.namespaces") else {
-        return Err(value.fault("linux.namespaces is missing: a mount namespace of its own is needed"));
+        return Err(value.fault(["linux.namespaces is missing: ", MOUNT_NEEDED].concat()));
     };
     if mount != Join::New {
-        return Err(list.fault("a new mount namespace is needed"));
+        return Err(list.fault(MOUNT_NEEDED));
     }
     let user = match user {
         // Its maps are the kernel's to tell: engines fill in what they like where it has a path.

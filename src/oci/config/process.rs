@@ -70,10 +70,7 @@ pub(crate) fn read(
             memory: None,
             scheduler: scheduler(process)?,
             io_priority: io_priority(process)?,
-            cpus: match process.at("execCPUAffinity.final").or(process.at("execCPUAffinity.initial")) {
-                Some(list) if context.further => cpus(list)?,
-                _ => &[],
-            },
+            cpus: affinity(process, context.further)?,
             preserved: context.preserved,
             keeps_keyring: context.keeps_keyring,
         },
@@ -82,6 +79,17 @@ pub(crate) fn read(
 
 fn words(value: &Value<'_>, name: &str) -> Result<Vec<&'static std::ffi::CStr>, Fault> {
     value.elements(name).iter().map(c_text).collect()
+}
+
+/// The CPUs of a further process: those that it has in the end. The first process has those of its cgroup.
+fn affinity(process: &Value<'_>, further: bool) -> Result<&'static [u64], Fault> {
+    let mut chosen: &[u64] = &[];
+    for name in ["execCPUAffinity.initial", "execCPUAffinity.final"] {
+        if let Some(list) = process.at(name) {
+            chosen = cpus(list)?;
+        }
+    }
+    Ok(if further { chosen } else { &[] })
 }
 
 /// The kernel takes strings of up to 128 KiB, and up to 6 MiB of them (execve(2)).
@@ -312,6 +320,9 @@ fn memory_policy(value: &Value<'_>) -> Result<Option<MemoryPolicy<'static>>, Fau
     let Some(given) = value.at("linux.memoryPolicy").filter(|given| !given.members().is_empty()) else {
         return Ok(None);
     };
+    if given.at("mode").is_none() {
+        return Err(given.fault("mode is missing"));
+    }
     let mut mode = choice(given, "mode", &MEMORY_MODES)?;
     for flag in given.elements("flags") {
         mode |= chosen(flag, &MEMORY_FLAGS)?;

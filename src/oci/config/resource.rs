@@ -25,6 +25,9 @@ const GONE: [&str; 9] = [
     "memory.disableOOMKiller",
 ];
 
+/// Why it is refused.
+const OF_V1: &str = "this is of cgroup v1, which Pipkin does not use";
+
 /// Files and what is written to them.
 type Unified = Vec<(&'static str, &'static str)>;
 
@@ -35,9 +38,11 @@ type Unified = Vec<(&'static str, &'static str)>;
 pub(crate) fn resources(value: Option<&Value<'_>>) -> Result<Resources<'static>, Fault> {
     let Some(value) = value else { return Ok(Resources::default()) };
     for name in GONE {
-        let asked = value.is_true(name) || value.signed_at(name).is_some_and(|number| number != 0);
+        // Where 0 is what is usual, engines write it without asking for anything; a swappiness of 0 is a wish.
+        let number = value.signed_at(name).filter(|number| *number != 0 || name == "memory.swappiness");
+        let asked = value.is_true(name) || number.is_some();
         if let Some(given) = value.at(name).filter(|_| asked || !value.elements(name).is_empty()) {
-            return Err(given.fault("this is of cgroup v1, which Pipkin does not use"));
+            return Err(given.fault(OF_V1));
         }
     }
     let mut unified = Unified::new();
@@ -169,6 +174,9 @@ fn block_io(
     };
     let number = |given: &Value<'_>, name| given.number_at(name).unwrap_or_default() as u32;
     for given in value.elements("blockIO.weightDevice") {
+        if given.number_at("leafWeight").is_some_and(|weight| weight != 0) {
+            return Err(given.fault(["leafWeight: ", OF_V1].concat()));
+        }
         if let Some(weight) = weight(given, "weight")? {
             let (major, minor) = (number(given, "major").to_string(), number(given, "minor").to_string());
             let line = [&major, ":", &minor, " ", &weight.to_string()].concat();

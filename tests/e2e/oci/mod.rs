@@ -91,6 +91,7 @@ fn the_state_is_as_specified() {
     assert_eq!(state["bundle"], json!(bundle.path("bundle")));
     assert_eq!(state["annotations"], json!({ "org.example.a": "b" }));
     assert_eq!(bundle.call("list -q").succeeds().text(), "c\n");
+    assert_eq!(bundle.call("list --quiet --format=json").succeeds().text(), "c\n");
     let listed = bundle.call("list --format=json").succeeds().json();
     assert_eq!((&listed[0]["id"], &listed[0]["status"]), (&json!("c"), &json!("created")));
     bundle.call("delete c").succeeds();

@@ -20,6 +20,7 @@ pub(crate) fn cases() -> Vec<Case> {
             a_further_process_from_a_file,
             a_further_process_is_left_to_the_engine,
             a_missing_further_command_is_told,
+            one_that_is_ending_lets_nobody_in,
             terminals_go_to_the_engine,
             devices_are_allowed_by_rules,
             a_paused_container_is_told_and_deleted,
@@ -56,6 +57,11 @@ fn a_further_process_is_as_asked_for() {
         "uid=7(halt) gid=8 groups=8,9(kmem)\nb\n/etc\nCapBnd:\t0000000000000021\n",
         "{outcome}"
     );
+    bundle.call("exec --env PATH=/nosuch c true").fails_with(255, "not found in $PATH");
+    let options = "--env A=b --env A=c --env HOME=/h --env PATH=/usr/bin";
+    let outcome = bundle.call(&format!("exec {options} c env"));
+    assert_eq!(outcome.text(), "A=c\nHOME=/h\nPATH=/usr/bin\n", "{outcome}");
+    bundle.call("exec --env A c true").fails_with(255, "--env A: give NAME=VALUE");
     bundle.call("exec c").fails_with(255, "a COMMAND or --process is needed");
     bundle.call("exec --user x c true").fails_with(255, "UID or UID:GID");
     end(&bundle);
@@ -102,6 +108,25 @@ fn a_missing_further_command_is_told() {
     let bundle = running();
     bundle.call("exec c nosuch").fails_with(255, "executable file not found in $PATH");
     bundle.call("exec c /etc/passwd").fails_with(255, "permission denied");
+    end(&bundle);
+}
+
+/// Its first process has ended but for one that we do not reap, for which the kernel has it wait.
+fn one_that_is_ending_lets_nobody_in() {
+    let bundle = running();
+    let pid_file = bundle.path("exec.pid");
+    let mut command =
+        bundle.command(&format!("exec --detach --pid-file {} c sleep 1000", pid_file.display()));
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    assert!(command.status().unwrap().success());
+    let pid: i32 = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
+    bundle.call("kill c KILL").succeeds();
+    let dead = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") Z ");
+    while !dead() {
+        std::thread::sleep(std::time::Duration::from_millis(5));
+    }
+    bundle.call("exec c true").fails_with(255, "cannot run a process in c: container not running");
+    assert_eq!(reap(pid).terminating_signal(), Some(9));
     end(&bundle);
 }
 

@@ -10,6 +10,7 @@ pub(crate) fn cases() -> Vec<Case> {
         [
             wrong_values_are_named,
             wrong_surroundings_are_named,
+            wrong_resources_are_named,
             texts_that_are_no_configuration,
             bad_ids_and_options,
             bundles_that_are_not_there
@@ -28,6 +29,13 @@ fn wrong_values_are_named() {
         ("/ociVersion", json!("2.0.0"), &["ociVersion", "1.0 to 1.3"][..]),
         ("/ociVersion", json!("1.9.0"), &["ociVersion", "1.0 to 1.3"]),
         ("/ociVersion", json!("one"), &["ociVersion", "a version such as"]),
+        ("/ociVersion", json!("1.2"), &["ociVersion", "a version such as"]),
+        ("/ociVersion", json!("1.2.0.0"), &["ociVersion", "a version such as"]),
+        (
+            "/process/execCPUAffinity",
+            json!({ "initial": "x", "final": "0" }),
+            &["execCPUAffinity.initial", "0-3,7"],
+        ),
         ("/ociVersion", Value::Null, &["ociVersion is missing"]),
         ("/process", Value::Null, &["process is missing"]),
         ("/process", json!([]), &["process", "must be an object"]),
@@ -84,7 +92,13 @@ fn wrong_surroundings_are_named() {
         ),
         ("/annotations", json!({ "": "x" }), &["annotations", "name must not be empty"]),
         ("/annotations", json!({ "a": 1 }), &["annotations.a", "must be a string"]),
-        ("/linux/namespaces", json!([]), &["linux.namespaces", "mount namespace"]),
+        ("/linux/namespaces", json!([]), &["linux.namespaces", "mount namespace", "those of others"]),
+        ("/linux/namespaces", Value::Null, &["linux.namespaces", "mount namespace", "those of others"]),
+        (
+            "/linux/namespaces",
+            json!([{ "type": "mount", "path": "/proc/1/ns/mnt" }]),
+            &["linux.namespaces", "mount namespace", "those of others"],
+        ),
         ("/linux/namespaces", namespaces(json!({ "type": "mount" })), &["namespaces[1]", "given before"]),
         ("/linux/namespaces", namespaces(json!({ "type": "x" })), &["namespaces[1]", "x is not a namespace"]),
         (
@@ -110,11 +124,30 @@ fn wrong_surroundings_are_named() {
             &["linux.personality.flags[0]", "no flag of a personality"],
         ),
         ("/linux/intelRdt", json!({ "closID": "x" }), &["intelRdt"]),
-        ("/linux/resources", json!({ "unified": { "../x": "1" } }), &["unified", "file of a cgroup"]),
+        ("/hooks", json!({ "prestart": [{ "path": "x" }] }), &["hooks.prestart[0].path", "absolute"]),
+        (
+            "/hooks",
+            json!({ "poststop": [{ "path": "/x", "timeout": 0 }] }),
+            &["hooks.poststop[0]", "greater than 0"],
+        ),
+        ("/process/terminal", json!(true), &["--console-socket"]),
+    ] {
+        refused(&Bundle::new(&["true"]).set(pointer, value).written(), words);
+    }
+}
+
+fn wrong_resources_are_named() {
+    for (pointer, value, words) in [
+        ("/linux/resources", json!({ "unified": { "../x": "1" } }), &["unified", "file of a cgroup"][..]),
         ("/linux/resources", json!({ "memory": { "swap": 5 } }), &["memory.swap", "memory.limit"]),
         ("/linux/resources", json!({ "memory": { "kernel": 5 } }), &["memory.kernel", "cgroup v1"]),
-        ("/hooks", json!({ "prestart": [{ "path": "x" }] }), &["hooks.prestart[0].path", "absolute"]),
-        ("/process/terminal", json!(true), &["--console-socket"]),
+        ("/linux/resources", json!({ "memory": { "swappiness": 0 } }), &["memory.swappiness", "cgroup v1"]),
+        (
+            "/linux/resources",
+            json!({ "blockIO": { "weightDevice": [{ "major": 8, "minor": 0, "leafWeight": 10 }] } }),
+            &["weightDevice[0]", "leafWeight", "cgroup v1"],
+        ),
+        ("/linux/memoryPolicy", json!({ "nodes": "0" }), &["linux.memoryPolicy", "mode is missing"]),
     ] {
         refused(&Bundle::new(&["true"]).set(pointer, value).written(), words);
     }
@@ -145,6 +178,15 @@ fn bad_ids_and_options() {
         bundle.call(&format!("create {id}")).fails(1, &["an id is up to 128"]);
     }
     bundle.call("create").fails(1, &["an id is"]);
+    for (call, words) in [
+        ("--log-format xml list", ["--log-format xml", "text, json"]),
+        ("--cgroup-manager=none list", ["--cgroup-manager none", "cgroupfs, systemd, disabled"]),
+        ("list --format=xml", ["xml", "table or json"]),
+        ("create --nonsense c", ["create", "--nonsense"]),
+        ("nonsense", ["nonsense", "no verb"]),
+    ] {
+        bundle.call(call).fails(1, &words);
+    }
     bundle.is_clean();
 }
 
