@@ -12,8 +12,9 @@ use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::time::{Duration, Instant};
 
-/// How long a killed container may take until its supervisor has let go of it.
-const PATIENCE: Duration = Duration::from_secs(15);
+/// How long a killed container may take until its supervisor has let go of it, and after that until the kernel has let
+/// go of a supervisor that is killed for it.
+const PATIENCE: Duration = Duration::from_secs(10);
 /// How often that is looked at: of whoever cannot be waited for, and of others.
 const PAUSE: Duration = Duration::from_millis(5);
 const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
@@ -82,7 +83,7 @@ pub(super) fn remove(store: &Store, name: &OsStr, force: bool) -> Result<(), Fai
         }
         Ok(id) => id,
     };
-    let deadline = Instant::now() + PATIENCE;
+    let (mut deadline, mut last) = (Instant::now() + PATIENCE, false);
     loop {
         let record = store.read(&id).map_err(|error| fail(&error))?;
         if !force && record.as_ref().is_some_and(|record| record.status != Status::Exited) {
@@ -96,7 +97,12 @@ pub(super) fn remove(store: &Store, name: &OsStr, force: bool) -> Result<(), Fai
         let Some(record) = record else { return Ok(()) };
         kill(store, &id, &record)?;
         if Instant::now() > deadline {
-            return Err(Failure::errno("remove the container", told, Errno::TIMEDOUT));
+            if std::mem::replace(&mut last, true) {
+                return Err(Failure::errno("remove the container", told, Errno::TIMEDOUT));
+            }
+            // Stopped, or held up by whoever should read what it shows. What it leaves is ours to take away.
+            end_process(&id, record.supervisor, record.supervisor_start)?;
+            deadline = Instant::now() + PATIENCE;
         }
         await_supervisor(&record);
     }
@@ -128,6 +134,11 @@ fn kill_process(id: &Id, record: &Record) -> Result<(), Failure> {
         0 => (record.supervisor, record.supervisor_start),
         pid => (pid, record.pid_start),
     };
+    end_process(id, pid, start)
+}
+
+/// Kills one process of a container, if it is there still.
+fn end_process(id: &Id, pid: i32, start: u64) -> Result<(), Failure> {
     let Some(pidfd) = process::open(pid, start) else { return Ok(()) };
     match pipkin::sys::signal::send(&pidfd, 9) {
         Ok(()) | Err(Errno::SRCH) => Ok(()),

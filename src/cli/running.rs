@@ -29,10 +29,12 @@ impl Found<'_> {
     /// It does not run, or the process cannot be looked at.
     pub(super) fn target(&self) -> Result<Target, Failure> {
         let target = self.any_target()?;
-        if self.record.status == Status::Paused || target.is_frozen()? {
-            return Err(self.paused());
+        match target.is_frozen() {
+            // Its cgroup has been taken away meanwhile.
+            Err(error) if error.errno == Errno::NODEV => Err(self.not_running()),
+            frozen if self.record.status == Status::Paused || frozen? => Err(self.paused()),
+            _ => Ok(target),
         }
-        Ok(target)
     }
 
     /// The same, also when it stands still.
@@ -43,7 +45,9 @@ impl Found<'_> {
         self.runs()?;
         let target = match Target::open(self.record.pid) {
             // A process that is ending has no namespaces any more.
-            Err(error) if matches!(error.errno, Errno::SRCH | Errno::NOENT) => return Err(self.not_running()),
+            Err(error) if matches!(error.errno, Errno::SRCH | Errno::NOENT | Errno::NODEV) => {
+                return Err(self.not_running());
+            }
             target => target?,
         };
         self.is_same_process()?;

@@ -1,7 +1,7 @@
 //! Looking at containers that run, stopping them for a while, and changing their limits.
 
 use crate::exec::{Place, wait_until};
-use crate::harness::{Case, Running, cases, pipkin};
+use crate::harness::{Case, Running, alpine, cases, pipkin};
 use crate::program;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -15,6 +15,7 @@ pub(crate) fn cases() -> Vec<Case> {
                 the_processes_are_listed,
                 a_pause_stops_everything,
                 what_is_paused_can_be_removed,
+                what_is_held_up_can_be_removed,
                 what_does_not_run_is_told,
             ]
         ),
@@ -103,6 +104,20 @@ fn what_is_paused_can_be_removed() {
     let place = Place::new("pause-rm", "");
     pipkin(&["pause", "pause-rm"]).succeeds();
     place.end();
+}
+
+/// As by Ctrl-Z, or by a pager that reads no further.
+fn what_is_held_up_can_be_removed() {
+    let mut command = program::pipkin();
+    let image = alpine().expect("an image");
+    command.args(["run", "--net", "none", "--name", "held-up"]).arg(image);
+    command.args(["sh", "-c", "echo ready; exec sleep 1000"]);
+    let held_up = Running::start(command, None);
+    held_up.expect("ready");
+    held_up.signal(19);
+    pipkin(&["rm", "-f", "held-up"]).succeeds();
+    held_up.wait();
+    pipkin(&["ps", "-aq"]).prints("");
 }
 
 fn what_does_not_run_is_told() {

@@ -47,8 +47,8 @@ fn unknown_labels_of_selinux_are_told() {
     let _enforced = enforce();
     let labelled =
         |pointer: &str| Bundle::new(&["true"]).set(pointer, json!("system_u:system_r:none_t:s0")).written();
-    labelled("/process/selinuxLabel").call("create c").fails(1, &["none_t", "loaded policy"]);
-    labelled("/linux/mountLabel").call("create c").fails(1, &["none_t"]);
+    labelled("/process/selinuxLabel").call("run c").fails(1, &["none_t", "loaded policy"]);
+    labelled("/linux/mountLabel").call("run c").fails(1, &["none_t"]);
 }
 
 fn a_profile_of_apparmor_is_applied() {
