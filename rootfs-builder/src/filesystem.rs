@@ -105,16 +105,18 @@ fn root_of(tree: &Tree) -> Meta {
 fn squashfs(tree: &Tree, latest: Option<u32>, output: &Path) -> Result<()> {
     let mut tool = Command::new("mksquashfs");
     let root = root_of(tree);
-    let time = latest.unwrap_or(0).to_string();
-    tool.arg("-").arg(output).args(["-tar", "-noappend", "-quiet", "-no-progress", "-mkfs-time", &time]);
+    // Not as options: of the root directory's some versions take none from an archive, and put the present moment there.
+    // This is the moment of the whole, and nothing in it is later.
+    let newest = || tree.iter().map(|(_, _, node)| node.attributes.mtime.seconds).max().unwrap_or(0).max(0);
+    let time = latest.map_or_else(newest, i64::from);
+    tool.env("SOURCE_DATE_EPOCH", time.min(u32::MAX.into()).to_string());
+    tool.arg("-").arg(output).args(["-tar", "-noappend", "-quiet", "-no-progress"]);
     // Of the root it takes nothing from an archive, and not every version takes its owner from an option.
-    tool.args(["-root-mode", &format!("{:o}", root.mode), "-root-time", &time]);
+    tool.args(["-root-mode", &format!("{:o}", root.mode)]);
     if (root.uid, root.gid) != (0, 0) {
         let why = "mksquashfs can give a root directory from an archive to root only";
         return Err(Error::refused(MAKE, output.display(), why));
     }
-    // It refuses to be told the time twice.
-    tool.env_remove("SOURCE_DATE_EPOCH");
     let mut child = spawn(tool.stdin(Stdio::piped()), "squashfs-tools", output)?;
     let written = match child.stdin.take() {
         Some(stdin) => tarball::write(tree, latest, std::io::BufWriter::new(stdin)),

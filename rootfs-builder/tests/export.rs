@@ -250,6 +250,8 @@ fn written_twice(filesystem: Filesystem, at: &Path) -> PathBuf {
     let paths = ["one", "two"].map(|name| at.join(name));
     for path in &paths {
         filesystem::write(&example(), filesystem, Some(2_000), None, path).unwrap();
+        // Into another second of the clock.
+        std::thread::sleep(std::time::Duration::from_millis(1_100));
     }
     if filesystem != Filesystem::Ext4 {
         assert!(std::fs::read(&paths[0]).unwrap() == std::fs::read(&paths[1]).unwrap(), "not the same bytes");
