@@ -248,11 +248,11 @@ fn podman_loads_our_archive_and_we_what_it_saves() {
 #[track_caller]
 fn written_twice(filesystem: Filesystem, at: &Path) -> PathBuf {
     let paths = ["one", "two"].map(|name| at.join(name));
-    for path in &paths {
-        filesystem::write(&example(), filesystem, Some(2_000), None, path).unwrap();
-        // Into another second of the clock.
-        std::thread::sleep(std::time::Duration::from_millis(1_100));
-    }
+    let write = |path: &Path| filesystem::write(&example(), filesystem, Some(2_000), None, path).unwrap();
+    write(&paths[0]);
+    // In another second of the clock.
+    std::thread::sleep(std::time::Duration::from_millis(1_100));
+    write(&paths[1]);
     if filesystem != Filesystem::Ext4 {
         assert!(std::fs::read(&paths[0]).unwrap() == std::fs::read(&paths[1]).unwrap(), "not the same bytes");
     }

@@ -7,7 +7,7 @@ use super::argv::Sorted;
 use super::detach::control::{attach, hear};
 use super::launch::errno_of;
 use super::logs::{Follower, Wanted};
-use super::message::Failure;
+use super::message::{Failure, note};
 use super::operand::Found;
 use super::{ExitCode, Outcome, open_store};
 use crate::store::{Status, process};
@@ -125,7 +125,7 @@ pub(super) fn sit(found: &Found<'_>, mut follower: Follower, unfinished: &[u8], 
         return Ok(ExitCode(u8::try_from(status).unwrap_or(u8::MAX)));
     }
     drop(seat);
-    eprintln!("pipkin: left it running");
+    note("left it running");
     Ok(ExitCode::SUCCESS)
 }
 

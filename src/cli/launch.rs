@@ -1,7 +1,7 @@
 //! From a plan to a finished container: record, run, tell, take away.
 
 use super::ExitCode;
-use super::message::{Failure, reason};
+use super::message::{Failure, note, reason};
 use super::run::network::{self, Facts, File};
 use crate::store::{Container, Record, Status, Store, now_ns, process};
 use pipkin::host::{Attendant, Company, Ended, Host, remove_group};
@@ -240,7 +240,7 @@ pub(super) fn tell(ended: &Ended, plan: &Plan<'_>) -> Result<ExitCode, Failure> 
     }
     if ended.signal == Some(9) && ended.oom_kills > 0 {
         let count = ended.oom_kills.to_string();
-        eprintln!("pipkin: killed by the kernel: out of memory (memory.events: oom_kill {count})");
+        note(&["killed by the kernel: out of memory (memory.events: oom_kill ", &count, ")"].concat());
     }
     Ok(ExitCode(ended.status))
 }

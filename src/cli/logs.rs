@@ -2,7 +2,7 @@
 
 use super::argv::Sorted;
 use super::launch::errno_of;
-use super::message::Failure;
+use super::message::{Failure, note};
 use super::operand::Found;
 use super::{ExitCode, Outcome, open_store};
 use crate::store::log::{Entry, Reader};
@@ -49,8 +49,9 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     let record = store.read(&found.id).map_err(fail)?.unwrap_or(found.record.clone());
     if record.lost_bytes > 0 {
         let lost = record.lost_bytes.to_string();
-        eprintln!(
-            "pipkin: {lost} bytes of output are not in this log: they could not be written (see inspect)"
+        note(
+            &[&lost, " bytes of output are not in this log: they could not be written (see inspect)"]
+                .concat(),
         );
     }
     Ok(ExitCode::SUCCESS)

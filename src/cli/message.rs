@@ -100,6 +100,11 @@ impl Failure {
     }
 }
 
+/// Says something that is no failure, on standard error; best effort, as for a failure.
+pub(crate) fn note(text: &str) {
+    drop(std::io::stderr().write_all(["pipkin: ", text, "\n"].concat().as_bytes()));
+}
+
 impl From<Conflict> for Failure {
     fn from(conflict: Conflict) -> Self {
         let subject = conflict.subject.as_ref().map_or(&b""[..], |text| text.as_bytes());

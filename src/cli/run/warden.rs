@@ -8,7 +8,7 @@ use super::life::{span_ms, timeout_ms};
 use super::{Checked, given, refuse};
 use crate::cli::argv::Sorted;
 use crate::cli::detach::STOP_TIMEOUT_MS;
-use crate::cli::message::Failure;
+use crate::cli::message::{Failure, note};
 use pipkin::error::Result;
 use pipkin::host::{Attendant, Reach, Sources};
 use pipkin::sys::clock::monotonic_ms;
@@ -104,6 +104,6 @@ impl Attendant for Warden {
     }
 
     fn disconnected(&mut self) {
-        eprintln!("pipkin: {DISCONNECTED}");
+        note(DISCONNECTED);
     }
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 pub(super) fn cases() -> Vec<Case> {
     cases!(Nothing, [pasta_connects_it, what_pasta_cannot_do_is_told, a_pasta_that_dies_is_told])
@@ -162,6 +162,21 @@ fn a_pasta_that_dies_is_told() {
     let outcome = container.wait().exits(7);
     // Its interface has gone with it.
     assert!(outcome.text() == "ready\nlo\n", "{outcome}");
+
+    // Nobody to tell it to is no reason to end the container.
+    let (reader, writer) = std::io::pipe().unwrap();
+    let mut command = user.command(&[&words[..], &[script]].concat());
+    let mut container = command.stdout(Stdio::piped()).stderr(writer).spawn().unwrap();
+    drop((reader, command));
+    container.stdout.as_mut().unwrap().read_exact(&mut [0; 6]).unwrap();
+    kill_pasta();
+    kill_process(Pid::from_child(&container), Signal::TERM).unwrap();
+    let mut code = None;
+    eventually("it has ended", &mut || {
+        code = container.try_wait().unwrap();
+        code.is_some()
+    });
+    assert_eq!(code.unwrap().code(), Some(7));
 
     let words = ["run", "-d", "--name", "pot", "--net", "pasta", image.to_str().unwrap(), "/bin/sh", "-c"];
     user.pipkin(&[&words[..], &["while :; do busybox sleep 1; done"]].concat()).succeeds();
