@@ -46,7 +46,9 @@ impl Disk {
 
 impl Drop for Disk {
     fn drop(&mut self) {
-        unmount(self.0, UnmountFlags::DETACH).unwrap();
+        crate::harness::undo(|| {
+            unmount(self.0, UnmountFlags::DETACH).unwrap();
+        });
     }
 }
 

@@ -87,18 +87,20 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        if let Some(container) = self.container.take() {
-            let first = format!("/proc/{}", container.container_pid());
-            container.kill();
-            // The kernel keeps the first process of a pid namespace until everybody else who was ever in it is reaped:
-            // those who came from outside are our children by now.
-            wait_until(|| {
-                reap_orphans();
-                !std::path::Path::new(&first).exists()
-            });
-        }
-        let removed = pipkin(&["rm", "-f", self.name]);
-        assert!(removed.status.success() || std::thread::panicking(), "{removed}");
+        crate::harness::undo(|| {
+            if let Some(container) = self.container.take() {
+                let first = format!("/proc/{}", container.container_pid());
+                container.kill();
+                // The kernel keeps the first process of a pid namespace until everybody else who was ever in it is reaped:
+                // those who came from outside are our children by now.
+                wait_until(|| {
+                    reap_orphans();
+                    !std::path::Path::new(&first).exists()
+                });
+            }
+            let removed = pipkin(&["rm", "-f", self.name]);
+            assert!(removed.status.success(), "{removed}");
+        });
     }
 }
 

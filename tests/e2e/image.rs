@@ -36,9 +36,11 @@ impl Stored {
 
 impl Drop for Stored {
     fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).unwrap();
-        // Made with it, unless there were others.
-        drop(self.0.parent().map(fs::remove_dir));
+        crate::harness::undo(|| {
+            fs::remove_dir_all(&self.0).unwrap();
+            // Made with it, unless there were others.
+            drop(self.0.parent().map(fs::remove_dir));
+        });
     }
 }
 

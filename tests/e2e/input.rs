@@ -149,7 +149,9 @@ impl SmallDisk {
 
 impl Drop for SmallDisk {
     fn drop(&mut self) {
-        unmount(CONTAINERS, UnmountFlags::DETACH).unwrap();
+        crate::harness::undo(|| {
+            unmount(CONTAINERS, UnmountFlags::DETACH).unwrap();
+        });
     }
 }
 

@@ -29,7 +29,9 @@ impl Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        unmount(&self.0, UnmountFlags::DETACH).expect("unmounting");
+        crate::harness::undo(|| {
+            unmount(&self.0, UnmountFlags::DETACH).expect("unmounting");
+        });
     }
 }
 

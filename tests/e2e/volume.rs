@@ -88,7 +88,9 @@ impl Nested {
 
 impl Drop for Nested {
     fn drop(&mut self) {
-        unmount(&self.1, UnmountFlags::DETACH).unwrap();
+        crate::harness::undo(|| {
+            unmount(&self.1, UnmountFlags::DETACH).unwrap();
+        });
     }
 }
 
@@ -277,7 +279,9 @@ fn mounted(point: &Path) -> Mounted {
 
 impl Drop for Mounted {
     fn drop(&mut self) {
-        unmount(&self.0, UnmountFlags::DETACH).unwrap();
+        crate::harness::undo(|| {
+            unmount(&self.0, UnmountFlags::DETACH).unwrap();
+        });
     }
 }
 

@@ -46,9 +46,11 @@ impl Swapper {
 
 impl Drop for Swapper {
     fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        let ended = self.thread.take().expect("a thread").join();
-        assert!(ended.is_ok() || std::thread::panicking(), "the swapping failed");
+        crate::harness::undo(|| {
+            self.stop.store(true, Ordering::Relaxed);
+            let ended = self.thread.take().expect("a thread").join();
+            assert!(ended.is_ok(), "the swapping failed");
+        });
     }
 }
 

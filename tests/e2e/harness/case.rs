@@ -3,6 +3,7 @@
 use super::enclosure::{self, alpine};
 use super::footprint::Footprint;
 use libtest_mimic::{Completion, Trial};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
 /// What a case needs beside root and Alpine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,5 +88,15 @@ impl Case {
             before.assert_unchanged();
             Ok(Completion::Completed)
         })
+    }
+}
+
+/// Takes back what a case set up, in a `drop`: when the case has failed already, a failure here is only shown. A second
+/// panic would end the whole program, and with it every case that is still to come.
+pub(crate) fn undo(action: impl FnOnce()) {
+    if let Err(panic) = catch_unwind(AssertUnwindSafe(action))
+        && !std::thread::panicking()
+    {
+        resume_unwind(panic);
     }
 }

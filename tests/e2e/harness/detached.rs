@@ -103,19 +103,21 @@ impl Detached {
 
 impl Drop for Detached {
     fn drop(&mut self) {
-        let outcome = self.verb("rm -f");
-        if !std::thread::panicking() {
-            outcome.succeeds();
-            // The supervisor's last act is to let go of the lock; it ends at once.
-            eventually("all is reaped", &mut || {
-                reap_orphans();
-                let supervisor = format!("/proc/{}", self.supervisor);
-                if self.supervisor == 0 {
-                    !super::footprint::has_children()
-                } else {
-                    !std::path::Path::new(&supervisor).exists()
-                }
-            });
-        }
+        crate::harness::undo(|| {
+            let outcome = self.verb("rm -f");
+            if !std::thread::panicking() {
+                outcome.succeeds();
+                // The supervisor's last act is to let go of the lock; it ends at once.
+                eventually("all is reaped", &mut || {
+                    reap_orphans();
+                    let supervisor = format!("/proc/{}", self.supervisor);
+                    if self.supervisor == 0 {
+                        !super::footprint::has_children()
+                    } else {
+                        !std::path::Path::new(&supervisor).exists()
+                    }
+                });
+            }
+        });
     }
 }

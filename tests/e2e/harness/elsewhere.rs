@@ -72,14 +72,16 @@ impl Elsewhere {
 
 impl Drop for Elsewhere {
     fn drop(&mut self) {
-        let near = name(UPLINK);
-        let mut buffer = [0; 64];
-        let mut batch = Batch::new(&mut buffer);
-        link::delete(&mut batch, &near);
-        commit(&mut batch);
-        drop(self.jobs.take());
-        let ended = self.thread.take().expect("its thread").join();
-        assert!(ended.is_ok() || std::thread::panicking(), "its thread did not end well");
+        crate::harness::undo(|| {
+            let near = name(UPLINK);
+            let mut buffer = [0; 64];
+            let mut batch = Batch::new(&mut buffer);
+            link::delete(&mut batch, &near);
+            commit(&mut batch);
+            drop(self.jobs.take());
+            let ended = self.thread.take().expect("its thread").join();
+            assert!(ended.is_ok(), "its thread did not end well");
+        });
     }
 }
 

@@ -85,15 +85,17 @@ fn enclose_group(root: &'static Path) -> std::io::Result<PathBuf> {
 
 impl Drop for Enclosure {
     fn drop(&mut self) {
-        if let (Some(group), Some(root)) = (&self.group, cgroup_root()) {
-            remove_groups(root);
-            unmount(root, UnmountFlags::DETACH).expect("the hierarchy back");
-            fs::remove_dir(group).unwrap_or_else(|error| eprintln!("{}: {error}", group.display()));
-        }
-        unmount(DATA, UnmountFlags::DETACH).expect("the data directory back");
-        if self.data_was_missing {
-            fs::remove_dir(DATA).expect("the data directory removed");
-        }
+        crate::harness::undo(|| {
+            if let (Some(group), Some(root)) = (&self.group, cgroup_root()) {
+                remove_groups(root);
+                unmount(root, UnmountFlags::DETACH).expect("the hierarchy back");
+                fs::remove_dir(group).unwrap_or_else(|error| eprintln!("{}: {error}", group.display()));
+            }
+            unmount(DATA, UnmountFlags::DETACH).expect("the data directory back");
+            if self.data_was_missing {
+                fs::remove_dir(DATA).expect("the data directory removed");
+            }
+        });
     }
 }
 

@@ -52,8 +52,9 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        // While a panic unwinds, a second one would end the program before it could tell of the first.
-        let removed = fs::remove_dir_all(&self.0);
-        assert!(removed.is_ok() || std::thread::panicking(), "{}: {removed:?}", self.0.display());
+        crate::harness::undo(|| {
+            let removed = fs::remove_dir_all(&self.0);
+            assert!(removed.is_ok(), "{}: {removed:?}", self.0.display());
+        });
     }
 }

@@ -11,7 +11,7 @@ mod run;
 mod running;
 mod terminal;
 
-pub(crate) use case::{Case, Needs, cases};
+pub(crate) use case::{Case, Needs, cases, undo};
 pub(crate) use detached::{Detached, detached, detached_sh, eventually, try_detached};
 pub(crate) use elsewhere::{CABLE_MTU, Elsewhere, HERE, THERE, ip, name};
 pub(crate) use enclosure::{Enclosure, alpine, cgroup_root};

@@ -139,11 +139,13 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        if !self.waited {
-            // Both fail only when it is gone already.
-            self.child.kill().unwrap_or(());
-            self.child.wait().map(drop).unwrap_or(());
-        }
+        crate::harness::undo(|| {
+            if !self.waited {
+                // Both fail only when it is gone already.
+                self.child.kill().unwrap_or(());
+                self.child.wait().map(drop).unwrap_or(());
+            }
+        });
     }
 }
 

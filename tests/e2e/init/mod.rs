@@ -118,17 +118,19 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // The payloads that wait do so for the end of this, or for TERM.
-        drop(self.input.take());
-        for signal in [15, 9] {
-            if let Ok(Some(_)) = self.child.try_wait() {
-                return;
+        crate::harness::undo(|| {
+            // The payloads that wait do so for the end of this, or for TERM.
+            drop(self.input.take());
+            for signal in [15, 9] {
+                if let Ok(Some(_)) = self.child.try_wait() {
+                    return;
+                }
+                if pipkin::sys::signal::kill(self.pid(), signal).is_ok() {
+                    std::thread::sleep(Duration::from_millis(50));
+                }
             }
-            if pipkin::sys::signal::kill(self.pid(), signal).is_ok() {
-                std::thread::sleep(Duration::from_millis(50));
-            }
-        }
-        drop(self.child.wait());
+            drop(self.child.wait());
+        });
     }
 }
 
@@ -183,6 +185,8 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        drop(std::fs::remove_dir_all(&self.0));
+        crate::harness::undo(|| {
+            drop(std::fs::remove_dir_all(&self.0));
+        });
     }
 }

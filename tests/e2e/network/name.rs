@@ -77,8 +77,10 @@ impl Laid {
 
 impl Drop for Laid {
     fn drop(&mut self) {
-        assert!(self.1.path().exists());
-        unmount(self.0, UnmountFlags::DETACH).expect("the file as it was");
+        crate::harness::undo(|| {
+            assert!(self.1.path().exists());
+            unmount(self.0, UnmountFlags::DETACH).expect("the file as it was");
+        });
     }
 }
 

@@ -150,7 +150,9 @@ impl Bundle {
 
 impl Drop for Bundle {
     fn drop(&mut self) {
-        // What outlived the call that made it has become our child.
-        reap_orphans();
+        crate::harness::undo(|| {
+            // What outlived the call that made it has become our child.
+            reap_orphans();
+        });
     }
 }

@@ -258,7 +258,9 @@ impl Over {
 
 impl Drop for Over {
     fn drop(&mut self) {
-        unmount(self.0, UnmountFlags::DETACH).unwrap();
+        crate::harness::undo(|| {
+            unmount(self.0, UnmountFlags::DETACH).unwrap();
+        });
     }
 }
 
@@ -321,11 +323,13 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Where Pipkin stepped aside to and had its containers, if it did.
-        for name in ["pipkin", "pipkin-self", ""] {
-            let gone = fs::remove_dir(self.0.join(name));
-            assert!(gone.is_ok() || !name.is_empty() || std::thread::panicking(), "{gone:?}");
-        }
+        crate::harness::undo(|| {
+            // Where Pipkin stepped aside to and had its containers, if it did.
+            for name in ["pipkin", "pipkin-self", ""] {
+                let gone = fs::remove_dir(self.0.join(name));
+                assert!(gone.is_ok() || !name.is_empty(), "{gone:?}");
+            }
+        });
     }
 }
 

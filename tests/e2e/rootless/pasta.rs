@@ -41,9 +41,11 @@ impl WayOut {
 
 impl Drop for WayOut {
     fn drop(&mut self) {
-        unmount(self.folder.path(), UnmountFlags::DETACH).unwrap();
-        ip("link del e2e0");
-        ip("addr del 198.51.100.1/32 dev lo");
+        crate::harness::undo(|| {
+            unmount(self.folder.path(), UnmountFlags::DETACH).unwrap();
+            ip("link del e2e0");
+            ip("addr del 198.51.100.1/32 dev lo");
+        });
     }
 }
 

@@ -50,7 +50,7 @@ impl Test {
         for suite in suites {
             println!("\n== {}: {}", suite.name(), suite.duty());
             let tally = suite.run(self.case.as_deref()).unwrap_or_else(|error| {
-                println!("{}: {error:#}", suite.name());
+                println!("test {} ... FAILED\n{error:#}", suite.name());
                 Tally::FAILURE
             });
             told.push((suite, tally));

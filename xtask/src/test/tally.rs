@@ -73,16 +73,18 @@ const SKIPPED: &str = "skipped: ";
 pub(crate) fn of(command: &mut Command) -> Result<Tally> {
     let mut child = command.stdout(Stdio::piped()).spawn().context("starting the tests")?;
     let output = child.stdout.take().context("taking the output of the tests")?;
-    let (mut tallies, mut skipped) = (Vec::new(), 0);
+    let (mut tallies, mut skipped, mut last) = (Vec::new(), 0, String::new());
     for line in BufReader::new(output).split(b'\n') {
         let line = line.context("reading the output of the tests")?;
         let line = String::from_utf8_lossy(&line);
         println!("{line}");
         tallies.extend(Tally::from_summary(&line));
         skipped += u64::from(line.starts_with(SKIPPED));
+        last = line.into_owned();
     }
     let status = child.wait().context("waiting for the tests")?;
-    let sum = whole(tallies, status.success()).with_context(|| status.to_string())?;
+    // The case that was running stands at the end of what it printed.
+    let sum = whole(tallies, status.success()).with_context(|| format!("{status} after: {last}"))?;
     Ok(Tally { passed: sum.passed.saturating_sub(skipped), skipped: sum.skipped + skipped, ..sum })
 }
 
