@@ -235,21 +235,20 @@ impl Leases {
     /// zeros means that nothing was ever given away.
     fn read_header(&mut self) -> Result<()> {
         let expected = self.subnet.header();
-        let len = entry_offset(self.subnet.count());
-        let found = rustix::fs::fstat(&self.file).stage("read the address leases")?.st_size;
-        if found == 0 {
-            rustix::fs::ftruncate(&self.file, len).stage("create the address leases")?;
-        } else if u64::try_from(found) != Ok(len) {
-            return Err(DAMAGED);
-        }
         let mut bytes = [0; NEXT_OFFSET + size_of::<u32>()];
-        self.read(0, &mut bytes)?;
+        let read = retry_on_intr(|| rustix::io::pread(&self.file, &mut bytes, 0));
+        let read = read.stage("read the address leases")?;
         let (header, next) = bytes.split_at(NEXT_OFFSET);
         if header == [0; NEXT_OFFSET] {
+            let len = entry_offset(self.subnet.count());
+            rustix::fs::ftruncate(&self.file, len).stage("create the address leases")?;
             return self.write(0, &expected);
         }
+        if header != expected || read < bytes.len() {
+            return Err(DAMAGED);
+        }
         self.next = next.first_chunk().copied().map_or(0, u32::from_le_bytes);
-        if header == expected { Ok(()) } else { Err(DAMAGED) }
+        Ok(())
     }
 
     fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {

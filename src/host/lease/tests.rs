@@ -101,7 +101,19 @@ fn a_file_whose_maker_was_killed_before_its_header_is_made_again() {
     let file = file();
     rustix::fs::ftruncate(&file, entry_offset(65_536)).unwrap();
     assert!(open(&file, "172.20.0.1/16").is_ok());
+}
+
+#[test]
+fn what_a_file_that_was_cut_has_lost_is_not_given_again() {
+    let file = file();
+    let given = open(&file, "172.20.0.1/16").unwrap().allocate(owner(1)).unwrap();
     rustix::fs::ftruncate(&file, 100).unwrap();
+    let mut leases = open(&file, "172.20.0.1/16").unwrap();
+    assert_eq!(errno(leases.allocate(owner(2))), Errno::UCLEAN);
+    assert_eq!(errno(leases.reserve(given, owner(2))), Errno::UCLEAN);
+    assert_eq!(errno(leases.release(given, owner(1))), Errno::UCLEAN);
+    drop(leases);
+    rustix::fs::ftruncate(&file, 40).unwrap();
     assert_eq!(errno(open(&file, "172.20.0.1/16")), Errno::UCLEAN);
 }
 

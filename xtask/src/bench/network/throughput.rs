@@ -12,7 +12,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Measurements of each way, in turns, a second each: what a single one shows differs by a tenth and more.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 25;
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// Two places, one of which serves the other.
