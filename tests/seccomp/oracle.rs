@@ -21,6 +21,25 @@ const PYTHON: &str = "/usr/bin/python3";
 const EPERM: u32 = Action::Errno(1).value();
 const ENOSYS: u32 = Action::Errno(38).value();
 
+/// Where the calls begin that 32-bit Arm has for itself, and numbers around them and around the ends of the others.
+const PRIVATE: u32 = 0xf_0000;
+const FAR: [u32; 14] = [
+    0xe_ffff,
+    PRIVATE,
+    PRIVATE + 1,
+    PRIVATE + 2,
+    PRIVATE + 3,
+    PRIVATE + 4,
+    PRIVATE + 5,
+    PRIVATE + 6,
+    PRIVATE + 7,
+    0x3fff_ffff,
+    0x4000_0000,
+    0x4000_0029,
+    0x7fff_ffff,
+    u32::MAX,
+];
+
 /// Sets of capabilities under which the profile differs.
 const SETS: [&str; 4] = [
     "",
@@ -63,8 +82,10 @@ fn compare(profile: &Path, arch: Arch, narrow: Arch, capabilities: &str) -> Resu
         .map_err(|fault| fault.in_document(&text))?;
     let values = argument_values(&text)?;
     for arch in [arch.audit(), narrow.audit(), Arch::Arm.audit() ^ 1] {
-        let newest = newest(&text, arch)?;
-        for number in (0..=600).chain([0x3fff_ffff, 0x4000_0000, 0x4000_0029, 0x7fff_ffff, u32::MAX]) {
+        let named = named(&text, arch)?;
+        for number in (0..=600).chain(FAR) {
+            let beside = |other: &u32| (*other < PRIVATE) == (number < PRIVATE);
+            let newest = named.iter().copied().filter(beside).max();
             for (first, third) in
                 values.iter().flat_map(|first| values.iter().map(move |third| (*first, *third)))
             {
@@ -97,13 +118,13 @@ fn lenient(value: u32) -> u32 {
     if value == 0x8000_0000 { 0 } else { value }
 }
 
-/// The highest number that the profile names.
-fn newest(text: &[u8], arch: u32) -> Result<Option<u32>, Failed> {
+/// The numbers of the calls that the profile names.
+fn named(text: &[u8], arch: u32) -> Result<Vec<u32>, Failed> {
     let profile: serde_json::Value = serde_json::from_slice(text)?;
-    let Some(arch) = Arch::ALL.into_iter().find(|known| known.audit() == arch) else { return Ok(None) };
+    let Some(arch) = Arch::ALL.into_iter().find(|known| known.audit() == arch) else { return Ok(Vec::new()) };
     let blocks = profile["syscalls"].as_array().ok_or("syscalls")?;
     let names = blocks.iter().filter_map(|block| block["names"].as_array()).flatten();
-    Ok(names.filter_map(|name| Syscall::named(name.as_str()?)?.number(arch)).max())
+    Ok(names.filter_map(|name| Syscall::named(name.as_str()?)?.number(arch)).collect())
 }
 
 /// The values around those that the profile names.

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 /// `ENOSYS`
 const NO_SUCH_CALL: u16 = 38;
+/// From here on 32-bit Arm has calls of its own (`__ARM_NR_BASE`), far above all that are still to come.
+const PRIVATE: u32 = 0xf_0000;
 
 /// Compiles `profile`; the error is a sentence.
 pub(super) fn compile(profile: &Profile) -> Result<Vec<u64>, &'static str> {
@@ -24,6 +26,11 @@ pub(super) fn compile(profile: &Profile) -> Result<Vec<u64>, &'static str> {
         // The reader and this module make none of these.
         Err(Fault::Spans | Fault::OpenEnd | Fault::Argument(_)) => Err("the rules do not make a policy"),
     }
+}
+
+/// What holds whatever the arguments are.
+const fn always<'r>(action: Action) -> Rule<'r> {
+    Rule { action, needs: 0, conditions: &[] }
 }
 
 /// What becomes of the calls of one architecture.
@@ -46,13 +53,22 @@ impl<'p> Draft<'p> {
         let mut draft = Self { arch, verdicts: Vec::new(), spans: Vec::new(), known: BTreeMap::new() };
         let mut next = 0;
         for (number, indices) in by_number {
+            if next < PRIVATE && number >= PRIVATE {
+                draft.newer(next, profile);
+                next = PRIVATE;
+            }
             if number > next {
                 draft.begin(next, profile, Vec::new());
             }
             draft.begin(number, profile, indices);
             next = number + 1;
         }
-        draft.close(next, profile);
+        draft.newer(next, profile);
+        if arch == Arch::X86_64 {
+            draft.add(X32_BIT, vec![always(Action::KillProcess)]);
+            // -1 is no call at all and means the same under every ABI.
+            draft.newer(u32::MAX, profile);
+        }
         draft
     }
 
@@ -60,20 +76,14 @@ impl<'p> Draft<'p> {
         Section { arch: self.arch, spans: &self.spans, verdicts }
     }
 
-    /// What lies above the numbers that the profile names.
-    fn close(&mut self, next: u32, profile: &Profile) {
-        let always = |action| Rule { action, needs: 0, conditions: &[] };
+    /// What lies above the numbers that the profile names, from `first` on.
+    fn newer(&mut self, first: u32, profile: &Profile) {
         // Programs try calls newer than the profile and take ENOSYS, but not EPERM, for an answer to go on with.
-        let newer = match profile.default {
-            Action::Errno(_) if next > 0 => Action::Errno(NO_SUCH_CALL),
+        let action = match profile.default {
+            Action::Errno(_) if first > 0 => Action::Errno(NO_SUCH_CALL),
             other => other,
         };
-        self.add(next, vec![always(newer)]);
-        if self.arch == Arch::X86_64 {
-            self.add(X32_BIT, vec![always(Action::KillProcess)]);
-            // -1 is no call at all and means the same under every ABI.
-            self.add(u32::MAX, vec![always(newer)]);
-        }
+        self.add(first, vec![always(action)]);
     }
 
     /// From `first` on, the rules of these indices hold, and the default where none applies.
@@ -87,13 +97,13 @@ impl<'p> Draft<'p> {
             .filter_map(|index| profile.rules.get(*index))
             .map(|rule| Rule { action: rule.action, needs: 0, conditions: rule.conditions(self.arch) })
             .collect();
-        let always = rules.iter().find(|rule| rule.conditions.is_empty()).copied();
+        let last = rules.iter().find(|rule| rule.conditions.is_empty()).copied();
         rules.retain(|rule| {
             !rule.conditions.is_empty()
-                && always.is_none_or(|a| strictness(rule.action) < strictness(a.action))
+                && last.is_none_or(|last| strictness(rule.action) < strictness(last.action))
         });
         rules.sort_by_key(|rule| strictness(rule.action));
-        rules.push(always.unwrap_or(Rule { action: profile.default, needs: 0, conditions: &[] }));
+        rules.push(last.unwrap_or(always(profile.default)));
         let verdict = self.add(first, rules);
         self.known.insert(indices, verdict);
     }

@@ -175,6 +175,16 @@ fn programs_of_the_other_width() {
 }
 
 #[test]
+fn arms_own_calls_lie_far_above_the_others() {
+    let blocks = r#"{"names":["read","set_tls"],"action":"SCMP_ACT_ALLOW"}"#;
+    let profile = strict(blocks).replacen('{', r#"{"architectures":["SCMP_ARCH_ARM"],"#, 1);
+    let profile = compiled(&profile, Context { arch: Arch::Aarch64, ..CONTEXT });
+    let numbers = [2, 3, 4, 450, 0xe_ffff, 0xf_0004, 0xf_0005, 0xf_0006, u32::MAX];
+    let answers = numbers.map(|number| ask(&profile, number, Arch::Arm.audit(), [0; 6]));
+    assert_eq!(answers, [EPERM, ALLOW, ENOSYS, ENOSYS, ENOSYS, EPERM, ALLOW, ENOSYS, ENOSYS]);
+}
+
+#[test]
 fn flags_and_listener() {
     let with =
         |members: &str| compiled(&["{\"defaultAction\":\"SCMP_ACT_ALLOW\",", members, "}"].concat(), CONTEXT);
