@@ -190,7 +190,7 @@ fn links_lead_nowhere_else() {
     place.end();
 }
 
-/// docker cp looked at a path and then used it again (CVE-2018-15664, CVE-2026-41568).
+/// docker cp looked at a path and then used it again (CVE-2018-15664, CVE-2026-41568, CVE-2026-42306).
 fn a_race_leads_nowhere_else() {
     let folder = Folder::new();
     let outside = folder.folder("outside");

@@ -314,11 +314,12 @@ fn it_goes_on_when_detached() {
     place.end();
 }
 
-/// CVE-2016-9962: PID 1 looks for descriptors of those who come in. It sees none that leads out of its root.
+/// CVE-2016-9962, and CVE-2017-5985 in LXC: PID 1 looks for descriptors of those who come in. It sees none that leads out of its root.
 fn nothing_of_the_host_is_to_be_seen_meanwhile() {
     watch("exec-spy", "", 300);
 }
 
+/// The same.
 fn nor_by_one_that_may_trace() {
     watch("exec-trace", "--cap-add SYS_PTRACE", 300);
 }

@@ -50,6 +50,7 @@ fn assert_masked(outcome: Outcome) {
     assert!(text.contains("empty"), "{text}");
 }
 
+/// `/proc/interrupts` and powercap among them: GHSA-6fw5-f8r9-fgfm, GHSA-jq35-85cj-fj4p.
 fn every_masked_path_is_empty() {
     assert_masked(look(""));
 }
@@ -66,6 +67,7 @@ fn masks_cannot_be_written() {
     run("").sh(script).prints("refused\nrefused\n1:3\n1\n");
 }
 
+/// GHSA-6fw5-f8r9-fgfm.
 fn thermal_counters_are_hidden() {
     run("")
         .sh("ls -A /sys/devices/system/cpu/cpu*/thermal_throttle 2> /dev/null | grep -v : | tr -d '\\n'")

@@ -185,7 +185,7 @@ fn deface(pid: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Says what it can see of another process.
+/// Says what it can see of another process, and whether it could change its memory.
 fn spy(pid: &str) -> ExitCode {
     let path = |name| format!("/proc/{pid}/{name}");
     for link in ["exe", "root", "cwd", "fd/1"] {
@@ -197,6 +197,10 @@ fn spy(pid: &str) -> ExitCode {
         if fs::read(path(file)).is_ok() {
             print!("{file} ");
         }
+    }
+    // For writing, as only who may trace it can.
+    if fs::OpenOptions::new().write(true).open(path("mem")).is_ok() {
+        print!("mem ");
     }
     println!();
     ExitCode::SUCCESS

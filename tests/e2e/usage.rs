@@ -121,7 +121,8 @@ fn a_full_disk_is_no_success() -> Result<(), Failed> {
     Ok(())
 }
 
-/// A copy that is set-user-id of somebody else is started by the kernel with `AT_SECURE`.
+/// A copy that is set-user-id of somebody else is started by the kernel with `AT_SECURE`. Where bubblewrap was such a one it
+/// could be had by CVE-2016-8659, CVE-2020-5291 (GHSA-j2qp-rvxj-43vj) and CVE-2026-41163.
 fn more_rights_are_refused() -> Result<Completion, Failed> {
     if !rustix::process::geteuid().is_root() {
         return Ok(Completion::ignored_with("only root can give a file to somebody else"));

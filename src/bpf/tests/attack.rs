@@ -141,6 +141,7 @@ fn dangerous_calls_are_refused() {
     }
 }
 
+/// CVE-2021-41133: calls newer than the filter.
 #[test]
 fn unknown_numbers_and_other_instruction_sets() {
     for (arch, default) in BOTH {

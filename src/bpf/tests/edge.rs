@@ -27,6 +27,7 @@ fn section<'a>(spans: &'a [Span], verdicts: &'a [&'a [Rule<'a>]]) -> Section<'a>
     Section { arch: Arch::NATIVE, spans, verdicts }
 }
 
+/// Comparisons of 64 bits that came out as others: CVE-2019-9893, GHSA-4q85-33p6-j5g6.
 #[test]
 fn every_comparison_holds_on_both_words() {
     let values =
@@ -46,6 +47,7 @@ fn every_comparison_holds_on_both_words() {
     }
 }
 
+/// CVE-2017-18367: conditions that were ORed.
 #[test]
 fn conditions_are_anded_and_rules_are_ored() {
     let equal = |argument, value| Condition { argument, operator: Operator::Equal, mask: u64::MAX, value };
@@ -106,6 +108,7 @@ fn two_architectures_share_a_program() {
     compare(&policy_with(&sections), 0, program, 1);
 }
 
+/// GHSA-46fr-jh49-xvhx and GHSA-2hqh-5c36-grrm: memory spoilt by what was too long.
 #[test]
 fn too_long_a_program_is_an_error() {
     let conditions: Vec<[Condition; 1]> = (0..2000)

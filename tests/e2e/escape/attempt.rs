@@ -62,8 +62,10 @@ fn all_is_refused_to_anybody_anywhere() {
     }
 }
 
-/// CVE-2022-0185, CVE-2024-1086 and others by a user namespace; CVE-2016-0728 by keys; CVE-2022-3176 by io_uring;
-/// CVE-2023-28100 by a terminal; CVE-2026-31431 and others by families of sockets.
+/// CVE-2021-22555, CVE-2022-0185, CVE-2023-2640 and CVE-2023-32629, CVE-2023-32233, CVE-2024-1086 and CVE-2026-53362 by a
+/// user namespace; CVE-2016-0728 by keys; CVE-2022-3176 by io_uring; CVE-2023-28100 by a terminal; by families of
+/// sockets CVE-2026-31431 (AF_ALG), CVE-2026-43494 (AF_RDS), CVE-2026-31635 and CVE-2026-43500 (AF_RXRPC), and
+/// CVE-2026-43284 and CVE-2026-46300 (xfrm).
 fn the_filter_is_what_keeps_system_calls_out() {
     let found = through(run("--security-opt seccomp=unconfined"), "calls");
     let expected = [
@@ -84,7 +86,8 @@ fn the_filter_is_what_keeps_system_calls_out() {
     assert_among(&through(run("").without("filter"), "calls"), &expected);
 }
 
-/// CVE-2023-0386 and others by mounts; Shocker by handles; CVE-2020-14386 by packets; CVE-2022-0492 by hierarchies.
+/// CVE-2023-0386, CVE-2025-38498 and others by mounts; Shocker by handles; CVE-2020-14386 by packets; CVE-2022-0492 by
+/// hierarchies.
 fn capabilities_are_what_keeps_the_machine_out() {
     const CAPABILITIES: &str = "--cap-add SYS_ADMIN --cap-add SYS_BOOT --cap-add NET_RAW --cap-add SYS_PACCT --cap-add SYSLOG \
         --cap-add DAC_READ_SEARCH --cap-add MKNOD --cap-add SYS_TIME";
@@ -116,7 +119,8 @@ fn capabilities_are_what_keeps_the_machine_out() {
     assert_among(&through(run(CAPABILITIES), "nodes"), &["device 8:0", "device 1:1"]);
 }
 
-/// CVE-2025-31133, and CVE-2022-0492 by groups.
+/// CVE-2025-31133, CVE-2022-0492 by groups; what tells of others by time and heat, GHSA-6fw5-f8r9-fgfm and
+/// GHSA-jq35-85cj-fj4p, where the machine has such files.
 fn masks_and_read_only_mounts_are_what_keeps_files_out() {
     let opened = run("").without("masks");
     assert_among(&through(opened.clone(), "reads"), &["/proc/interrupts", "/proc/timer_list"]);

@@ -40,6 +40,7 @@ fn attack(absent: &[&str], run: &Run, words: &[&str]) {
     assert!(!told.text().contains("outside"), "{told}");
 }
 
+/// runc. Of a kind with it in youki, GHSA-xr7r-f8xq-vfvv.
 fn cve_2024_21626_a_descriptor_that_leaks() {
     attack(&["close-descriptors,"], &run(""), &["cat", "/proc/self/fd/9/secret"]);
 }

@@ -1,6 +1,7 @@
 //! Rights, groups and terminals that a process inside could have from outside.
 
-use crate::harness::{Case, Folder, Terminal, cases, run};
+use crate::exec::Place;
+use crate::harness::{Case, Folder, Terminal, cases, pipkin, run};
 use rustix::fs::{XattrFlags, setxattr};
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -27,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
 /// `security.capability` that lets a process with inheritable DAC_OVERRIDE (1) have it (vfs_cap_data, revision 2).
 const MAY_INHERIT: [u8; 20] = [1, 0, 0, 2, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
+/// runc. The same in crun, CVE-2022-27650, and in docker, CVE-2022-24769.
 fn cve_2022_29162_no_inheritable_capabilities() {
     let layer = Folder::new();
     let secret = layer.file("secret", "root's alone\n");
@@ -43,6 +45,7 @@ fn cve_2022_29162_no_inheritable_capabilities() {
     attack().sh("grep CapInh /proc/self/status").prints("CapInh:\t0000000000000000\n");
 }
 
+/// docker. The same in podman, CVE-2022-2989, in buildah, CVE-2022-2990, and in CRI-O, CVE-2022-2995.
 fn cve_2022_36109_the_groups_are_the_images() {
     const KITCHEN: u32 = 4242;
     let layer = Folder::new();
@@ -62,11 +65,18 @@ fn cve_2016_3697_a_number_is_a_number() {
     run("-u 1000 --layer").option(layer.path()).sh("id -u").prints("1000\n");
 }
 
+/// crun's exec made root of `-u 1` (GHSA-4vg2-xjqj-7chj).
 fn cve_2026_30892_users_are_read_strictly() {
-    run("-u 1").sh("id -u; id -g").prints("1\n1\n");
+    let place = Place::new("escape-user", "");
+    for (user, ids) in [("1", "1\n1\n"), ("01", "1\n1\n"), ("7:8", "7\n8\n")] {
+        run("-u").option(user).sh("id -u; id -g").prints(ids);
+        place.sh(&format!("-u {user}"), "id -u; id -g").prints(ids);
+    }
     for user in ["1:", ":1", "1:2:3", "4294967295", "-1", "+1", "0x1", "1 ", "", ":"] {
         run("-u").option(user).sh("true").expect_refusal(&[]);
+        pipkin(&["exec", "-u", user, "escape-user", "true"]).expect_refusal(&[]);
     }
+    place.end();
 }
 
 fn cve_2024_40635_a_user_beyond_the_last() {
@@ -75,6 +85,7 @@ fn cve_2024_40635_a_user_beyond_the_last() {
     }
 }
 
+/// bubblewrap; by another command, CVE-2023-28100 and the 33rd bit, CVE-2019-10063, in flatpak.
 fn cve_2017_5226_nothing_is_typed_for_the_caller() {
     // As number of 32 bits and, as in CVE-2019-7303, with a 33rd that the kernel does not look at.
     for width in ["narrow", "wide"] {
@@ -121,6 +132,7 @@ fn cve_2020_15257_no_abstract_socket() {
     assert!(!sockets.contains("pipkin"), "{sockets}");
 }
 
+/// docker. The same in containerd, CVE-2021-41103 and CVE-2024-25621.
 fn cve_2021_41091_state_is_for_its_owner() {
     let container = run("").start_sh("echo here; exec sleep 1000");
     container.expect("here");

@@ -27,6 +27,8 @@ fn plan(config: &str) -> serde_json::Value {
     plan
 }
 
+/// containerd. What CVE-2026-53489, CVE-2026-53492, CVE-2026-53495, CVE-2026-50195 and CVE-2026-47262 have in common: what
+/// an image says of itself steers the host.
 fn cve_2026_53488_labels_of_an_image_steer_nothing() {
     let labels = r#"{"config":{"Labels":{"run.oci.hooks.stderr":"/x","org.systemd.property.CollectMode":"'inactive'",
         "io.kubernetes.cri.sandbox-id":"x","privileged":"true","label":"disable","io.podman.annotations.seccomp":"unconfined",

@@ -17,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
             cve_2026_87766_a_parent_that_is_a_link,
             ghsa_q6r4_a_working_directory_through_a_link,
             cve_2025_24965_a_link_that_climbs,
+            cve_2024_23652_what_is_taken_away_is_the_containers,
         ]
     )
 }
@@ -51,26 +52,54 @@ pub(super) fn climbing(outside: &Folder) -> String {
     ["../../../../../../../../..", &absolute(outside)].concat()
 }
 
+/// runc. The same in crun, CVE-2026-47766.
 fn cve_2026_41579_a_device_through_a_link() {
     attack(absolute, ATTACKS[0]);
 }
 
+/// runc. Of a kind with CVE-2019-18837 in crun and, in docker cp and podman, CVE-2026-42306 and CVE-2019-18466.
 fn cve_2024_45310_a_folder_made_through_a_link() {
     attack(absolute, ATTACKS[1]);
 }
 
+/// runc. Of a kind with GHSA-wp3j-xq48-xpjw in podman, which wrote the files of its volumes so.
 fn cve_2024_45310_a_file_made_through_a_link() {
     attack(absolute, ATTACKS[2]);
 }
 
+/// bubblewrap (GHSA-pxhw-h44j-8pfx).
 fn cve_2026_87766_a_parent_that_is_a_link() {
     attack(absolute, ATTACKS[3]);
 }
 
+/// podman (GHSA-q6r4-3wmg-fwcq).
 fn ghsa_q6r4_a_working_directory_through_a_link() {
     attack(absolute, ATTACKS[4]);
 }
 
 fn cve_2025_24965_a_link_that_climbs() {
     attack(climbing, ATTACKS[2]);
+}
+
+/// BuildKit removed, through a link, what it had made to mount on.
+fn cve_2024_23652_what_is_taken_away_is_the_containers() {
+    let outside = Folder::new();
+    outside.file("kept", "");
+    let place = outside.path().display();
+    // What was made for mounts is a link by the end, as far as the kernel lets it be, and so is what lies around it.
+    let script = format!(
+        "umount /a/b/made 2> /dev/null; rm -rf /a; ln -s {place} /a; mkdir -p /c/d; mv /c /e; ln -s {place} /c
+         rm -rf /dev/shm /dev/pts; ln -s {place} /dev/shm; ln -s {place} /dev/pts; ln -s {place} /e/d/out; test -L /a"
+    );
+    for options in ["", "--cap-add SYS_ADMIN", "--ephemeral", "--userns auto"] {
+        run(options)
+            .option("--tmpfs")
+            .option("/a/b/made")
+            .option("-v")
+            .option("/etc/passwd:/c/file")
+            .sh(&script);
+        let left: Vec<_> =
+            std::fs::read_dir(outside.path()).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        assert_eq!(left, ["kept"], "{options}");
+    }
 }

@@ -45,6 +45,7 @@ fn cve_2019_16884_nothing_lies_over_proc() {
     }
 }
 
+/// runc. The same in youki, CVE-2025-62596.
 fn cve_2025_52881_a_parameter_written_elsewhere() {
     const NAME: &str = "net.ipv4.ip_default_ttl";
     let layer = Folder::new();
@@ -58,6 +59,7 @@ fn cve_2025_52881_a_parameter_written_elsewhere() {
     }
 }
 
+/// runc. The same in youki, CVE-2025-62161.
 fn cve_2025_31133_a_mask_made_of_something_else() {
     // A /dev of the attacker's, whose null is what it wants to reach by the name of a file that is masked.
     let dev = Folder::new();
@@ -83,18 +85,25 @@ fn cve_2019_19921_a_proc_that_is_a_link() {
     run("").image(image.path()).volume(outside.path(), "/nowhere").payload_refused("/proc");
 }
 
+/// runc: CVE-2019-19921 again, and with it AppArmor's profile for nothing, CVE-2023-28642.
 fn cve_2023_27561_a_proc_that_is_a_link_to_a_volume() {
-    let shared = Folder::new();
+    let (shared, other) = (Folder::new(), Folder::new());
     shared.folder("proc");
     let image = linked("proc", "/shared/proc");
-    run("").volume(shared.path(), "/shared").image(image.path()).payload_refused("/proc");
-    assert!(fs::read_dir(shared.join("proc")).unwrap().next().is_none());
+    let attack = || run("").image(image.path());
+    let orders = [[(&shared, "/shared"), (&other, "/other")], [(&other, "/other"), (&shared, "/shared")]];
+    for [(one, first), (two, second)] in orders {
+        attack().volume(one.path(), first).volume(two.path(), second).payload_refused("/proc");
+        assert!(fs::read_dir(shared.join("proc")).unwrap().next().is_none());
+    }
 }
 
+/// youki.
 fn cve_2025_54867_a_sys_that_is_a_link() {
     refused_unless("real-directory", &linked("sys", "/real"), "/sys");
 }
 
+/// runc and youki.
 fn cve_2025_52565_a_console_that_is_a_link() {
     // The terminal's name is never looked up, so what lies there does not matter; and the console is laid over nothing
     // but a file.

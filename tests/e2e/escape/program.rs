@@ -1,6 +1,7 @@
 //! The host's program file and the first process's own secrets, as others in the container see them.
 
-use crate::harness::{Case, Folder, Running, cases, run};
+use crate::exec::Place;
+use crate::harness::{Case, Folder, Running, cases, reap_orphans, run};
 use crate::program;
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -16,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
             cve_2019_5736_the_init_is_not_reached,
             cve_2019_5736_a_further_command_that_is_the_runtime,
             cve_2016_9962_nothing_is_seen_of_a_process_that_joins,
+            cve_2015_8709_root_of_a_user_namespace_traces_nobody_who_enters,
         ]
     )
 }
@@ -106,7 +108,7 @@ fn cve_2016_9962_nothing_is_seen_of_a_process_that_joins() {
     let join = format!("--pid ns:/proc/{}/ns/pid", first.container_pid());
     let plan = run("--dry-run --json").option("--pid").option(join.split_at(6).1).sh("true").json();
     let last = plan["child"].as_array().unwrap().len() - 1;
-    for (absent, seen) in [("not-dumpable", "exe root cwd fd/1 environ maps \n"), ("", "\n")] {
+    for (absent, seen) in [("not-dumpable", "exe root cwd fd/1 environ maps mem \n"), ("", "\n")] {
         let joining = run(&join).without(absent).paused("CHILD", last).start_sh("true");
         assert!(joining.tells("paused"));
         let status = fs::read_to_string(format!("/proc/{}/status", joining.container_pid())).unwrap();
@@ -116,4 +118,52 @@ fn cve_2016_9962_nothing_is_seen_of_a_process_that_joins() {
         joining.kill_and_clean();
     }
     first.kill_and_clean();
+}
+
+/// The ids, as they are inside, of `pid` and its descendants that are in another pid namespace than ours.
+fn inside(pid: i32) -> Vec<String> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let ids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
+    let own = ids.split_whitespace().nth(1).map(str::to_owned);
+    let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
+    let children = children.split_whitespace().flat_map(|child| inside(child.parse().unwrap()));
+    own.into_iter().chain(children).collect()
+}
+
+/// Root of a user namespace may trace whoever is in it; but one who comes from outside was begun outside.
+fn cve_2015_8709_root_of_a_user_namespace_traces_nobody_who_enters() {
+    let own = std::env::current_exe().unwrap();
+    let options = format!(
+        "--userns auto --cap-add SYS_PTRACE --security-opt no-new-privileges=false -v {}:/e2e:ro",
+        own.display()
+    );
+    let place = Place::new("entrant", &options);
+    let seen = |absent: &str| {
+        let mut seen = std::collections::BTreeSet::new();
+        let mut looked_at = 0;
+        for step in 0.. {
+            let mut exec = Command::new(program::hooks());
+            exec.env_clear().env("PIPKIN_WITHOUT", absent).env("PIPKIN_PAUSE_CHILD", step.to_string());
+            exec.args(["exec", "entrant", "true"]);
+            let entering = Running::start(exec, None);
+            // It runs through when there is no such step.
+            if !entering.tells("paused") {
+                entering.wait().exits(0);
+                break;
+            }
+            for pid in inside(entering.pid()) {
+                looked_at += 1;
+                seen.extend(place.exec("", &["/e2e", "--payload", "spy", &pid]).succeeds().words());
+            }
+            entering.kill();
+            reap_orphans();
+        }
+        assert!(looked_at > 2, "only {looked_at} processes were inside");
+        seen
+    };
+    // Whose program it runs, where it is, and by that what of the host it holds.
+    let traced = seen("not-dumpable");
+    assert!(["exe", "root", "cwd"].iter().all(|link| traced.contains(*link)), "{traced:?}");
+    assert_eq!(seen("").into_iter().collect::<Vec<_>>(), [""; 0]);
+    place.end();
 }

@@ -81,12 +81,15 @@ pub(super) fn attack(shared: &Folder) -> Run {
     run("").volume(shared.path(), "/shared").option("--tmpfs").option("/shared/place/made")
 }
 
+/// runc. Of a kind with CVE-2024-23651 in BuildKit, CVE-2023-0778 in podman, CVE-2026-42306 in docker, and CVE-2024-0132
+/// and CVE-2025-23359 of NVIDIA's hook, which mounts as the runtime does.
 fn cve_2021_30465_a_destination_swapped_for_a_link() {
     assert!(gets_out(|shared| attack(shared).without("pivot-first,by-handle"), MOST_STARTS));
     assert!(!gets_out(|shared| attack(shared).without("pivot-first"), STARTS));
     assert!(!gets_out(attack, STARTS));
 }
 
+/// runc. The same in youki, CVE-2025-62161.
 fn cve_2025_31133_a_null_device_swapped_for_a_link() {
     let dev = Folder::new();
     dev.file("null", "");

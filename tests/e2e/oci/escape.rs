@@ -61,6 +61,7 @@ fn cve_2021_43784_what_does_not_fit_is_refused() {
     }
 }
 
+/// runc (GHSA-5g49-rx9x-qfc6).
 fn ghsa_5g49_a_limit_outside_of_its_group() {
     for name in ["../memory.max", "/sys/fs/cgroup/memory.max", "a/b", "..", ""] {
         let bundle =
@@ -126,12 +127,14 @@ fn gets_past(absent: &str, most: usize, reached: impl Fn(&Outcome, &Path) -> boo
     through
 }
 
+/// youki (GHSA-3q8j-pf29-vwv8).
 fn ghsa_3q8j_what_is_masked_swapped_for_a_link() {
     let read = |outcome: &Outcome, _: &Path| outcome.text().contains("secret");
     assert!(gets_past("real-directory", MOST_STARTS, read));
     assert!(!gets_past("", STARTS, read));
 }
 
+/// The same.
 fn ghsa_3q8j_what_is_read_only_swapped_for_a_link() {
     let wrote = |_: &Outcome, place: &Path| place.join("closed/made").exists();
     assert!(gets_past("real-directory", MOST_STARTS, wrote));
