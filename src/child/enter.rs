@@ -8,7 +8,7 @@ use super::{FAILED, State, channel, device, path, program};
 use crate::init::supervise::code_of;
 use crate::plan::{Report, Step};
 use crate::sys::process::{self, Side, join_new_session_keyring};
-use crate::sys::signal::{SignalSet, receive, signalfd};
+use crate::sys::signal::{Action, SignalSet, receive, set_action, signalfd};
 use crate::sys::spawn::close_everything;
 use core::ffi::CStr;
 use linux_raw_sys::general::CLONE_PARENT;
@@ -58,6 +58,8 @@ impl State<'_> {
     }
 
     fn enter_namespaces(&mut self, flags: u64) -> Result<()> {
+        // Ours are reaped by the kernel, those of the reaper are not.
+        set_action(SIGCHLD, Action::Default)?;
         program::hide()?;
         let target = self.context.namespaces.first().ok_or(Errno::BADF)?;
         let flags = u32::try_from(flags).map_err(|_| Errno::INVAL)?;
@@ -98,34 +100,42 @@ fn appear_inside(host: BorrowedFd<'_>, namespaces: u64) -> Result<()> {
     }
 }
 
-/// Tells the host of the command, lets go of everything, and reaps. Ends with the command when that leaves nobody
-/// behind, and with its code; otherwise tells the code and ends with the last of those it left.
+/// Tells the host of the command, lets go of everything, and reaps. Tells how the command ended, and ends with the last
+/// of those that it left.
 fn reap(host: BorrowedFd<'_>, attached: bool, command: Pid, pidfd: OwnedFd) -> ! {
     let none = CapabilitySet::empty();
     let nothing = CapabilitySets { effective: none, permitted: none, inheritable: none };
     let told = channel::send_descriptor(host, Report::Started, pidfd.as_fd());
     let ready = told.and(set_capabilities(None, nothing)).and(signalfd(SignalSet::EMPTY.with(SIGCHLD)));
-    // Our end takes the command along.
-    let Ok(ended) = ready else { process::exit(FAILED) };
+    let tell = |code, last| channel::report(host, Report::Exited { code, last });
+    let Ok(ended) = ready else {
+        // Our end takes the command along.
+        tell(FAILED, true);
+        process::exit(FAILED)
+    };
     // Where there are no keyrings, or a filter lets nobody have another one, there is none of the host's either.
     join_new_session_keyring().unwrap_or(());
     // They belong to this process, which closes all of them.
     core::mem::forget(pidfd);
     let (own, both) = ([ended.as_fd()], [ended.as_fd(), host]);
     close_everything(if attached { &both } else { &own });
-    let mut host = attached.then_some(host);
-    let mut code = None;
+    let (mut listening, mut code) = (attached.then_some(host), None);
     loop {
         match wait(WaitOptions::NOHANG) {
             Ok(Some((pid, status))) if pid == command => code = Some(code_of(status)),
             Ok(Some(_)) | Err(Errno::INTR) => {}
-            Err(_) => process::exit(code.unwrap_or(FAILED)),
+            Err(_) => {
+                if listening.is_some() {
+                    tell(code.unwrap_or(FAILED), true);
+                }
+                process::exit(0)
+            }
             Ok(None) => {
-                if let (Some(code), Some(host)) = (code, host.take_if(|_| code.is_some())) {
-                    channel::report(host, Report::Exited { code });
+                if let (Some(code), Some(_)) = (code, listening.take_if(|_| code.is_some())) {
+                    tell(code, false);
                     close_everything(&own);
                 }
-                sleep(ended.as_fd(), &mut host, command);
+                sleep(ended.as_fd(), &mut listening, command);
             }
         }
     }

@@ -1,20 +1,24 @@
 //! A further process in a container that runs: finding what it has to enter, making it, waiting for its end.
 
-use super::spawn::{Child, Entry, Host, clone, end_process};
+use super::spawn::{Child, DEATH_PATIENCE, Entry, Host, clone, end_process};
 use super::supervise::{Company, Ended, Watch};
 use crate::cgroup::group::Group;
 use crate::cgroup::hierarchy::{find, own_path, path_of};
 use crate::error::{Error, Result, Stage};
 use crate::plan::{HostStep, Plan};
 use crate::sys;
+use crate::sys::signal::Action;
 use core::ffi::CStr;
 use linux_raw_sys::general as raw;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, OwnedFd};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, Stat, openat, statat};
 use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{Pid, PidfdFlags, WaitId, WaitIdOptions, pidfd_open, waitid};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use ufmt::uwrite;
+
+/// The status of what was killed.
+const KILLED: u8 = 137;
 
 /// The kinds of namespaces by the names of their files in `/proc/PID/ns`.
 const KINDS: [(u32, &str); 8] = [
@@ -141,8 +145,13 @@ impl Host {
     /// # Errors
     /// The first step that failed.
     pub fn enter(&mut self, plan: &Plan<'_>, target: Target, stdin: bool, entry: Entry<'_>) -> Result<Ended> {
+        const SIGCHLD: i32 = raw::SIGCHLD as i32;
+        // A pid namespace ends only when everybody in it was reaped, also those who came from outside. Whatever becomes
+        // of us, who may be stopped or stuck in a write: this way the kernel does it, from the first moment.
+        sys::signal::set_action(SIGCHLD, Action::Ignore).stage("leave the command to the kernel")?;
         let done = self.carry_in(plan, target, stdin, entry);
         self.end_child();
+        sys::signal::set_action(SIGCHLD, Action::Default).stage("restore the action of SIGCHLD")?;
         sys::signal::set_mask(self.former_mask).stage("restore the signal mask")?;
         done
     }
@@ -182,19 +191,18 @@ fn accompany(child: &Child, group: Option<&Group>, stdin: bool, detached: bool) 
     }
     watch.finish_terminal()?;
     let mut ended = Ended { status: 0, signal: None, failure: watch.failure, oom_kills: 0, reboot: false };
-    if let Some(code) = watch.code {
-        ended.status = code;
-        return Ok(ended);
+    let stays = if watch.code.is_some() { !watch.last } else { detached && watch.command.is_some() };
+    match watch.code {
+        Some(code) => ended.status = code,
+        None if stays => {}
+        // Nobody told: they were killed, with the container.
+        None => (ended.status, ended.signal) = (KILLED, Some(raw::SIGKILL as i32)),
     }
-    if detached && watch.command.is_some() && ended.failure.is_none() {
-        return Ok(ended);
+    if !stays || (detached && ended.failure.is_some()) {
+        // As long as it is there, and would be somebody's child after us, it could be seen inside.
+        let reaper = watch.reaper.as_ref().unwrap_or(&child.pidfd);
+        let mut ends = [PollFd::new(reaper, PollFlags::IN)];
+        retry_on_intr(|| poll(&mut ends, Some(&DEATH_PATIENCE))).stage("wait for the command")?;
     }
-    let reaper = watch.reaper.as_ref().unwrap_or(&child.pidfd);
-    let status = waitid(WaitId::PidFd(reaper.as_fd()), WaitIdOptions::EXITED)
-        .stage("wait for the command")?
-        .ok_or(Error::new("wait for the command", Errno::CHILD))?;
-    ended.signal = status.terminating_signal();
-    let code = status.exit_status().or_else(|| ended.signal.map(|signal| signal.saturating_add(128)));
-    ended.status = code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX);
     Ok(ended)
 }

@@ -24,7 +24,7 @@ use ufmt::uwrite;
 /// Most namespaces that are joined by path.
 const MOST_JOINED: usize = 8;
 /// How long a killed child may take to die before it is left to the kernel.
-const DEATH_PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+pub(super) const DEATH_PATIENCE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 
 /// The child's side: given its end of the socket, the namespace files to join and the sources held for it, it works through the child's
 /// list and does not return.

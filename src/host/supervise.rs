@@ -103,6 +103,8 @@ pub(super) struct Watch<'a, 'c> {
     pub(super) command: Option<OwnedFd>,
     /// How that ended.
     pub(super) code: Option<u8>,
+    /// Whether its reaper ends with it.
+    pub(super) last: bool,
     /// The signal that ended it on that way.
     cancelled: Option<i32>,
     pub(super) failure: Option<Failure>,
@@ -179,6 +181,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             silent_ms: 0,
             command: None,
             code: None,
+            last: false,
             cancelled: None,
             failure: None,
             company,
@@ -394,7 +397,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             }
             Some(Report::Inside) => self.reaper = descriptor(&mut control),
             Some(Report::Started) => self.command = descriptor(&mut control),
-            Some(Report::Exited { code }) => self.code = Some(code),
+            Some(Report::Exited { code, last }) => (self.code, self.last) = (Some(code), last),
             Some(Report::Waiting | Report::Listener) | None => return Err(Error::new(stage, Errno::BADMSG)),
         }
         Ok(())

@@ -23,10 +23,12 @@ pub enum Report {
     Inside,
     /// A command that entered a running container exists, and its pidfd comes with this record.
     Started,
-    /// That command has ended with this exit code, while its reaper stays for what it left running.
+    /// That command has ended with this exit code.
     Exited {
         /// Its exit status; 128 and the signal's number when a signal killed it.
         code: u8,
+        /// Whether it left nobody behind, so that its reaper ends too instead of staying for them.
+        last: bool,
     },
 }
 
@@ -49,7 +51,7 @@ impl Report {
             Self::Listener => (Self::LISTENER, 0, 0),
             Self::Inside => (Self::INSIDE, 0, 0),
             Self::Started => (Self::STARTED, 0, 0),
-            Self::Exited { code } => (Self::EXITED, u16::from(code), 0),
+            Self::Exited { code, last } => (Self::EXITED, u16::from_ne_bytes([code, u8::from(last)]), 0),
         };
         let ([k0, k1], [s0, s1], [e0, e1, e2, e3]) =
             (kind.to_ne_bytes(), step.to_ne_bytes(), errno.to_ne_bytes());
@@ -68,7 +70,7 @@ impl Report {
             Self::LISTENER => Some(Self::Listener),
             Self::INSIDE => Some(Self::Inside),
             Self::STARTED => Some(Self::Started),
-            Self::EXITED => u8::try_from(number).ok().map(|code| Self::Exited { code }),
+            Self::EXITED if s1 <= 1 => Some(Self::Exited { code: s0, last: s1 == 1 }),
             _ => None,
         }
     }
@@ -83,7 +85,8 @@ mod tests {
 
     #[test]
     fn reports_survive_the_socket() {
-        let entered = [Report::Inside, Report::Started, Report::Exited { code: 255 }];
+        let exited = [true, false].map(|last| Report::Exited { code: 255, last });
+        let entered = [Report::Inside, Report::Started].into_iter().chain(exited);
         let failed = Report::Failed { step: 319, errno: 2 };
         let others = [failed, Report::Terminal, Report::Waiting, Report::Listener];
         for report in others.into_iter().chain(entered) {
@@ -91,6 +94,7 @@ mod tests {
         }
         assert_eq!(Report::decode(&[0; 8]), None);
         assert_eq!(Report::decode(&[1; 7]), None);
+        assert_eq!(Report::decode(&[6, 0, 0, 2, 0, 0, 0, 0]), None);
         assert_eq!(Report::decode(&Report::Failed { step: 1, errno: 0 }.encode()), None);
     }
 }

@@ -1,7 +1,10 @@
 //! Commands in a container that runs.
 
-use crate::harness::{Case, Folder, Outcome, PATIENCE, Running, Terminal, cases, pipkin, reap_orphans, run};
+use crate::harness::{
+    Case, Folder, Outcome, PATIENCE, Running, Terminal, cases, detached, pipkin, reap_orphans, run,
+};
 use crate::program;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -22,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
             it_talks_on_a_terminal,
             signals_are_passed_on,
             its_end_comes_with_pipkins,
+            one_that_stands_still_holds_nobody_up,
             what_it_leaves_is_reaped,
             it_goes_on_when_detached,
             nothing_of_the_host_is_to_be_seen_meanwhile,
@@ -287,6 +291,30 @@ fn its_end_comes_with_pipkins() {
     wait_until(|| !place.exec("", &["ps", "-o", "stat,args"]).text().contains("sleep 12345"));
     reap_orphans();
     place.end();
+}
+
+/// The caller is stopped, or stuck in a write: what it put inside is reaped all the same, or the container's pid
+/// namespace would never end.
+fn one_that_stands_still_holds_nobody_up() {
+    let place = detached("--net none --name exec-still", &["sleep", "1000"]);
+    let command = |options: &str, script: &str| {
+        let mut command = program::pipkin();
+        command.arg("exec").args(options.split_whitespace()).args([&*place.id, "sh", "-c", script]);
+        command
+    };
+    let stopped = Running::start(command("", "echo ready; exec sleep 1000"), None);
+    stopped.expect("ready");
+    stopped.signal(19);
+    let (reader, writer) = std::io::pipe().expect("a pipe");
+    let mut stuck = command("-t", "exec yes");
+    let mut stuck = stuck.stdout(writer.try_clone().expect("its end")).spawn().expect("a process");
+    let now = Timespec { tv_sec: 0, tv_nsec: 0 };
+    wait_until(|| poll(&mut [PollFd::new(&writer, PollFlags::OUT)], Some(&now)) == Ok(0));
+    place.verb("stop -t 0").succeeds();
+    stopped.signal(18);
+    stopped.wait().exits(137);
+    drop(reader);
+    assert_eq!(stuck.wait().expect("an end").code(), Some(137));
 }
 
 /// The container's PID 1 here is one that never reaps.
