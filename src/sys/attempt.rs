@@ -19,6 +19,8 @@ use rustix::process::{WaitOptions, waitpid};
 enum Arg {
     /// A number, or an address of nothing.
     Is(u32),
+    /// The number that the kernel takes for this one where it looks at 32 bits: a 33rd is set.
+    Wide(u32),
     /// A text.
     Text(&'static CStr),
     /// Bytes to be read.
@@ -82,7 +84,11 @@ const fn family(name: &'static str, args: &'static [Arg; 3]) -> Attempt {
 #[cfg(target_arch = "x86_64")]
 const X32: u32 = 0x4000_0000;
 
-use Arg::{Bytes, File, Is, Text};
+/// In place of a call's number: getpid(2) of i386.
+#[cfg(target_arch = "x86_64")]
+const I386: u32 = u32::MAX;
+
+use Arg::{Bytes, File, Is, Text, Wide};
 
 /// Calls that only some architectures have.
 #[cfg(target_arch = "x86_64")]
@@ -90,6 +96,7 @@ const OF_ARCHITECTURE: &[Attempt] = &[
     new("iopl", raw::__NR_iopl, &[Is(3)]),
     new("ioperm", raw::__NR_ioperm, &[Is(0x80), Is(1), Is(1)]),
     new("x32 unshare", X32 | raw::__NR_unshare, &[Is(raw::CLONE_NEWUSER)]),
+    new("i386 getpid", I386, &[]),
 ];
 #[cfg(not(target_arch = "x86_64"))]
 const OF_ARCHITECTURE: &[Attempt] = &[];
@@ -107,6 +114,9 @@ const OF_ALL: &[Attempt] = &[
     new("unshare mount", raw::__NR_unshare, &[Is(raw::CLONE_NEWNS)]),
     new("unshare network", raw::__NR_unshare, &[Is(raw::CLONE_NEWNET)]),
     new("unshare cgroup", raw::__NR_unshare, &[Is(raw::CLONE_NEWCGROUP)]),
+    new("unshare pid", raw::__NR_unshare, &[Is(raw::CLONE_NEWPID)]),
+    new("unshare uts", raw::__NR_unshare, &[Is(raw::CLONE_NEWUTS)]),
+    new("unshare ipc", raw::__NR_unshare, &[Is(raw::CLONE_NEWIPC)]),
     new("clone user", raw::__NR_clone, &[Is(raw::CLONE_NEWUSER | raw::SIGCHLD)]),
     new("clone3 user", raw::__NR_clone3, &[Bytes(NEW_USER), Is(NEW_USER.len() as u32)]),
     new("setns", raw::__NR_setns, &[File(c"/proc/self/ns/uts"), NULL]),
@@ -120,6 +130,11 @@ const OF_ALL: &[Attempt] = &[
     new("perf_event_open", raw::__NR_perf_event_open, &[Bytes(NOTHING), NULL, NONE, NONE, NULL]),
     new("userfaultfd", raw::__NR_userfaultfd, &[NULL]),
     new("io_uring_setup", raw::__NR_io_uring_setup, &[Is(1), NULL]),
+    new("vmsplice", raw::__NR_vmsplice, &[NONE, NULL, NULL, NULL]),
+    new("memfd_secret", raw::__NR_memfd_secret, &[Is(1)]),
+    new("cachestat", raw::__NR_cachestat, &[NONE, NULL, NULL, NULL]),
+    new("pidfd_getfd", raw::__NR_pidfd_getfd, &[NONE, NONE, NULL]),
+    new("kcmp", raw::__NR_kcmp, &[NULL, NULL, NULL, NULL, NULL]),
     new("prctl PR_SET_MM", raw::__NR_prctl, &[Is(35), Is(1), NULL, NULL, NULL]),
     new("personality", raw::__NR_personality, &[Is(0x0040_0000)]),
     new("reboot", raw::__NR_reboot, &[NULL, NULL, NULL, NULL]),
@@ -136,6 +151,7 @@ const OF_ALL: &[Attempt] = &[
     new("ioctl TIOCSTI", raw::__NR_ioctl, &[File(c"/dev/ptmx"), Is(0x5412), NULL]),
     new("ioctl TIOCLINUX", raw::__NR_ioctl, &[File(c"/dev/ptmx"), Is(0x541c), NULL]),
     new("ioctl TIOCSETD", raw::__NR_ioctl, &[File(c"/dev/ptmx"), Is(0x5423), NULL]),
+    new("ioctl TIOCSETD wide", raw::__NR_ioctl, &[File(c"/dev/ptmx"), Wide(0x5423), NULL]),
     family("socket AF_ALG", &[Is(38), Is(5), NULL]),
     family("socket AF_VSOCK", &[Is(40), Is(1), NULL]),
     family("socket AF_PACKET", &[Is(17), Is(3), NULL]),
@@ -145,6 +161,7 @@ const OF_ALL: &[Attempt] = &[
     family("socket AF_INET raw", &[Is(2), Is(3), Is(1)]),
     family("socket netlink netfilter", &[Is(16), Is(3), Is(12)]),
     family("socket netlink xfrm", &[Is(16), Is(3), Is(6)]),
+    new("socketpair AF_ALG", raw::__NR_socketpair, &[Is(38), Is(5), NULL, NULL]),
 ];
 
 /// Every call to try.
@@ -177,10 +194,16 @@ impl Attempt {
     }
 
     fn call(&self) -> Result<usize> {
+        #[cfg(target_arch = "x86_64")]
+        if self.number == I386 {
+            getpid_of_i386();
+            return Ok(0);
+        }
         let mut args = [0; 6];
         for (to, arg) in args.iter_mut().zip(self.args) {
             *to = match *arg {
                 Arg::Is(number) => number as i32 as usize,
+                Arg::Wide(number) => 1 << 32 | number as usize,
                 Arg::Text(text) => text.as_ptr() as usize,
                 Arg::Bytes(bytes) => bytes.as_ptr() as usize,
                 // Open until this child exits. Without the file there is nothing to make the call on.
@@ -194,6 +217,19 @@ impl Attempt {
         // SAFETY: the table's calls read the constants it gives and write nowhere; one that makes a process gives it
         // a copy of this memory. What one changes of this process goes with it: it is a child that exits next.
         unsafe { syscall(self.number, args) }
+    }
+}
+
+/// getpid(2) as a program of 32 bits makes it. A filter, or a kernel without such programs, kills who does.
+#[cfg(target_arch = "x86_64")]
+pub(super) fn getpid_of_i386() {
+    // SAFETY: getpid takes no argument and touches no memory; the kernel saves every register but rax and, for programs
+    // of the other width, r8 to r11.
+    unsafe {
+        core::arch::asm!(
+            "int 0x80", inlateout("eax") 20 => _,
+            lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _,
+        );
     }
 }
 

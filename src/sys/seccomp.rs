@@ -132,14 +132,7 @@ pub(crate) mod trial {
     #[cfg(target_arch = "x86_64")]
     pub(crate) fn make_i386_getpid(program: &[u64]) -> (usize, WaitIdStatus) {
         in_child(program, &mut [0], |_| {
-            // SAFETY: getpid takes no argument and touches no memory; the kernel saves every register but rax and,
-            // for programs of the other width, r8 to r11.
-            unsafe {
-                core::arch::asm!(
-                    "int 0x80", inlateout("eax") 20 => _,
-                    lateout("r8") _, lateout("r9") _, lateout("r10") _, lateout("r11") _,
-                );
-            }
+            super::super::attempt::getpid_of_i386();
             Ok(())
         })
     }

@@ -31,11 +31,12 @@ const STEERING: [&CStr; 13] = [
 ];
 
 /// Disks, memory, ports and FUSE, by kind and number (Documentation/admin-guide/devices.txt).
-const DEVICES: [(&str, FileType, u32, u32); 4] = [
+const DEVICES: [(&str, FileType, u32, u32); 5] = [
     ("device 8:0", FileType::BlockDevice, 8, 0),
     ("device 254:0", FileType::BlockDevice, 254, 0),
     ("device 1:1", FileType::CharacterDevice, 1, 1),
     ("device 1:4", FileType::CharacterDevice, 1, 4),
+    ("device 10:229", FileType::CharacterDevice, 10, 229),
 ];
 
 /// Names for what is made and at once removed.
