@@ -53,6 +53,7 @@ Verbs:
   resume     let them go on
   update     change the limits of running containers
   prune      remove all containers that have ended
+  port       show where the ports of a container are on the host
   rename     give a container another name
   events     tell what happens to containers, as it happens
   doctor     tell what this machine and user can and cannot do, and what to do

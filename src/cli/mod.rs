@@ -36,6 +36,8 @@ mod oci;
 mod operand;
 #[cfg(feature = "runtime")]
 mod pause;
+#[cfg(feature = "runtime")]
+mod port;
 mod probe;
 #[cfg(feature = "runtime")]
 mod prune;
@@ -123,6 +125,8 @@ const VERBS: &[Verb] = &[
     Verb { name: "kill", help: help::KILL, order: Order::Mixed, run: stop::kill },
     #[cfg(feature = "runtime")]
     Verb { name: "logs", help: help::LOGS, order: Order::Mixed, run: logs::run },
+    #[cfg(feature = "runtime")]
+    Verb { name: "port", help: port::HELP, order: Order::Mixed, run: port::run },
     #[cfg(feature = "runtime")]
     Verb { name: "ps", help: help::PS, order: Order::Mixed, run: list::run },
     #[cfg(feature = "runtime")]

@@ -215,8 +215,14 @@ fn follow(
     asked: Asked<'_>,
 ) -> Result<core::result::Result<Entered, Failure>> {
     const STAGE: &str = "enter the container";
-    let (mut terminal, mut silent_ms) = (None, 0);
+    let (mut terminal, mut asking, mut silent_ms) = (None, None, 0);
     loop {
+        // Who tells of the process and who is it run side by side: either can be heard first.
+        if let Some(process) = inside.as_ref()
+            && let Some(listener) = asking.take()
+        {
+            asked(listener, process)?;
+        }
         let heard = match hear(channel, &timespec(ENTRY_PATIENCE_MS)) {
             Err(error) if error.errno == Errno::TIMEDOUT => {
                 silent_ms = ENTRY_PATIENCE_MS.saturating_add(silent_ms);
@@ -230,14 +236,12 @@ fn follow(
             Heard::Inside(process) => *inside = Some(process),
             Heard::Terminal(master) => terminal = Some(master),
             Heard::Failed(failure) => return Ok(Err(failure)),
-            Heard::Listener(listener) => {
-                asked(listener, inside.as_ref().ok_or(Error::new(STAGE, Errno::BADMSG))?)?;
-            }
+            Heard::Listener(listener) if asking.is_none() => asking = Some(listener),
             Heard::End => {
                 let pidfd = inside.take().ok_or(Error::new(STAGE, Errno::CHILD))?;
                 return Ok(Ok(Entered { pidfd, terminal }));
             }
-            Heard::Waiting => return Err(Error::new(STAGE, Errno::BADMSG)),
+            Heard::Waiting | Heard::Listener(_) => return Err(Error::new(STAGE, Errno::BADMSG)),
         }
     }
 }

@@ -84,10 +84,13 @@ Network; --net again for a second bridge, then --ip and so on again for it:
       --subnet ADDRESS/BITS        its subnet, as 192.168.1.0/24
       --ip ADDRESS                 IPv4 address of the container
       --ip6 ADDRESS                IPv6 address
-      --mac ADDRESS                Ethernet address
+      --mac-address, --mac ADDRESS  Ethernet address
   -p, --publish [IP:]HOST:INSIDE   let a port of the host lead to it; 80:8080,
-                                   8000-8009:80-89/udp
+                                   8000-8009:80-89/udp; 80: any that is free
+      --network-alias NAME         one more name to be found by
       --dns ADDRESS                resolver to ask for names
+      --dns-search DOMAIN          where names are looked for
+      --dns-opt, --dns-option OPTION  option of resolv.conf, as ndots:2
       --add-host NAME:ADDRESS      a name it shall know
 
 Isolation:

@@ -84,6 +84,8 @@ impl<'a> Request<'a> {
         let (join, network) = network::network(typed, &names, &directories)?;
         namespaces.network = join;
         let files = network::files(typed, &id, hostname, (join, &network), &directories, &mut mounts)?;
+        let mut sysctls = Vec::from_iter(network::for_ping(&network, namespaces.user.as_ref()));
+        sysctls.extend(each(typed, "--sysctl", sysctl)?);
         // What else is in there is looked at with the process.
         let open =
             typed.all("--security-opt").any(|text| Security::DEFAULT.with(text).is_ok_and(|with| with.open));
@@ -98,7 +100,7 @@ impl<'a> Request<'a> {
             domainname: given(typed, "--domainname", host_name)?,
             mounts: keep::list(mounts),
             devices: keep::list(devices(typed)?),
-            sysctls: keep::list(each(typed, "--sysctl", sysctl)?),
+            sysctls: keep::list(sysctls),
             masked: if open { &[] } else { &DEFAULT_MASKED },
             readonly: if open { &[] } else { &DEFAULT_READONLY },
             resources: resource::resources(typed)?,

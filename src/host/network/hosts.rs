@@ -17,8 +17,10 @@ const LOOPBACK: &[u8] = b"127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost ip6
 const MIDDLE: &[u8] = b".hosts";
 /// Bytes that are worked on at once; longer than any line.
 const CHUNK: usize = 4096;
-/// Longest lines: an address of 39 bytes, names of 64 and 128, an id of 128; one for each IP version.
-const LINES_CAPACITY: usize = 2 * 384;
+/// Longest lines: an address of 39 bytes, names of 64 and 128, [`ALIASES_MAX`], an id of 128; one for each IP version.
+const LINES_CAPACITY: usize = 2 * (384 + ALIASES_MAX);
+/// Most bytes of further names.
+pub const ALIASES_MAX: usize = 512;
 
 const STAGE: &str = "write the names on the bridge";
 

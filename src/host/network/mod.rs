@@ -31,6 +31,7 @@ mod port;
 mod release;
 
 pub use connect::{link_name, mac};
+pub use hosts::ALIASES_MAX;
 pub use pasta::pasta;
 pub use release::release;
 

@@ -24,16 +24,22 @@ pub(crate) fn cases() -> Vec<Case> {
 
 fn neighbours_are_found_by_name() {
     let first = detached_sh("--name one", "exec sleep 1000");
-    let second = server("--name two --hostname zwei", "7");
+    let second = server("--name two --hostname zwei --network-alias due", "7");
     let ours = addresses(&second);
     let lookup = |name: &str| first.verb_with("exec", &["grep", "-w", name, "/etc/hosts"]).text();
-    for name in ["two", "zwei"] {
+    for name in ["two", "zwei", "due"] {
         let found = lookup(name);
         assert!(ours.iter().all(|address| found.contains(&format!("{address}\t"))), "{name}: {found}");
     }
     // By name, over the network.
     let ping = first.verb_with("exec", &["nc", "-w", "5", "two", "7"]);
     assert!(ping.text().starts_with("zwei sees "), "{ping}");
+    // Without the right to make raw packets, also by those who are not root.
+    for user in ["root", "guest"] {
+        let words = ["exec", "-u", user, first.id.as_str(), "ping", "-q", "-c", "1", "-w", "9", "zwei"];
+        let ping = crate::harness::pipkin(&words).succeeds();
+        assert!(ping.text().contains("1 packets received"), "{ping}");
+    }
     let told = ask("tcp", place(&ours[0], 7), LONG);
     assert_eq!(told.as_deref(), Ok("zwei sees 172.20.0.1"));
     drop(second);
@@ -92,7 +98,13 @@ fn resolvers_that_are_asked_for() {
     assert_eq!(show(""), "search example.org\nnameserver 192.0.2.53\noptions ndots:2\n");
     let asked = show("--dns 9.9.9.9 --dns 2620:fe::fe");
     assert_eq!(asked, "nameserver 9.9.9.9\nnameserver 2620:fe::fe\nsearch example.org\noptions ndots:2\n");
+    let asked = show("--dns-search a.example --dns-search b.example --dns-option ndots:1");
+    assert_eq!(asked, "nameserver 192.0.2.53\nsearch a.example b.example\noptions ndots:1\n");
+    let asked = show("--dns 9.9.9.9 --dns-opt timeout:1 --dns-opt attempts:2");
+    assert_eq!(asked, "nameserver 9.9.9.9\nsearch example.org\noptions timeout:1 attempts:2\n");
     run("--dns one").sh("true").expect_refusal(&["--dns", "one", "an address"]);
+    run("--dns-search a/b").sh("true").expect_refusal(&["--dns-search", "a/b", "a domain"]);
+    run("--dns-option").option("a b").sh("true").expect_refusal(&["--dns-option", "a b", "ndots:2"]);
 }
 
 fn a_resolver_on_the_loopback_is_of_no_use() {

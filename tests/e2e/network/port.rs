@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
             from_everywhere_past_the_bridge,
             of_one_address,
             ranges,
+            one_that_the_kernel_chooses,
             a_port_that_is_not_published,
             the_rules_of_the_dead_are_gone,
             a_port_that_a_program_has,
@@ -122,6 +123,24 @@ fn ranges() {
     assert_eq!(web.fact("network.port"), "8000-8099 to 100-199/tcp");
 }
 
+fn one_that_the_kernel_chooses() {
+    let web = server("--hostname web -p 7 -p 127.0.0.1::8/udp", "7 8");
+    let verb = |words: &[&str]| crate::harness::pipkin(&[&["port", web.id.as_str()], words].concat());
+    let all = verb(&[]).succeeds().text();
+    let lines: Vec<&str> = all.lines().collect();
+    let [v4, v6, udp] = lines[..] else { panic!("{all}") };
+    let port: u16 = v4.strip_prefix("7/tcp -> 0.0.0.0:").expect(v4).parse().expect(v4);
+    assert_eq!(v6, format!("7/tcp -> [::]:{port}"));
+    let told = ask("tcp", place("127.0.0.1", port), LONG);
+    assert_eq!(told.as_deref(), Ok("web sees 172.20.0.1"));
+    verb(&["7"]).prints(&format!("0.0.0.0:{port}\n[::]:{port}\n"));
+    let udp: u16 = udp.strip_prefix("8/udp -> 127.0.0.1:").expect(udp).parse().expect(udp);
+    let told = ask("udp", place("127.0.0.1", udp), LONG);
+    assert_eq!(told.as_deref(), Ok("web sees 172.20.0.1"));
+    verb(&["8"]).fails(125, &["its port 8 is not published"]);
+    run("-p 192.0.2.77::7").sh("true").expect_refusal(&["--publish", "192.0.2.77::7"]);
+}
+
 /// What forwards for all does not forward to containers, whoever knows their addresses.
 fn a_port_that_is_not_published() {
     let elsewhere = Elsewhere::new();
@@ -200,8 +219,8 @@ fn a_port_that_a_container_has() {
 
 fn what_is_no_port() {
     for text in [
-        "80",
-        ":80",
+        ":80:80",
+        "80-81",
         "80:",
         "0:80",
         "80:0",

@@ -28,7 +28,11 @@ pub(in crate::cli::run) fn files(
     directories: &Directories<'_>,
     mounts: &mut Vec<Mount<'static>>,
 ) -> Checked<Vec<File>> {
-    let servers = each(typed, "--dns", server)?;
+    let asked = [
+        each(typed, "--dns", server)?.concat(),
+        words("search ", &each(typed, "--dns-search", search)?),
+        words("options ", &each(typed, "--dns-option", option)?),
+    ];
     let bridge = network.attachments.first().map(|attachment| attachment.bridge.to_bytes());
     let own = |name: &[u8]| [directories.own.as_os_str().as_encoded_bytes(), name].concat();
     let mut files = Vec::new();
@@ -54,8 +58,9 @@ pub(in crate::cli::run) fn files(
         }
     }
     let elsewhere = bridge.is_some() || network.pasta;
-    if !servers.is_empty() || elsewhere || join != Join::New {
-        match resolvers(&servers, elsewhere) {
+    let any = asked.iter().any(|lines| !lines.is_empty());
+    if any || elsewhere || join != Join::New {
+        match resolvers(&asked, elsewhere) {
             Some(contents) => show(RESOLV_CONF, own(b"/resolv.conf"), Some(contents)),
             None => show(RESOLV_CONF, RESOLV_CONF.to_bytes().to_vec(), None),
         }
@@ -66,24 +71,36 @@ pub(in crate::cli::run) fn files(
 /// What a file needs no more than.
 const INERT: u32 = raw::MOUNT_ATTR_NOSUID | raw::MOUNT_ATTR_NODEV | raw::MOUNT_ATTR_NOEXEC;
 
-/// The list of resolvers; `None` when the host's own will do. From `elsewhere` its loopback is out of reach.
-fn resolvers(servers: &[Vec<u8>], elsewhere: bool) -> Option<Vec<u8>> {
+/// The list of resolvers, with lines of each of the three kinds that were `asked` for in the place of the host's; `None`
+/// when the host's own list will do. From `elsewhere` its loopback is out of reach.
+fn resolvers(asked: &[Vec<u8>; 3], elsewhere: bool) -> Option<Vec<u8>> {
+    let [servers, search, options] = asked;
     let read = |path| std::fs::read(path).unwrap_or_default();
     let text = read("/etc/resolv.conf");
-    if !servers.is_empty() {
-        return Some([servers.concat(), without(&text, |_| true)].concat());
-    }
     let usable = |text: &[u8]| text.split(|byte| *byte == b'\n').any(|line| nameserver(line).is_some());
     let reachable = without(&text, is_loopback);
-    if usable(&text) && (!elsewhere || reachable.len() == text.len()) {
-        return None;
-    }
-    let behind = without(&read(BEHIND_SYSTEMD), is_loopback);
-    Some(match (usable(&behind), usable(&reachable)) {
-        (true, _) => behind,
-        (_, true) => reachable,
-        _ => [PUBLIC, &reachable].concat(),
-    })
+    let list = if !servers.is_empty() {
+        [servers, &*without(&text, |_| true)].concat()
+    } else if usable(&text) && (!elsewhere || reachable.len() == text.len()) {
+        if search.is_empty() && options.is_empty() {
+            return None;
+        }
+        text
+    } else {
+        let behind = without(&read(BEHIND_SYSTEMD), is_loopback);
+        match (usable(&behind), usable(&reachable)) {
+            (true, _) => behind,
+            (_, true) => reachable,
+            _ => [PUBLIC, &reachable].concat(),
+        }
+    };
+    // The last line of a kind would count, and of some libraries the first (resolv.conf(5)): there is only one.
+    let kept = list.split_inclusive(|byte| *byte == b'\n').filter(|line| {
+        let is = |keyword: &[u8]| line.trim_ascii_start().starts_with(keyword);
+        let searches = is(b"search") || is(b"domain");
+        (search.is_empty() || !searches) && (options.is_empty() || !is(b"options"))
+    });
+    Some([&kept.collect::<Vec<_>>().concat(), search, options].map(Vec::as_slice).concat())
 }
 
 /// `text` without the lines whose resolver is `unwanted`.
@@ -108,13 +125,39 @@ fn server(text: &str) -> Result<Vec<u8>, Why> {
     known.then(|| ["nameserver ", text, "\n"].concat().into_bytes()).ok_or("give an address")
 }
 
+/// A line of `words` after its keyword; empty without them.
+fn words(keyword: &str, words: &[&str]) -> Vec<u8> {
+    if words.is_empty() { Vec::new() } else { [keyword, &words.join(" "), "\n"].concat().into_bytes() }
+}
+
+/// `--dns-search`: a domain, or the root.
+fn search(text: &str) -> Result<&str, Why> {
+    if text == "." || is_name(text) { Ok(text) } else { Err("give a domain, as example.org, or . for none") }
+}
+
+/// `--dns-option`: an option of resolv.conf(5).
+fn option(text: &str) -> Result<&str, Why> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_:.".contains(&byte);
+    let known = !text.is_empty() && text.bytes().all(plain);
+    if known { Ok(text) } else { Err("give an option of resolv.conf, as ndots:2") }
+}
+
+/// `--network-alias`: one more name.
+pub(super) fn host_name(text: &str) -> Result<&str, Why> {
+    if is_name(text) { Ok(text) } else { Err("give a name of letters, digits, '-', '_' and '.'") }
+}
+
+fn is_name(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
+    !text.is_empty() && text.bytes().all(plain)
+}
+
 /// `--add-host`: the line it becomes.
 pub(super) fn host_line(text: &str) -> Result<Vec<u8>, Why> {
     const WHY: Why = "give NAME:ADDRESS, the name of letters, digits, '-', '_' and '.'";
     let (name, address) = text.split_once([':', '=']).ok_or(WHY)?;
     let address = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
-    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".-_".contains(&byte);
-    if name.is_empty() || !name.bytes().all(plain) || address.parse::<IpAddr>().is_err() {
+    if !is_name(name) || address.parse::<IpAddr>().is_err() {
         return Err(WHY);
     }
     Ok([address, "\t", name, "\n"].concat().into_bytes())

@@ -19,8 +19,9 @@ use super::{Checked, each, keep, refuse};
 use crate::cli::argv::Sorted;
 use crate::cli::message::Failure;
 use crate::store::{Store, process};
+use pipkin::host::network::ALIASES_MAX;
 use pipkin::netlink::wire::link::Name;
-use pipkin::spec::{Join, Network};
+use pipkin::spec::{Join, Network, Sysctl, UserNamespace};
 use std::ffi::CStr;
 use std::os::fd::IntoRawFd;
 
@@ -38,7 +39,8 @@ enum Mode {
 }
 
 /// The options that only make sense on a bridge.
-const ON_BRIDGES: [&str; 7] = ["--ip", "--ip6", "--mac", "--subnet", "--bridge", "--publish", "--add-host"];
+const ON_BRIDGES: [&str; 8] =
+    ["--ip", "--ip6", "--mac", "--subnet", "--bridge", "--publish", "--add-host", "--network-alias"];
 
 /// The network of a container that others find by these names.
 pub(super) fn network(
@@ -82,7 +84,20 @@ fn on_bridges(
     directories: &Directories<'_>,
 ) -> Checked<Network<'static>> {
     let lines = each(typed, "--add-host", files::host_line)?.concat();
-    let names: Vec<&[u8]> = names.iter().filter(|name| !name.is_empty()).copied().collect();
+    let aliases = each(typed, "--network-alias", files::host_name)?;
+    if aliases.join(" ").len() >= ALIASES_MAX {
+        return Err(refuse(
+            "--network-alias",
+            aliases.last().copied().unwrap_or_default(),
+            "these are too many names",
+        ));
+    }
+    let names: Vec<&[u8]> = names
+        .iter()
+        .copied()
+        .filter(|name| !name.is_empty())
+        .chain(aliases.into_iter().map(str::as_bytes))
+        .collect();
     Ok(Network {
         attachments: keep::list(address::attachments(typed, bridges)?),
         ports: keep::list(each(typed, "--publish", port::publish)?),
@@ -93,6 +108,23 @@ fn on_bridges(
         own_hosts: bridges.len() > 1 || !lines.is_empty(),
         hosts: keep::list(lines),
     })
+}
+
+/// Lets every group of the container ask others for an echo, which needs no right to make raw packets then (icmp(7),
+/// ping_group_range). A namespace that leads nowhere goes without.
+pub(super) fn for_ping(network: &Network<'_>, user: Option<&UserNamespace<'_>>) -> Option<Sysctl<'static>> {
+    /// The most that the kernel takes.
+    const LAST: u32 = i32::MAX.unsigned_abs();
+    if network.attachments.is_empty() && !network.pasta {
+        return None;
+    }
+    let gids = user.map_or(&[][..], |user| user.gids);
+    // The kernel wants both ends to be there.
+    let first = gids.iter().map(|map| map.inside).min().unwrap_or(0);
+    let last =
+        gids.iter().map(|map| map.inside.saturating_add(map.count).saturating_sub(1)).max().unwrap_or(LAST);
+    let value = keep::text([&first.to_string(), " ", &last.min(LAST).to_string()].concat())?;
+    Some(Sysctl { name: c"net.ipv4.ping_group_range", value })
 }
 
 /// The network namespace of the container that is to be joined.

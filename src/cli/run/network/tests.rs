@@ -2,7 +2,7 @@
 
 use super::super::tests::{nowhere, sorted, words};
 use super::*;
-use pipkin::spec::{Attachment, Publish, Subnet, Transport};
+use pipkin::spec::{Attachment, IdMap, Publish, Subnet, Transport};
 use std::net::IpAddr;
 
 fn of(text: &str) -> Checked<(Join<'static>, Network<'static>)> {
@@ -89,6 +89,39 @@ fn ports_and_ranges() {
 }
 
 #[test]
+fn a_port_of_the_host_is_found() {
+    for (text, host, port, transport) in [
+        ("-p 80", None, 80, Transport::Tcp),
+        ("-p 53/udp", None, 53, Transport::Udp),
+        ("-p 127.0.0.1::80", Some(ip("127.0.0.1")), 80, Transport::Tcp),
+    ] {
+        let [found] = of(text).unwrap().1.ports else { panic!("{text}") };
+        let expected = Publish { transport, host, host_port: found.host_port, port, count: 1 };
+        assert!(found.host_port > 1023 && *found == expected, "{text}: {found:?}");
+    }
+}
+
+#[test]
+fn an_alias_is_one_more_name() {
+    assert_eq!(of("--network-alias web --network-alias a.b").unwrap().1.names, b"host pot web a.b");
+}
+
+#[test]
+fn groups_that_may_ping_are_those_that_there_are() {
+    let range = |network: &str, gids: &'static [IdMap]| {
+        let network = of(network).unwrap().1;
+        let user = UserNamespace { path: None, uids: &[], gids };
+        for_ping(&network, Some(&user).filter(|_| !gids.is_empty())).map(|sysctl| sysctl.value)
+    };
+    assert_eq!(range("", &[]), Some(c"0 2147483647"));
+    assert_eq!(range("", &[IdMap { inside: 0, outside: 9, count: 1 }]), Some(c"0 0"));
+    let two = &[IdMap { inside: 100, outside: 1, count: 5 }, IdMap { inside: 7, outside: 70, count: 1 }];
+    assert_eq!(range("", two), Some(c"7 104"));
+    assert_eq!(range("", &[IdMap { inside: 0, outside: 0, count: u32::MAX }]), Some(c"0 2147483647"));
+    assert_eq!(range("--net none", &[]), None);
+}
+
+#[test]
 fn nonsense_is_refused() {
     for bad in [
         "--net private",
@@ -124,7 +157,11 @@ fn nonsense_is_refused() {
         "--mac 02:00:00:00:00",
         "--mac 02:00:00:00:00:01:02",
         "--mac 2:0:0:0:0:1",
-        "-p 80",
+        "-p 80-81",
+        "-p :80:80",
+        "-p 192.0.2.77::80",
+        "--network-alias a/b",
+        "--net none --network-alias a",
         "-p 0:80",
         "-p 80:65536",
         "-p +1:1",
