@@ -49,6 +49,7 @@ mod payload;
 mod process;
 mod program;
 mod recover;
+mod refusal;
 mod role;
 mod root;
 mod rootless;
@@ -85,6 +86,7 @@ fn cases() -> Vec<Case> {
         image::cases(),
         process::cases(),
         argument::cases(),
+        refusal::cases(),
         stream::cases(),
         device::cases(),
         root::cases(),

@@ -1,6 +1,7 @@
 //! `--security-opt landlock=…`, `apparmor=…` and `label=…`: what the kernel's security modules are asked for.
 
 use super::keep;
+use super::privilege::{CONTRADICTION, settle};
 use super::quantity::Why;
 use super::volume::place;
 use pipkin::spec::{Confinement, PathRule};
@@ -11,8 +12,10 @@ pub(super) struct Asked<'a> {
     rules: Vec<PathRule<'static>>,
     best_effort: bool,
     apparmor: Option<&'a str>,
-    /// User, role, type and level of SELinux; nothing unless one of them is given.
-    label: Option<[&'a str; 4]>,
+    /// User, role, type and level of SELinux.
+    label: [Option<&'a str>; 4],
+    /// Whether there is to be none.
+    unlabelled: bool,
 }
 
 /// What SELinux is told of what is not given: the label that distributions have for containers.
@@ -25,7 +28,7 @@ impl<'a> Asked<'a> {
         let (name, value) = text.split_once(['=', ':']).unwrap_or((text, ""));
         match name {
             "landlock" => value.split(',').try_for_each(|word| self.rule(word))?,
-            "apparmor" if !value.is_empty() => self.apparmor = Some(value),
+            "apparmor" if !value.is_empty() => settle(&mut self.apparmor, value)?,
             "apparmor" => return Err("give apparmor=PROFILE or =unconfined"),
             "label" => self.label(value)?,
             _ => return Ok(false),
@@ -46,20 +49,28 @@ impl<'a> Asked<'a> {
             _ => return Err(WHY),
         };
         let path = if path == "/" { c"/" } else { place(path)? };
+        if self.rules.iter().any(|rule| rule.path == path && rule.write != write) {
+            return Err(CONTRADICTION);
+        }
         self.rules.push(PathRule { path, write });
         Ok(())
     }
 
     fn label(&mut self, value: &'a str) -> Result<(), Why> {
         if value == "disable" {
-            self.label = None;
-            return Ok(());
+            self.unlabelled = true;
+        } else {
+            let (part, given) = value.split_once(':').unwrap_or_default();
+            let known = PARTS.iter().position(|known| *known == part).filter(|_| !given.is_empty());
+            let slot = known.and_then(|known| self.label.get_mut(known));
+            const WHY: Why = "give label=type:TYPE, level:LEVEL, user:USER, role:ROLE or disable";
+            settle(slot.ok_or(WHY)?, given)?;
         }
-        let (part, given) = value.split_once(':').unwrap_or_default();
-        let known = PARTS.iter().position(|known| *known == part).filter(|_| !given.is_empty());
-        let slot = known.and_then(|known| self.label.get_or_insert(LABEL).get_mut(known));
-        *slot.ok_or("give label=type:TYPE, level:LEVEL, user:USER, role:ROLE or disable")? = given;
-        Ok(())
+        if self.unlabelled && self.is_labelled() { Err(CONTRADICTION) } else { Ok(()) }
+    }
+
+    fn is_labelled(&self) -> bool {
+        self.label.iter().any(Option::is_some)
     }
 
     /// All of it.
@@ -67,12 +78,16 @@ impl<'a> Asked<'a> {
         if self.best_effort && self.rules.is_empty() {
             return Err("best-effort alone limits nothing: give rules, as landlock=best-effort,ro:/");
         }
+        let label = self.is_labelled().then(|| {
+            let parts = self.label.iter().zip(LABEL).map(|(given, usual)| given.unwrap_or(usual));
+            parts.collect::<Vec<_>>().join(":")
+        });
         let profile = self.apparmor.filter(|profile| *profile != "unconfined");
         Ok(Confinement {
             paths: keep::list(self.rules),
             best_effort: self.best_effort,
             apparmor: profile.and_then(keep::text),
-            selinux: self.label.and_then(|label| keep::text(label.join(":"))),
+            selinux: label.and_then(keep::text),
         })
     }
 }
@@ -108,10 +123,24 @@ mod tests {
         assert_eq!(of(&["apparmor=unconfined"]), Ok(Confinement::NONE));
         let label = of(&["label=type:web_t", "label=level:s0:c1,c2"]).unwrap().selinux;
         assert_eq!(label, Some(c"system_u:system_r:web_t:s0:c1,c2"));
-        assert_eq!(of(&["label=type:web_t", "label=disable"]), Ok(Confinement::NONE));
+        assert_eq!(of(&["label=disable", "label=disable"]), Ok(Confinement::NONE));
         for bad in ["apparmor", "label=", "label=x:y", "label=type:", "label=type"] {
             assert!(of(&[bad]).is_err(), "{bad}");
         }
         assert_eq!(Asked::default().take("seccomp=x"), Ok(false));
+    }
+
+    #[test]
+    fn what_contradicts_itself_is_refused() {
+        for both in [
+            ["apparmor=web", "apparmor=unconfined"],
+            ["label=type:web_t", "label=disable"],
+            ["label=disable", "label=level:s0"],
+            ["label=type:web_t", "label=type:db_t"],
+            ["landlock=ro:/work", "landlock=rw:/work/"],
+        ] {
+            assert_eq!(of(&both), Err(CONTRADICTION), "{both:?}");
+            assert!(of(&[both[0]; 2]).is_ok() && of(&[both[1]; 2]).is_ok(), "{both:?}");
+        }
     }
 }

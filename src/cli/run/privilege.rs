@@ -116,12 +116,10 @@ pub(super) fn disjoint(maps: &[IdMap]) -> bool {
 }
 
 /// What `--security-opt` settles.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(super) struct Security<'a> {
-    /// Whether exec can never raise privileges.
-    pub(super) no_new_privileges: bool,
-    /// The seccomp filter.
-    pub(super) seccomp: Choice<'a>,
+    no_new_privileges: Option<bool>,
+    seccomp: Option<Choice<'a>>,
     /// Whether `/proc` and `/sys` are shown whole, and as they are.
     pub(super) open: bool,
     /// Securebits to set and lock.
@@ -129,59 +127,70 @@ pub(super) struct Security<'a> {
 }
 
 impl<'a> Security<'a> {
-    /// Without the option.
-    pub(super) const DEFAULT: Self =
-        Self { no_new_privileges: true, seccomp: Choice::Default, open: false, secure_bits: 0 };
-
-    /// These settings changed by one `--security-opt`.
-    pub(super) fn with(self, text: &'a str) -> Result<Self, Why> {
+    /// Takes one option; one that settles otherwise what another has settled is an error.
+    pub(super) fn take(&mut self, text: &'a str) -> Result<(), Why> {
         let (name, value) = text.split_once(['=', ':']).unwrap_or((text, "true"));
         match (name, value) {
-            ("no-new-privileges", "true") => Ok(Self { no_new_privileges: true, ..self }),
-            ("no-new-privileges", "false") => Ok(Self { no_new_privileges: false, ..self }),
+            ("no-new-privileges", "true") => settle(&mut self.no_new_privileges, true)?,
+            ("no-new-privileges", "false") => settle(&mut self.no_new_privileges, false)?,
             ("seccomp", word) if !matches!(word, "" | "true") => {
-                Ok(Self { seccomp: Choice::new(word), ..self })
+                settle(&mut self.seccomp, Choice::new(word))?;
             }
-            ("systempaths", "unconfined") | ("unmask", "ALL" | "all") => Ok(Self { open: true, ..self }),
-            ("securebits", names) => Ok(Self { secure_bits: self.secure_bits | secure_bits(names)?, ..self }),
-            _ => Err(
-                "give no-new-privileges=true or =false, seccomp=default, =unconfined or =FILE, landlock=, apparmor=, label=, securebits= or systempaths=unconfined",
-            ),
+            ("systempaths", "unconfined") | ("unmask", "ALL" | "all") => self.open = true,
+            ("securebits", names) => self.secure_bits |= secure_bits(names)?,
+            _ => {
+                return Err(
+                    "give no-new-privileges=true or =false, seccomp=default, =unconfined or =FILE, landlock=, apparmor=, label=, securebits= or systempaths=unconfined",
+                );
+            }
         }
+        Ok(())
+    }
+
+    /// Whether exec can never raise privileges.
+    pub(super) fn no_new_privileges(&self) -> bool {
+        self.no_new_privileges.unwrap_or(true)
+    }
+
+    /// The seccomp filter.
+    pub(super) fn seccomp(&self) -> Choice<'a> {
+        self.seccomp.unwrap_or(Choice::Default)
     }
 }
 
-/// The first of these `--security-opt` that settles otherwise what one before it settled.
-pub(super) fn contradiction<'a>(texts: &[&'a str]) -> Option<&'a str> {
-    let settles = |text: &'a str| {
-        let name =
-            text.split(['=', ':']).next().filter(|name| matches!(*name, "seccomp" | "no-new-privileges"));
-        Some((name?, Security::DEFAULT.with(text).ok()))
-    };
-    let contradicts = |one: &'a str, other: &'a str| {
-        settles(one).zip(settles(other)).is_some_and(|(one, other)| one.0 == other.0 && one.1 != other.1)
-    };
-    let mut places = texts.iter().enumerate();
-    let found =
-        places.find(|(place, text)| texts.iter().take(*place).any(|former| contradicts(former, text)));
-    found.map(|(_, text)| *text)
+/// Of two options that cannot both hold.
+pub(super) const CONTRADICTION: Why = "another one says otherwise: give one of them";
+
+/// Settles what `slot` is for, unless that was settled otherwise.
+pub(super) fn settle<T: PartialEq>(slot: &mut Option<T>, value: T) -> Result<(), Why> {
+    if slot.as_ref().is_some_and(|former| *former != value) {
+        return Err(CONTRADICTION);
+    }
+    *slot = Some(value);
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn with<'a>(texts: &[&'a str]) -> Result<Security<'a>, Why> {
+        let mut security = Security::default();
+        texts.iter().try_for_each(|text| security.take(text)).map(|()| security)
+    }
+
     #[test]
-    fn what_contradicts_itself_is_found() {
-        let found = contradiction;
-        assert_eq!(
-            found(&["seccomp=default", "unmask=ALL", "seccomp=unconfined"]),
-            Some("seccomp=unconfined")
-        );
-        assert_eq!(found(&["no-new-privileges", "no-new-privileges=false"]), Some("no-new-privileges=false"));
-        assert_eq!(found(&["seccomp=/a", "seccomp=/b"]), Some("seccomp=/b"));
-        assert_eq!(found(&["seccomp=/a", "seccomp=/a", "no-new-privileges", "no-new-privileges:true"]), None);
-        assert_eq!(found(&["securebits=noroot", "securebits=keep-caps", "seccomp=default"]), None);
+    fn what_contradicts_itself_is_refused() {
+        for texts in [
+            &["seccomp=default", "unmask=ALL", "seccomp=unconfined"][..],
+            &["no-new-privileges", "no-new-privileges=false"],
+            &["seccomp=/a", "seccomp=/b"],
+        ] {
+            assert_eq!(with(texts), Err(CONTRADICTION), "{texts:?}");
+        }
+        assert!(with(&["seccomp=/a", "seccomp=/a", "no-new-privileges", "no-new-privileges:true"]).is_ok());
+        let bits = with(&["securebits=noroot", "securebits=no-setuid-fixup", "seccomp=default"]).unwrap();
+        assert_eq!(bits.secure_bits, 0xf);
     }
 
     fn kept(add: &[&str], drop: &[&str]) -> Result<CapabilitySet, String> {
@@ -252,19 +261,14 @@ mod tests {
 
     #[test]
     fn only_what_is_enforced_can_be_asked_for() {
-        let with = |text| Security::DEFAULT.with(text);
-        assert_eq!(with("no-new-privileges"), Ok(Security::DEFAULT));
-        assert_eq!(with("no-new-privileges:true"), Ok(Security::DEFAULT));
-        assert_eq!(
-            with("no-new-privileges=false"),
-            Ok(Security { no_new_privileges: false, ..Security::DEFAULT })
-        );
-        assert_eq!(
-            with("seccomp=unconfined"),
-            Ok(Security { seccomp: Choice::Unconfined, ..Security::DEFAULT })
-        );
-        assert!(with("unmask=ALL").unwrap().open && with("systempaths=unconfined").unwrap().open);
-        assert_eq!(with("securebits=noroot,no-setuid-fixup").unwrap().secure_bits, 0xf);
+        let none = Security::default();
+        assert!(none.no_new_privileges() && none.seccomp() == Choice::Default);
+        assert!(with(&["no-new-privileges"]).unwrap().no_new_privileges());
+        assert!(with(&["no-new-privileges:true"]).unwrap().no_new_privileges());
+        assert!(!with(&["no-new-privileges=false"]).unwrap().no_new_privileges());
+        assert_eq!(with(&["seccomp=unconfined"]).unwrap().seccomp(), Choice::Unconfined);
+        assert!(with(&["unmask=ALL"]).unwrap().open && with(&["systempaths=unconfined"]).unwrap().open);
+        assert_eq!(with(&["securebits=noroot,no-setuid-fixup"]).unwrap().secure_bits, 0xf);
         for text in [
             "",
             "seccomp",
@@ -276,7 +280,7 @@ mod tests {
             "unmask=/proc/kcore",
             "systempaths=",
         ] {
-            assert!(with(text).is_err(), "{text}");
+            assert!(with(&[text]).is_err(), "{text}");
         }
     }
 }

@@ -13,8 +13,8 @@ use crate::cli::argv::Sorted;
 use crate::cli::message::Failure;
 use crate::store::{Claim, Store};
 use pipkin::spec::{
-    Account, Capabilities, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Id, Join, Mapping, Mount,
-    Process, Root, RootSource, Source, Spec, Start, Sysctl, Tuning, Upper, User, WindowSize,
+    Account, Capabilities, Confinement, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Id, Join, Mapping,
+    Mount, Process, Root, RootSource, Source, Spec, Start, Sysctl, Tuning, Upper, User, WindowSize,
 };
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr, OsString};
@@ -86,13 +86,12 @@ impl<'a> Request<'a> {
         let files = network::files(typed, &id, hostname, (join, &network), &directories, &mut mounts)?;
         let mut sysctls = Vec::from_iter(network::for_ping(&network, namespaces.user.as_ref()));
         sysctls.extend(each(typed, "--sysctl", sysctl)?);
-        // What else is in there is looked at with the process.
-        let open =
-            typed.all("--security-opt").any(|text| Security::DEFAULT.with(text).is_ok_and(|with| with.open));
+        let walls = security(typed)?;
+        let (open, own_users) = (walls.0.open, namespaces.user.is_some());
         let spec = Spec {
             id,
             root,
-            process: process(typed, command, &root, (hostname, namespaces.user.is_some()), &found.metadata)?,
+            process: process(typed, command, &root, (hostname, own_users), &found.metadata, walls)?,
             init: typed.has("--init"),
             namespaces,
             network,
@@ -177,12 +176,26 @@ fn host_name(text: &str) -> Result<&'static CStr, Why> {
     kept.ok_or("give up to 64 letters, digits, '-', '_' and '.', not '-' or '.' in front")
 }
 
+/// What all `--security-opt` say together.
+fn security<'a>(typed: &Sorted<'a>) -> Checked<(Security<'a>, Confinement<'static>)> {
+    let (mut security, mut asked) = (Security::default(), confinement::Asked::default());
+    for text in typed.all("--security-opt") {
+        let refused = |why| refuse("--security-opt", text, why);
+        if !asked.take(text).map_err(refused)? {
+            security.take(text).map_err(refused)?;
+        }
+    }
+    let confinement = asked.confinement().map_err(|why| refuse("--security-opt", "landlock", why))?;
+    Ok((security, confinement))
+}
+
 fn process<'a>(
     typed: &Sorted<'a>,
     command: &[&'a OsStr],
     root: &Root<'_>,
     (hostname, own_users): (Option<&CStr>, bool),
     image: &Metadata,
+    (security, confinement): (Security<'a>, Confinement<'static>),
 ) -> Checked<Process<'a>> {
     let environment = environment(typed, hostname, image)?;
     let home = environment.get(b"HOME").is_none().then(keep::slot);
@@ -194,18 +207,6 @@ fn process<'a>(
     let every = if own_users { pipkin::host::known_capabilities } else { pipkin::host::own_capabilities };
     let capabilities = privilege::capabilities(&add, &drop, every)
         .map_err(|(name, why)| refuse("--cap-add or --cap-drop", name, &why))?;
-    let mut security = Security::DEFAULT;
-    let mut asked = confinement::Asked::default();
-    let options: Vec<_> = typed.all("--security-opt").collect();
-    if let Some(text) = privilege::contradiction(&options) {
-        return Err(refuse("--security-opt", text, "another one says otherwise: give one of them"));
-    }
-    for text in options {
-        if asked.take(text).map_err(|why| refuse("--security-opt", text, why))? {
-            continue;
-        }
-        security = security.with(text).map_err(|why| refuse("--security-opt", text, why))?;
-    }
     Ok(Process {
         args: keep::strings(arguments(typed, command, root, image), None),
         env: keep::strings(variables, home),
@@ -215,14 +216,14 @@ fn process<'a>(
         user: given(typed, "--user", user)?.or(image.user).unwrap_or_else(|| usual_user(typed)),
         umask: 0o022,
         capabilities: Capabilities { secure_bits: security.secure_bits, ..Capabilities::plain(capabilities) },
-        no_new_privileges: security.no_new_privileges,
-        filter: security.seccomp.filter(capabilities)?,
+        no_new_privileges: security.no_new_privileges(),
+        filter: security.seccomp().filter(capabilities)?,
         rlimits: keep::list(each(typed, "--ulimit", privilege::rlimit)?),
         oom_score_adj: given(typed, "--oom-score-adj", quantity::oom_score)?,
         terminal: typed.has("--tty").then(window_size),
         stdin: typed.has("--interactive"),
         tuning: Tuning::PLAIN,
-        confinement: asked.confinement().map_err(|why| refuse("--security-opt", "landlock", why))?,
+        confinement,
     })
 }
 

@@ -244,6 +244,17 @@ fn ids_of_others_are_refused() {
         user.sh(options, "true").expect_refusal(&[words]);
     }
     user.sh("--uidmap 0:4711:1", "id -u").prints("0\n");
+    let allotted = user.folder.file("allotted", "4711:500000:1000\n");
+    let _over = ["/etc/subuid", "/etc/subgid"].map(|file| Over::lay(&allotted, file));
+    let mapped = "--uidmap 0:4711:1 --gidmap 0:4711:1";
+    for (options, words) in [
+        ("--uidmap 1:500000:1001", "--uidmap 1:500000:1001: /etc/subuid allots other ids"),
+        ("--uidmap 1:499999:2", "/etc/subuid allots other ids"),
+        ("--uidmap 1:501000:1", "/etc/subuid allots other ids"),
+        ("--gidmap 1:500999:2", "/etc/subgid allots other ids"),
+    ] {
+        user.sh(&format!("{mapped} {options}"), "true").expect_refusal(&[words]);
+    }
 }
 
 /// A file of the machine with another one over it, until dropped.
