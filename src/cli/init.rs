@@ -5,7 +5,7 @@
 
 use super::argv::{self, Order, Sorted};
 use super::message::Failure;
-use super::{ExitCode, Outcome, help, signal};
+use super::{ExitCode, Outcome, help, input, signal};
 use pipkin::error::Error;
 use pipkin::init::boot::cmdline::Words;
 use pipkin::init::contain::Init;
@@ -125,7 +125,7 @@ fn answer(face: Face, typed: &Sorted<'_>) -> Outcome {
 /// some, as on the kernel's command line. `#` begins a comment line.
 fn read_services(path: &str) -> Result<Vec<Vec<CString>>, Failure> {
     const READ: &str = "read the services in";
-    let text = std::fs::read(path).map_err(|error| Failure::io(READ, path.as_bytes(), &error))?;
+    let text = input::file(path).map_err(|error| Failure::io(READ, path.as_bytes(), &error))?;
     let mut services = Vec::new();
     for line in text.split(|byte| *byte == b'\n') {
         let mut line = line.trim_ascii().to_vec();

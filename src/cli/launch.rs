@@ -349,6 +349,9 @@ pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
         (Step::OpenSource { .. } | Step::MountOverlay { .. }, Errno::NOENT) => {
             failure.remedy("it does not exist on the host")
         }
+        (Step::ChangeDirectory(_) | Step::GoTo(_), Errno::LOOP) => {
+            failure.remedy("links lead round in a circle there, or it is one of /proc, which may lead out")
+        }
         (_, Errno::LOOP) => {
             failure.remedy("the image has a symbolic link there; only real directories are mounted on")
         }

@@ -16,6 +16,7 @@ mod doctor;
 mod event;
 mod help;
 mod init;
+mod input;
 #[cfg(feature = "runtime")]
 mod inspect;
 mod json;

@@ -1,7 +1,7 @@
 //! `exec`: a further process in a container that runs.
 
 use super::super::message::Failure;
-use super::super::{ExitCode, Outcome, kernel};
+use super::super::{ExitCode, Outcome, input, kernel};
 use super::create::{held, preserved, send, told, write_pid};
 use super::listener::{self, Agent};
 use super::state::View;
@@ -172,8 +172,7 @@ fn process(container: &Container, typed: &Sorted<'_>, bundle: &[u8]) -> Result<P
         let process = config.at("process").ok_or_else(|| Failure::new(WHAT, b"", b"process is missing"))?;
         return amend(read(process, b"", &text)?, typed);
     };
-    let text =
-        std::fs::read(path).map_err(|error| Failure::io("read the process", path.as_bytes(), &error))?;
+    let text = input::file(path).map_err(|error| Failure::io("read the process", path.as_bytes(), &error))?;
     let process = config::read_process(&text)
         .map_err(|why| Failure::new("use the process", path.as_bytes(), why.as_bytes()))?;
     read(&process, path.as_bytes(), &text)

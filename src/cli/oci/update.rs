@@ -3,7 +3,7 @@
 use super::super::json::Json;
 use super::super::message::Failure;
 use super::super::run::size;
-use super::super::{ExitCode, Outcome};
+use super::super::{ExitCode, Outcome, input};
 use super::{Global, Sorted, lock, scope};
 use crate::oci::config;
 use crate::oci::json::Value;
@@ -11,7 +11,6 @@ use crate::oci::state::Status;
 use pipkin::cgroup::group::Group;
 use pipkin::plan::{Plan, update as plan_update};
 use pipkin::spec::{Limit, Resources};
-use std::io::Read;
 
 /// Options, and the property that each stands for.
 const OPTIONS: [(&str, &str, &str); 15] = [
@@ -73,13 +72,8 @@ pub(super) fn update(global: &Global, typed: &Sorted<'_>) -> Outcome {
 
 /// The file, or standard input for `-`.
 fn read(path: &str) -> Result<Vec<u8>, Failure> {
-    let mut text = Vec::new();
-    let read = match path {
-        "-" => std::io::stdin().lock().read_to_end(&mut text).map(drop),
-        path => std::fs::read(path).map(|read| text = read),
-    };
-    read.map_err(|error| Failure::io("read the resources from", path.as_bytes(), &error))?;
-    Ok(text)
+    let read = if path == "-" { input::all(std::io::stdin().lock()) } else { input::file(path) };
+    read.map_err(|error| Failure::io("read the resources from", path.as_bytes(), &error))
 }
 
 /// The same document, from options.

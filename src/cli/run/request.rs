@@ -10,6 +10,7 @@ use super::{
     refuse, resource,
 };
 use crate::cli::argv::Sorted;
+use crate::cli::input;
 use crate::cli::message::Failure;
 use crate::store::{Claim, Store};
 use pipkin::spec::{
@@ -294,7 +295,7 @@ pub(super) fn variables(typed: &Sorted<'_>, environment: &mut Environment) -> Ch
     let caller = |name: &[u8]| std::env::var_os(OsStr::from_bytes(name)).map(OsString::into_vec);
     for path in typed.all("--env-file") {
         let fail = |error: std::io::Error| Failure::io("read the variables in", path.as_bytes(), &error);
-        let contents = std::fs::read(path).map_err(fail)?;
+        let contents = input::file(path).map_err(fail)?;
         environment.file(&contents, &caller).map_err(|(line, why)| {
             refuse("--env-file", path, &["line ", &line.to_string(), ": ", why].concat())
         })?;

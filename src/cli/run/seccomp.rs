@@ -1,16 +1,12 @@
 //! `--security-opt seccomp=…`: the default filter, a profile file, or none.
 
 use super::{Checked, refuse};
-use crate::cli::kernel;
 use crate::cli::message::Failure;
+use crate::cli::{input, kernel};
 use crate::oci::seccomp::{Context, Unknown, compile};
 use pipkin::bpf::default::{FILTER_CAPACITY, filter};
 use pipkin::bpf::policy::Arch;
 use pipkin::spec::{CapabilitySet, Filter};
-use std::path::Path;
-
-/// Profiles are some ten KiB; nothing a hundred times that is one.
-const LARGEST_BYTES: u64 = 1 << 20;
 
 /// What the default filter says of where it comes from.
 pub(super) const DEFAULT_ORIGIN: &str = "the default policy";
@@ -58,10 +54,7 @@ fn profile(path: &str, capabilities: CapabilitySet) -> Checked<Filter<'_>> {
     let option = ["seccomp=", path].concat();
     let refused = |why: &str| refuse("--security-opt", &option, why);
     let fail = |error: std::io::Error| Failure::io("read the seccomp profile", path.as_bytes(), &error);
-    if Path::new(path).metadata().map_err(fail)?.len() > LARGEST_BYTES {
-        return Err(refused("a profile has at most 1 MiB"));
-    }
-    let text = std::fs::read(path).map_err(fail)?;
+    let text = input::file(path).map_err(fail)?;
     let context = Context {
         arch: Arch::NATIVE,
         capabilities: capabilities.0,
