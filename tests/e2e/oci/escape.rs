@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
             cve_2021_43784_what_does_not_fit_is_refused,
             ghsa_5g49_a_limit_outside_of_its_group,
             cve_2026_1386_what_lies_in_the_way_is_refused,
+            cve_2023_27561_a_proc_that_is_a_link_to_a_volume,
             ghsa_3q8j_what_is_masked_swapped_for_a_link,
             ghsa_3q8j_what_is_read_only_swapped_for_a_link,
         ]
@@ -84,6 +85,38 @@ fn cve_2026_1386_what_lies_in_the_way_is_refused() {
     assert_eq!(fs::read_dir(outside.path()).unwrap().count(), 0, "{told}");
     fs::remove_file(root.join("c")).unwrap();
     bundle.call("run c").exits(0);
+}
+
+/// runc: CVE-2019-19921 again, in either order of the mounts, and by it CVE-2023-28642.
+fn cve_2023_27561_a_proc_that_is_a_link_to_a_volume() {
+    let (image, shared) = (Folder::new(), Folder::new());
+    for name in ["shared", "dev", "sys"] {
+        image.folder(name);
+    }
+    image.file("e2e", "");
+    shared.folder("proc");
+    symlink("/shared/proc", image.join("proc")).unwrap();
+    let own = std::env::current_exe().unwrap();
+    let bind =
+        |source: &Path, target: &str| json!({ "destination": target, "source": source, "options": ["bind"] });
+    let volume = bind(shared.path(), "/shared");
+    let proc = json!({ "destination": "/proc", "type": "proc", "source": "proc" });
+    for mounts in [[&volume, &proc], [&proc, &volume]] {
+        let bundle = Bundle::new(&["/e2e", "--payload", "list", "/shared/proc/self/attr"])
+            .set("/root/path", json!(image.path()))
+            .set("/mounts", json!([mounts[0], mounts[1], bind(&own, "/e2e")]))
+            .set("/linux/maskedPaths", json!([]))
+            .set("/linux/readonlyPaths", json!([]))
+            .written();
+        bundle.call("run c").fails(1, &["/proc", "link"]);
+        bundle.is_clean();
+        if mounts[0] == &volume {
+            // It is mounted where another container can put something else in its place.
+            let told = bundle.call_without("real-directory", "run c").exits(0).text();
+            assert!(told.contains("exec\n"), "{told}");
+        }
+        assert_eq!(fs::read_dir(shared.join("proc")).unwrap().count(), 0);
+    }
 }
 
 /// Containers that must have run before a defence counts as tried.
