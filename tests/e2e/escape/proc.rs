@@ -113,6 +113,13 @@ fn cve_2025_52565_a_console_that_is_a_link() {
     symlink("/etc/passwd", dev.join("pts/0")).unwrap();
     symlink("/proc/sys/kernel/core_pattern", dev.join("pts/ptmx")).unwrap();
     run("-t").volume(dev.path(), "/dev").sh("true").expect_refusal(&[]);
+    fs::remove_file(dev.join("console")).unwrap();
+    dev.file("console", "");
+    // A terminal's major number, 136 (Documentation/admin-guide/devices.txt).
+    for run in [run("-t"), run("-t").volume(dev.path(), "/dev")] {
+        let told = run.sh("stat -c %t /dev/console").exits(0).text();
+        assert_eq!(told.trim(), "88");
+    }
 }
 
 fn cve_2022_0811_parameters_of_the_machine_are_refused() {
