@@ -25,6 +25,7 @@ pub(crate) fn cases() -> Vec<Case> {
             sysctls_of_the_machine_are_refused,
             umask_is_022,
             it_leads_a_session,
+            it_has_a_session_keyring_of_its_own,
             no_signal_is_blocked_or_ignored,
             no_descriptor_leaks,
             working_directory_is_made,
@@ -207,6 +208,22 @@ fn umask_is_022() {
 fn it_leads_a_session() {
     // Fields 4 to 8: parent, process group, session, terminal, its foreground group (proc_pid_stat(5)).
     run("").command(&["cut", "-d ", "-f4-8", "/proc/self/stat"]).prints("0 1 1 0 -1\n");
+}
+
+/// Of keyrings those of sessions, by the numbers of them that this machine's /proc/keys tells (proc_keys(5)).
+fn session_keyrings() -> Vec<String> {
+    let keys = std::fs::read_to_string("/proc/keys").unwrap();
+    let sessions = keys.lines().filter(|line| line.contains("keyring") && line.contains(" _ses: "));
+    sessions.filter_map(|line| line.split(' ').next().map(str::to_owned)).collect()
+}
+
+fn it_has_a_session_keyring_of_its_own() {
+    let before = session_keyrings();
+    let container = run("").start_sh("echo here; exec sleep 1000");
+    container.expect("here");
+    let meanwhile = session_keyrings();
+    container.kill_and_clean();
+    assert!(meanwhile.iter().any(|keyring| !before.contains(keyring)), "{before:?} {meanwhile:?}");
 }
 
 fn no_signal_is_blocked_or_ignored() {
