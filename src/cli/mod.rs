@@ -185,15 +185,19 @@ pub(crate) fn main(called_as: &OsStr, args: &[OsString]) -> ExitCode {
     answered.unwrap_or_else(|failure| failure.tell())
 }
 
-/// What every verb but `init` can rely on: three open standard streams, and an error instead of a signal for writing
-/// to a closed pipe. An init changes nothing, since its payload would inherit it.
+/// What every verb but `init` can rely on: three open standard streams, an error instead of a signal for writing to a
+/// closed pipe, and children that can be waited for, whatever the caller ignored. An init changes nothing, since its
+/// payload would inherit it.
 fn prepare(args: &[OsString]) -> Result<(), Failure> {
     const SIGPIPE: i32 = 13;
+    const SIGCHLD: i32 = 17;
     if args.first().is_some_and(|verb| verb == "init") {
         return Ok(());
     }
     Stream::open_closed().map_err(|errno| Failure::errno("open", b"/dev/null", errno))?;
-    set_action(SIGPIPE, Action::Ignore).map_err(|errno| Failure::errno("ignore SIGPIPE", b"", errno))
+    set_action(SIGPIPE, Action::Ignore)
+        .and_then(|()| set_action(SIGCHLD, Action::Default))
+        .map_err(|errno| Failure::errno("set what SIGPIPE and SIGCHLD do", b"", errno))
 }
 
 fn dispatch(args: &[OsString]) -> Outcome {

@@ -88,8 +88,8 @@ pub(super) fn namespace_of(child: Pid) -> Result<OwnedFd> {
 /// A user namespace with these maps and nobody in it.
 ///
 /// # Errors
-/// As [`write`].
-pub(super) fn namespace(uids: &[IdMap], gids: &[IdMap]) -> Result<OwnedFd> {
+/// `EPERM` for ids that are not ours to map, and `EINVAL` for maps that overlap.
+pub fn namespace(uids: &[IdMap], gids: &[IdMap]) -> Result<OwnedFd> {
     let member = clone(CLONE_NEWUSER.into(), None, &[], &[], &mut |channel, _, _| stay(&channel, None))?;
     let made = write(member.pid, uids, gids, MapWriter::Root).and_then(|()| namespace_of(member.pid));
     end_process(&member.pidfd);

@@ -28,6 +28,17 @@ pub(super) fn map(source: &OwnedFd, path: &CStr, user: &OwnedFd, recursive: bool
     set_attributes(source, change, recursive).stage_on("map the ids of", path.to_bytes())
 }
 
+/// A detached copy of the mount at `path`, without what is mounted below, that shows the ids of its files as those of the
+/// user namespace `user`.
+///
+/// # Errors
+/// `EINVAL` when the file system cannot, and those of open_tree(2), named after the path.
+pub fn show_for(user: &OwnedFd, path: &CStr) -> Result<OwnedFd> {
+    let source = open(path, false)?;
+    map(&source, path, user, false)?;
+    Ok(source)
+}
+
 /// Gives the fresh, empty writable layer in `directory` to whom root inside is outside. The directories above it
 /// let nobody else in.
 ///

@@ -1,7 +1,7 @@
 //! Files copied out of containers and into them.
 
 use crate::exec::{Place, wait_until};
-use crate::harness::{Case, Folder, Running, cases, detached, pipkin, run};
+use crate::harness::{Case, Folder, Running, cases, detached, detached_sh, pipkin, run};
 use crate::program;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -24,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
             an_interrupt_lets_it_go_on,
             one_that_has_ended_has_its_files,
             ids_are_those_inside,
+            one_that_has_ended_has_its_ids_too,
             an_archive_goes_out_and_in,
             hostile_archives_are_refused,
             an_archive_that_ends_early_is_told,
@@ -305,6 +306,39 @@ fn ids_are_those_inside() {
     place.sh("", "cat /srv/file /srv/renamed; touch /srv/mine; stat -c %u /srv/mine").prints("xx0\n");
     pipkin(&["cp", shown(&file), "cp-ids:/no/such"]).expect_refusal(&["No such file"]);
     place.end();
+}
+
+/// Its layers are shown with its ids, and laid as they were laid when it ran: what it replaced stays replaced.
+fn one_that_has_ended_has_its_ids_too() {
+    let script = "if test -e /srv/tree; then
+                      cd /srv/tree; stat -c '%u %g %a' . file link; cat file; rm -r /srv/tree /root/tree/top; ls /etc/apk
+                  else
+                      rm -r /etc/apk; mkdir /etc/apk; echo made > /srv/made; chown 7:8 /srv/made
+                  fi";
+    let (container, folder) = (detached_sh("--uidmap 0:100000:65536", script), Folder::new());
+    assert_eq!(container.ended(), "0");
+    let inside = |path: &str| [&container.id, ":", path].concat();
+    let there = |name: &str| fs::symlink_metadata(folder.join(name)).unwrap();
+    for (path, owner) in [("/srv/made", (7, 8)), ("/etc/shadow", (0, 42)), ("/etc/apk", (0, 0))] {
+        cp(&inside(path), shown(folder.path()));
+        let seen = there(path.rsplit('/').next().unwrap());
+        assert_eq!((seen.uid(), seen.gid()), owner, "{path}");
+    }
+    assert_eq!(fs::read_dir(folder.join("apk")).unwrap().count(), 0);
+    let file = folder.file("tree/file", "x\n");
+    chown(&file, Some(3), Some(70_000)).unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o640)).unwrap();
+    symlink("file", folder.join("tree/link")).unwrap();
+    cp(shown(&folder.join("tree")), &inside("/srv"));
+    fed(
+        &["cp", "-", &inside("/root")],
+        tar(&folder, &["-c", "--transform", "s/file/top/", "tree/file"], b""),
+    )
+    .succeeds();
+    pipkin(&["cp", shown(&file), &inside("/no/such")]).expect_refusal(&["No such file"]);
+    container.verb("start").succeeds();
+    assert_eq!(container.ended(), "0");
+    container.verb("logs").prints("0 0 755\n3 0 640\n0 0 777\nx\n");
 }
 
 /// `pipkin WORDS` with `input` on standard input.

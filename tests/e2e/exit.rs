@@ -1,6 +1,7 @@
 //! Exit codes.
 
-use crate::harness::{Case, Folder, cases, run};
+use crate::harness::{Case, Folder, Running, alpine, cases, pipkin, run};
+use crate::program;
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -16,6 +17,7 @@ pub(crate) fn cases() -> Vec<Case> {
             a_file_of_no_format_gives_126,
             a_failure_of_pipkin_gives_125,
             children_left_behind_end_with_the_command,
+            a_caller_that_ignores_its_children_is_no_matter,
         ]
     )
 }
@@ -25,6 +27,22 @@ fn every_code_passes() {
         let outcome = run("").sh(&format!("exit {code}")).exits(code);
         assert!(outcome.stderr.is_empty(), "{outcome}");
     }
+}
+
+/// That SIGCHLD is ignored is inherited, and would have the kernel reap the container unseen.
+fn a_caller_that_ignores_its_children_is_no_matter() {
+    let ignoring = |words: &[&str]| {
+        let mut command = std::process::Command::new("sh");
+        command.args(["-c", "trap '' CHLD; exec \"$@\"", "sh"]).arg(program::pipkin().get_program());
+        command.args(words);
+        Running::start(command, None).wait()
+    };
+    let image = alpine().expect("Alpine");
+    let image = image.to_str().expect("text");
+    ignoring(&["run", "--rm", "--net", "none", image, "sh", "-c", "exit 3"]).exits(3);
+    let id = ignoring(&["run", "-d", "--net", "none", image, "sh", "-c", "exit 4"]).succeeds().text();
+    pipkin(&["wait", id.trim_end()]).prints("4\n");
+    pipkin(&["rm", id.trim_end()]).succeeds();
 }
 
 fn a_killed_command_gives_128_and_the_signal() {

@@ -3,13 +3,13 @@
 use super::super::message::Failure;
 use super::super::operand::Found;
 use crate::store::{Container, Status, Store};
-use pipkin::host::freeze_group;
+use pipkin::host::{freeze_group, is_privileged, namespace, show_for};
 use pipkin::spec::{Id, IdMap};
 use pipkin::sys::process::unshare;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, openat, openat2};
+use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, mkdirat, openat, openat2};
 use rustix::io::{Errno, Result};
-use rustix::mount::{MountFlags, MountPropagationFlags, mount, mount_change};
+use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, mount, mount_change, move_mount};
 use rustix::thread::UnshareFlags;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
@@ -91,8 +91,8 @@ impl Place {
     /// Opens the place that `typed` is in. A running container stands still from here on, unless it is to stay `live`.
     ///
     /// # Errors
-    /// There is no such container; or one with a user namespace that has ended: its ids are not those that we write
-    /// with.
+    /// There is no such container; or, without root, one with a user namespace that has ended: its ids are not those
+    /// that we write with.
     pub(super) fn open(
         store: &Store,
         typed: &Typed<'_>,
@@ -112,12 +112,18 @@ impl Place {
                 return Err(found.fail("nothing of its root is left").remedy("start it first"));
             }
             let own = store.layer(&found.id);
+            let [uids, gids] = ["root.uids", "root.gids"]
+                .map(|key| parse_map(held.record.all(key).filter_map(|line| std::str::from_utf8(line).ok())));
             // Its writable layer belongs to the root of its user namespace, if it had one.
-            if std::fs::metadata(own.join("upper")).is_ok_and(|upper| upper.uid() != 0) {
-                return Err(foreign(&found));
-            }
-            place.root =
-                Some(mount_stopped(&layers, own.as_os_str().as_bytes()).map_err(|errno| found.errno(errno))?);
+            let foreign = std::fs::metadata(own.join("upper")).is_ok_and(|upper| upper.uid() != 0);
+            let users = match uids.is_empty() {
+                false if is_privileged() => Some(namespace(&uids, &gids)?),
+                _ if foreign => return Err(cannot_become(&found)),
+                _ => None,
+            };
+            let root = mount_stopped(&layers, own.as_os_str().as_bytes(), users.as_ref());
+            place.root = Some(root.map_err(|errno| found.errno(errno))?);
+            (place.users, place.maps) = (users.filter(|_| into), Some([uids, gids]));
             place._held = Some(held);
             return Ok(place);
         }
@@ -248,7 +254,7 @@ impl Entry {
     }
 }
 
-fn foreign(found: &Found<'_>) -> Failure {
+fn cannot_become(found: &Found<'_>) -> Failure {
     let failure = found.fail("its user namespace has ids of its own");
     failure.remedy("start it first: pipkin start")
 }
@@ -260,32 +266,56 @@ pub(super) fn link_to(fd: BorrowedFd<'_>) -> String {
 
 /// A map of ids; empty when it is that of the host.
 fn read_map(path: &str) -> std::io::Result<Vec<IdMap>> {
-    let text = std::fs::read_to_string(path)?;
-    let maps: Vec<IdMap> = text
-        .lines()
-        .filter_map(|line| {
-            let mut numbers = line.split_ascii_whitespace().map(str::parse);
-            let mut next = || numbers.next()?.ok();
-            Some(IdMap { inside: next()?, outside: next()?, count: next()? })
-        })
-        .collect();
+    let maps = parse_map(std::fs::read_to_string(path)?.lines());
     let hosts = maps == [IdMap { inside: 0, outside: 0, count: u32::MAX }];
     Ok(if hosts { Vec::new() } else { maps })
 }
 
-/// Mounts the root of a container that does not run, in a mount namespace of our own, which ends with us.
-fn mount_stopped(layers: &[&[u8]], own: &[u8]) -> Result<OwnedFd> {
+fn parse_map<'t>(lines: impl Iterator<Item = &'t str>) -> Vec<IdMap> {
+    let map = |line: &str| {
+        let mut numbers = line.split_ascii_whitespace().map(str::parse);
+        let mut next = || numbers.next()?.ok();
+        Some(IdMap { inside: next()?, outside: next()?, count: next()? })
+    };
+    lines.filter_map(map).collect()
+}
+
+/// Mounts the root of a container that does not run, in a mount namespace of our own, which ends with us: as it was
+/// mounted when it ran, with the ids of the user namespace `users` and its marks of overlayfs.
+fn mount_stopped(layers: &[&[u8]], own: &[u8], users: Option<&OwnedFd>) -> Result<OwnedFd> {
     unshare(UnshareFlags::NEWNS)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &[u8]| openat(CWD, path, flags, Mode::empty());
     // By descriptor: no character in a path can be taken for a separator.
-    let lower = layers.iter().map(|layer| open(layer)).collect::<Result<Vec<_>>>()?;
     let above = [open(&[own, b"/upper"].concat())?, open(&[own, b"/work"].concat())?];
+    let lower = match users {
+        None => layers.iter().map(|layer| open(layer)).collect::<Result<Vec<_>>>()?,
+        Some(users) => show_layers(layers, own, users)?,
+    };
     let links: Vec<String> = lower.iter().chain(&above).map(|fd| link_to(fd.as_fd())).collect();
     let (lower, above) = links.split_at(layers.len());
-    let options = ["lowerdir=", &lower.join(":"), ",upperdir=", &above[0], ",workdir=", &above[1]].concat();
+    let marks = if users.is_some() { ",userxattr" } else { "" };
+    let [upper, work] = above else { return Err(Errno::INVAL) };
+    let options = ["lowerdir=", &lower.join(":"), ",upperdir=", upper, ",workdir=", work, marks].concat();
     let options = CString::new(options).map_err(|_| Errno::INVAL)?;
     mount("overlay", own, "overlay", MountFlags::NODEV | MountFlags::NOSUID, Some(options.as_c_str()))?;
     open(own)
+}
+
+/// Attaches the layers, with the ids of `users`, to a file system in memory on `own`: overlayfs takes them from mounts of
+/// our own only.
+fn show_layers(layers: &[&[u8]], own: &[u8], users: &OwnedFd) -> Result<Vec<OwnedFd>> {
+    mount("tmpfs", own, "tmpfs", MountFlags::NODEV | MountFlags::NOSUID, None)?;
+    let memory = openat(CWD, own, OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC, Mode::empty())?;
+    let mut shown = Vec::new();
+    for (place, layer) in layers.iter().enumerate() {
+        let path = CString::new(*layer).map_err(|_| Errno::INVAL)?;
+        let layer = show_for(users, &path).map_err(|error| error.errno)?;
+        let name = place.to_string();
+        mkdirat(&memory, name.as_str(), Mode::from_raw_mode(0o700))?;
+        move_mount(&layer, c"", &memory, name.as_str(), MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH)?;
+        shown.push(layer);
+    }
+    Ok(shown)
 }

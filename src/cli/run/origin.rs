@@ -4,7 +4,8 @@
 //! `run` gave. Keys: `exec.env` (repeated), `exec.cwd`, `exec.user`, `exec.capabilities` (numbers in hex: bounding,
 //! effective, permitted, inheritable, ambient, securebits), `exec.new-privileges`, `exec.filter` (`none`, or its instructions in
 //! hex after two switches), `exec.limit` (repeated, as `--ulimit` has it), `exec.oom-score`, `exec.landlock` (repeated,
-//! `ro:PATH` or `rw:PATH`), `exec.apparmor`, `exec.selinux`.
+//! `ro:PATH` or `rw:PATH`), `exec.apparmor`, `exec.selinux`. Of its files: `root.layer` (repeated, topmost first), `root.uids`
+//! and `root.gids` (repeated, as in `/proc/PID/uid_map`).
 
 use super::privilege::rlimit;
 use super::seccomp::{Choice, DEFAULT_ORIGIN};
@@ -12,8 +13,8 @@ use super::{Checked, keep, quantity};
 use crate::cli::message::Failure;
 use crate::store::Record;
 use pipkin::spec::{
-    Account, Capabilities, CapabilitySet, Confinement, DEFAULT_CAPABILITIES, Filter, PathRule, Process,
-    Rlimit, RootSource, Spec, Upper, User,
+    Account, Capabilities, CapabilitySet, Confinement, DEFAULT_CAPABILITIES, Filter, IdMap, PathRule,
+    Process, Rlimit, RootSource, Spec, Upper, User, UserNamespace,
 };
 use std::ffi::CStr;
 
@@ -22,6 +23,13 @@ use std::ffi::CStr;
 pub(super) fn write(spec: &Spec<'_>, record: &mut Record) {
     if let RootSource::Layers { lower, upper: Upper::Directory(_), .. } = spec.root.source {
         lower.iter().for_each(|layer| record.add("root.layer", layer.to_bytes()));
+        let user = spec.namespaces.user.unwrap_or(UserNamespace { path: None, uids: &[], gids: &[] });
+        for (key, maps) in [("root.uids", user.uids), ("root.gids", user.gids)] {
+            for IdMap { inside, outside, count } in maps {
+                let numbers = [inside, outside, count].map(u32::to_string);
+                record.add(key, numbers.join(" ").as_bytes());
+            }
+        }
     }
     write_process(&spec.process, record);
 }
