@@ -136,6 +136,9 @@ fn tell(entered: &Entered, typed: &Sorted<'_>) -> Result<(), Failure> {
     if let (Some(path), Some(master)) = (typed.last("--console-socket"), &entered.terminal) {
         send(path, master.as_fd(), b"/dev/pts/0")?;
     }
+    if let Some(path) = typed.last("--pidfd-socket") {
+        send(path, entered.pidfd.as_fd(), b"pidfd")?;
+    }
     if let Some(path) = typed.last("--pid-file") {
         let fail = |error: io::Error| Failure::io("write the pid to", path.as_bytes(), &error);
         write_pid(path, pid_of(&entered.pidfd)?.as_raw_nonzero().get()).map_err(fail)?;

@@ -125,7 +125,7 @@ pub(super) fn features(_: &Global, _: &Sorted<'_>) -> Outcome {
 const CONFIG: &str = r#"{
   "ociVersion": "1.3.0",
   "process": {
-    "terminal": true,
+    "terminal": false,
     "user": { "uid": 0, "gid": 0 },
     "args": ["sh"],
     "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "TERM=xterm"],

@@ -50,6 +50,7 @@ Options:
   -d, --detach                do not wait for its end
       --pid-file FILE         write its pid there
       --console-socket PATH   send the terminal's master to this socket
+      --pidfd-socket PATH     send its pidfd to this socket
       --cwd DIR               its working directory
   -e, --env NAME=VALUE        a variable
   -u, --user UID[:GID]        its user and group

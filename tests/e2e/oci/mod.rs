@@ -357,7 +357,6 @@ fn a_template_runs() {
     let path = bundle.path("bundle/config.json");
     let mut config: serde_json::Value = serde_json::from_slice(&fs::read(&path).unwrap()).unwrap();
     config["root"]["path"] = json!(crate::harness::alpine());
-    config["process"]["terminal"] = json!(false);
     config["process"]["args"] = json!(["hostname"]);
     fs::write(&path, config.to_string()).unwrap();
     assert_eq!(bundle.call("run c").exits(0).text(), "pipkin\n");

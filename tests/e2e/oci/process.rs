@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
             a_missing_further_command_is_told,
             one_that_is_ending_lets_nobody_in,
             terminals_go_to_the_engine,
+            pidfds_go_to_the_engine,
             devices_are_allowed_by_rules,
             a_paused_container_is_told_and_deleted,
         ]
@@ -174,6 +175,34 @@ fn terminals_go_to_the_engine() {
     let mut further = fs::File::from(receive(&listener));
     expect(&mut further, "/dev/pts/1\r\n");
     assert_eq!(reap(fs::read_to_string(&pid_file).unwrap().parse().unwrap()).exit_status(), Some(0));
+    end(&bundle);
+}
+
+fn pidfds_go_to_the_engine() {
+    let bundle = Bundle::sh("sleep 1000").written();
+    let path = bundle.path("pidfd");
+    let listener = UnixListener::bind(&path).unwrap();
+    let pid_file = bundle.path("pid");
+    let options = format!("--pidfd-socket {} --pid-file {}", path.display(), pid_file.display());
+    let sent_is_told = || {
+        let sent = receive(&listener);
+        let pid: i32 = fs::read_to_string(&pid_file).unwrap().parse().unwrap();
+        assert_eq!(pipkin::host::pid_of(&sent).unwrap().as_raw_nonzero().get(), pid);
+        (sent, pid)
+    };
+    bundle.create(&options);
+    let (first, _) = sent_is_told();
+    bundle.call("start c").succeeds();
+    let call = format!("exec --detach {options} c sleep 1000");
+    assert!(bundle.command(&call).stdin(Stdio::null()).stdout(Stdio::null()).status().unwrap().success());
+    let (further, pid) = sent_is_told();
+    pipkin::sys::signal::send(&further, 9).unwrap();
+    assert_eq!(reap(pid).terminating_signal(), Some(9));
+    pipkin::sys::signal::send(&first, 9).unwrap();
+    bundle.await_status("stopped");
+    fs::remove_file(&path).unwrap();
+    let call = format!("exec {options} c true");
+    bundle.call(&call).fails_with(255, "container not running");
     end(&bundle);
 }
 
