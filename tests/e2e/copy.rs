@@ -3,6 +3,8 @@
 use crate::exec::{Place, wait_until};
 use crate::harness::{Case, Folder, Running, cases, detached, detached_sh, pipkin, run};
 use crate::program;
+use rustix::fs::{XattrFlags, getxattr, setxattr};
+use rustix::io::Errno;
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
@@ -26,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
             ids_are_those_inside,
             one_that_has_ended_has_its_ids_too,
             an_archive_goes_out_and_in,
+            attributes_go_by_archive_too,
             hostile_archives_are_refused,
             an_archive_that_ends_early_is_told,
         ]
@@ -392,6 +395,48 @@ fn an_archive_goes_out_and_in() {
         assert_eq!(fs::read_link(folder.join("back/tree/link")).unwrap(), Path::new("second name"));
         place.end();
     }
+}
+
+/// Those of a user go both ways; file capabilities only in.
+fn attributes_go_by_archive_too() {
+    const NO_FLAGS: XattrFlags = XattrFlags::empty();
+    // Revision 2, effective, and CAP_NET_BIND_SERVICE permitted (linux/capability.h).
+    const CAPABLE: [u8; 20] = [1, 0, 0, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for (name, options) in [("cp-attributes", ""), ("cp-attributes-ids", "--uidmap 0:100000:65536")] {
+        let (place, folder) = (Place::new(name, options), Folder::new());
+        let file = folder.file("tree/file", "x");
+        setxattr(&file, "security.capability", &CAPABLE, NO_FLAGS).unwrap();
+        for path in [&file, &folder.join("tree")] {
+            setxattr(path, "user.mine", b"a\0b=\xff\n", NO_FLAGS).unwrap();
+        }
+        let kept = ["--xattrs", "--xattrs-include=*"];
+        fed(&["cp", "-", &format!("{name}:/srv")], tar(&folder, &[&kept[..], &["-c", "tree"]].concat(), b""))
+            .prints("");
+        cp(shown(&folder.join("tree")), &format!("{name}:/opt"));
+        let mut value = [0; 32];
+        for above in ["srv", "opt"] {
+            let archive = fed(&["cp", &format!("{name}:/{above}/tree"), "-"], Vec::new()).succeeds().stdout;
+            let back = folder.folder(above);
+            tar(&folder, &[&kept[..], &["-C", shown(&back), "-x"]].concat(), &archive);
+            for path in [back.join("tree"), back.join("tree/file")] {
+                let length = getxattr(&path, "user.mine", &mut value[..]).unwrap();
+                assert_eq!(value[..length], *b"a\0b=\xff\n", "{}", path.display());
+            }
+            let capable = getxattr(back.join("tree/file"), "security.capability", &mut value[..]);
+            assert_eq!(capable, Err(Errno::NODATA));
+            let inside = format!("/proc/{}/root/{above}/tree/file", pid_of(name));
+            let length = getxattr(&*inside, "security.capability", &mut value[..]).unwrap();
+            assert_eq!(value[4..12], CAPABLE[4..12], "{length}");
+        }
+        place.end();
+    }
+}
+
+/// The first process of a container.
+fn pid_of(name: &str) -> String {
+    let facts = pipkin(&["inspect", name]).succeeds().json();
+    let facts = facts.get(0).unwrap_or(&facts);
+    facts["PID"].to_string()
 }
 
 fn hostile_archives_are_refused() {

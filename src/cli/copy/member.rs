@@ -1,6 +1,9 @@
 //! Members of tar archives: headers in the form of POSIX (ustar), with its extended records (pax) where that is too
 //! narrow; GNU's long names and large numbers are read too.
 
+use super::tree::Attribute;
+use std::ffi::CString;
+
 /// Archives consist of these.
 pub(super) const BLOCK: usize = 512;
 /// Longest extended header that is read.
@@ -34,6 +37,8 @@ pub(super) struct Member {
     pub(super) time: u64,
     /// Where a link leads.
     pub(super) link: Vec<u8>,
+    /// Extended attributes.
+    pub(super) attributes: Vec<Attribute>,
 }
 
 /// Fields of a header: where each begins, and how long it is.
@@ -79,9 +84,12 @@ fn sum(header: &Header) -> u64 {
     header.iter().enumerate().map(|(at, byte)| if own.contains(&at) { 32 } else { u64::from(*byte) }).sum()
 }
 
+/// What the names of extended attributes stand behind, as GNU tar, bsdtar and container engines have it.
+const ATTRIBUTE: &[u8] = b"SCHILY.xattr.";
+
 /// `LENGTH KEY=VALUE` and a newline; the length counts itself.
-fn record(key: &str, value: &[u8]) -> Vec<u8> {
-    let rest = [b" ", key.as_bytes(), b"=", value, b"\n"].concat();
+fn record(key: &[u8], value: &[u8]) -> Vec<u8> {
+    let rest = [b" ", key, b"=", value, b"\n"].concat();
     let mut length = rest.len();
     while length != rest.len() + length.to_string().len() {
         length = rest.len() + length.to_string().len();
@@ -101,7 +109,7 @@ impl Member {
         let mut records = Vec::new();
         for (place, key, text) in [(NAME, "path", &self.path), (LINK, "linkpath", &self.link)] {
             if !put(&mut header, place, text) {
-                records.extend(record(key, text));
+                records.extend(record(key.as_bytes(), text));
             }
         }
         for (place, key, number) in [
@@ -112,8 +120,11 @@ impl Member {
             (TIME, "mtime", self.time),
         ] {
             if !put_number(&mut header, place, number) {
-                records.extend(record(key, number.to_string().as_bytes()));
+                records.extend(record(key.as_bytes(), number.to_string().as_bytes()));
             }
+        }
+        for (name, value) in &self.attributes {
+            records.extend(record(&[ATTRIBUTE, name.to_bytes()].concat(), value));
         }
         put(&mut header, KIND, &[self.kind]);
         put(&mut header, MAGIC, b"ustar\x0000");
@@ -153,6 +164,7 @@ impl Member {
             // A time before 1970 or beyond all bounds is nobody's.
             time: number(field(header, TIME)).unwrap_or(0),
             link: text(LINK).to_vec(),
+            attributes: Vec::new(),
         })
     }
 
@@ -188,7 +200,11 @@ impl Member {
                 b"mtime" => self.time = number().unwrap_or(0),
                 // Holes are told in another way by each program; what they leave out would be taken for the file.
                 key if key.starts_with(b"GNU.sparse.") => return None,
-                _ => {}
+                key => {
+                    if let Some(name) = key.strip_prefix(ATTRIBUTE) {
+                        self.attributes.push((CString::new(name).ok()?, value.to_vec()));
+                    }
+                }
             }
             text = rest;
         }
@@ -243,10 +259,12 @@ mod tests {
             mode in 0..0o10000_u32,
             ids: [u32; 2],
             numbers: [u64; 2],
+            value: Vec<u8>,
         ) {
             let [uid, gid] = ids;
             let [size, time] = numbers;
-            let member = Member { path, kind, mode, uid, gid, size, time, link };
+            let attributes = vec![(c"user.a".to_owned(), value), (c"user.\xff".to_owned(), Vec::new())];
+            let member = Member { path, kind, mode, uid, gid, size, time, link, attributes };
             prop_assert_eq!(read(&member.encode()), Some(member));
         }
 

@@ -36,8 +36,8 @@ Usage: pipkin cp [OPTIONS] CONTAINER:PATH PATH|-
 
 Copies a file, or a directory and all in it, out of a container or into one, which
 may run or not. Into a directory that is there already it goes under its own name,
-or, when the source ends in /., without its directory. Owners, modes, times and
-hard links are kept, and extended attributes where no archive is between;
+or, when the source ends in /., without its directory. Owners, modes, times, hard
+links and extended attributes are kept, access lists where no archive is between;
 set-user-id bits and file capabilities do not come out of a container. A running
 container stands still meanwhile.
 

@@ -2,7 +2,7 @@
 
 use super::member::{BLOCK, Member, kind, padding};
 use super::place::Entry;
-use super::tree::{Copier, Direction, MOST_DEEP, Stop, names, read_link};
+use super::tree::{Attribute, Copier, Direction, MOST_DEEP, Stop, names, read_link};
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd};
 use rustix::fs::{FileType, Mode, OFlags, fstat, openat};
@@ -39,7 +39,10 @@ impl<'a> Packer<'a> {
         match source.kind() {
             FileType::Directory => {
                 let slashed = [path.as_slice(), b"/"].concat();
-                self.put(&self.member(source, slashed.clone(), kind::DIRECTORY)).map_err(stop)?;
+                let from = source.open(OFlags::DIRECTORY).map_err(stop)?;
+                let attributes = self.attributes(from.as_fd()).map_err(stop)?;
+                let member = self.member(source, slashed.clone(), kind::DIRECTORY);
+                self.put(&Member { attributes, ..member }).map_err(stop)?;
                 self.contents(source, &slashed, depth)
             }
             FileType::RegularFile => self.file(source, &path).map_err(stop),
@@ -92,6 +95,15 @@ impl<'a> Packer<'a> {
         }
     }
 
+    /// What an archive can say of the extended attributes of an open file: access lists have ids in them, which it cannot.
+    fn attributes(&self, from: BorrowedFd<'_>) -> Result<Vec<Attribute>> {
+        let mut attributes = self.copier.attributes(from)?;
+        attributes.retain(|(name, _)| !name.to_bytes().starts_with(b"system."));
+        // The first of these ends a name there.
+        let unspeakable = attributes.iter().any(|(name, _)| name.to_bytes().contains(&b'='));
+        if unspeakable { Err(Errno::INVAL) } else { Ok(attributes) }
+    }
+
     fn file(&mut self, source: &Entry, path: &[u8]) -> Result<()> {
         let own = (source.stat.st_dev, source.stat.st_ino);
         let mut member = self.member(source, path.to_vec(), kind::FILE);
@@ -104,6 +116,7 @@ impl<'a> Packer<'a> {
         }
         let from = source.open(OFlags::empty())?;
         member.size = fstat(&from)?.st_size.cast_unsigned();
+        member.attributes = self.attributes(from.as_fd())?;
         self.put(&member)?;
         // As many bytes as were announced, whatever becomes of the file meanwhile.
         let mut left = member.size;

@@ -57,6 +57,9 @@ pub(super) struct Stop {
     pub(super) errno: Errno,
 }
 
+/// An extended attribute: its name and its value.
+pub(super) type Attribute = (CString, Vec<u8>);
+
 type Done = std::result::Result<(), Stop>;
 
 /// A file of several names, of which one is copied.
@@ -260,27 +263,34 @@ impl Copier {
         self.forgive(fchown(to, Some(uid), Some(gid)))?;
         let keep = if self.direction == Direction::Out && !source.is_directory() { 0o1777 } else { 0o7777 };
         fchmod(to, Mode::from_raw_mode(source.stat.st_mode & keep))?;
-        self.copy_attributes(from, to)?;
+        self.set_attributes(&self.attributes(from)?, to)?;
         futimens(to, &times(source))
     }
 
-    fn copy_attributes(&self, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
+    /// The extended attributes of an open file that may go to the other end.
+    pub(super) fn attributes(&self, from: BorrowedFd<'_>) -> Result<Vec<Attribute>> {
         let mut list = vec![0; XATTR_SIZE];
         let length = match flistxattr(from, list.as_mut_slice()) {
-            Err(Errno::OPNOTSUPP) => return Ok(()),
+            Err(Errno::OPNOTSUPP) => return Ok(Vec::new()),
             length => length?,
         };
-        let mut value = Vec::new();
+        let (mut attributes, mut value) = (Vec::new(), vec![0; XATTR_SIZE]);
         for name in list.get(..length).unwrap_or_default().split_inclusive(|byte| *byte == 0) {
             let Ok(name) = CStr::from_bytes_with_nul(name) else { continue };
             if !self.keeps(name.to_bytes()) {
                 continue;
             }
-            value.resize(XATTR_SIZE, 0);
             let length = fgetxattr(from, name, value.as_mut_slice())?;
-            self.forgive(fsetxattr(to, name, value.get(..length).unwrap_or_default(), XattrFlags::empty()))?;
+            attributes.push((name.to_owned(), value.get(..length).unwrap_or_default().to_vec()));
         }
-        Ok(())
+        Ok(attributes)
+    }
+
+    /// Gives an open file those of `attributes` that may come here.
+    pub(super) fn set_attributes(&self, attributes: &[Attribute], to: BorrowedFd<'_>) -> Result<()> {
+        attributes.iter().filter(|(name, _)| self.keeps(name.to_bytes())).try_for_each(|(name, value)| {
+            self.forgive(fsetxattr(to, name.as_c_str(), value, XattrFlags::empty()))
+        })
     }
 
     /// Whether an attribute means the same at the other end, and may go there.

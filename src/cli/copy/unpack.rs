@@ -94,7 +94,7 @@ impl<'a> Unpacker<'a> {
         let target = Target { parent: parent.as_fd(), name, path: member.path.clone() };
         let done = match member.kind {
             kind::DIRECTORY => {
-                let made = make_directory(&target).and_then(|made| dress(member, &made));
+                let made = make_directory(&target).and_then(|made| self.dress(member, &made));
                 self.directories.push((path, member.time));
                 made
             }
@@ -159,7 +159,7 @@ impl<'a> Unpacker<'a> {
             Ok(())
         });
         let dressed = poured.and_then(|()| {
-            dress(member, &file).and_then(|()| futimens(&file, &times(member.time))).map_err(stop)
+            self.dress(member, &file).and_then(|()| futimens(&file, &times(member.time))).map_err(stop)
         });
         if dressed.is_err() {
             // Half a file is worse than none; the failure that is told is the one that led here.
@@ -167,6 +167,15 @@ impl<'a> Unpacker<'a> {
             return dressed;
         }
         self.pass(padding(member.size) as u64, &mut |_| Ok(()))
+    }
+
+    /// Gives what was made its owner, mode and extended attributes, in this order: a change of owner takes set-user-id
+    /// bits and file capabilities away. What has another owner than its archive says gets no such bits.
+    fn dress(&self, member: &Member, made: &OwnedFd) -> Result<()> {
+        let owned = own(member, &|uid, gid| fchown(made, uid, gid))?;
+        let kept = if owned { 0o7777 } else { 0o1777 };
+        fchmod(made, Mode::from_raw_mode(member.mode & kept))?;
+        self.copier.set_attributes(&member.attributes, made.as_fd())
     }
 
     /// Gives what is at `path` another name.
@@ -288,14 +297,6 @@ fn beneath(directory: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
             done => return done,
         }
     }
-}
-
-/// Gives what was made its owner and mode, in this order: a change of owner takes set-user-id bits away. What has
-/// another owner than its archive says gets none.
-fn dress(member: &Member, made: &OwnedFd) -> Result<()> {
-    let owned = own(member, &|uid, gid| fchown(made, uid, gid))?;
-    let kept = if owned { 0o7777 } else { 0o1777 };
-    fchmod(made, Mode::from_raw_mode(member.mode & kept))
 }
 
 fn dress_link(member: &Member, target: &Target<'_>) -> Result<()> {
