@@ -94,7 +94,9 @@ fn revive(job: &Job<'_>, former: &Record, record: Record) -> io::Result<Containe
         return Err(busy());
     }
     let (status, created_ns) = (Status::Restarting, former.created_ns);
-    container.record = Record { status, created_ns, ..record };
+    // It may have been given another name since it was found.
+    let name = std::mem::take(&mut container.record.name);
+    container.record = Record { status, created_ns, name, ..record };
     container.save().map(|()| container)
 }
 
@@ -106,7 +108,8 @@ pub(super) fn discard(mut container: Container, job: &Job<'_>) -> io::Result<()>
     match job.former {
         None => container.remove(),
         Some(former) => {
-            former.clone_into(&mut container.record);
+            let name = std::mem::take(&mut container.record.name);
+            container.record = Record { name, ..former.clone() };
             container.save()
         }
     }

@@ -17,13 +17,14 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Directories that stay once they were made, as places for others.
-const PLACES: [&str; 12] = [
+const PLACES: [&str; 13] = [
     "/run/pipkin",
     "/run/pipkin/recovered",
     "/var/lib/pipkin/boot",
     "/run/pipkin/networks",
     "/run/pipkin/networks/lock",
     "/run/pipkin/events",
+    "/run/pipkin/events.1",
     "/run/pipkin/oci",
     "/run/pipkin/containers",
     "/run/pipkin/names",
