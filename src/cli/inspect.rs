@@ -6,6 +6,7 @@ use super::list::{exit_code, labels, span, uptime_ns};
 use super::operand::{Found, each};
 use super::{Outcome, report};
 use crate::store::{Record, time};
+use pipkin::spec::{CapabilitySet, DEFAULT_CAPABILITIES};
 
 /// One object for one container, an array of them for several.
 ///
@@ -43,6 +44,8 @@ fn object(json: &mut Json, found: &Found<'_>) {
         ("Image", record.image.as_encoded_bytes()),
         ("Command", record.command.as_encoded_bytes()),
         ("Hostname", record.hostname.as_bytes()),
+        ("User", record.get("exec.user").unwrap_or(b"0")),
+        ("WorkingDir", record.get("exec.cwd").unwrap_or(b"/")),
         ("State", record.status.as_str().as_bytes()),
         ("Health", record.health.as_bytes()),
         ("Error", record.error.as_bytes()),
@@ -78,7 +81,18 @@ fn object(json: &mut Json, found: &Found<'_>) {
     json.key(b"AutoRemove").boolean(record.remove);
     json.key(b"Durable").boolean(record.get("durable").is_some());
     labels(json, record);
-    for (key, name) in [("Mounts", "mount"), ("Ports", "network.port"), ("Env", "exec.env")] {
+    json.key(b"Capabilities").open(b'[');
+    for name in bounding(record).names() {
+        json.string(&["CAP_", name].concat().into_bytes());
+    }
+    json.close(b']');
+    for (key, name) in [
+        ("Mounts", "mount"),
+        ("Ports", "network.port"),
+        ("Env", "exec.env"),
+        // As they were typed, or stood in the image.
+        ("Options", "run.option"),
+    ] {
         json.key(key.as_bytes()).open(b'[');
         record.all(name).for_each(|value| {
             json.string(value);
@@ -89,6 +103,13 @@ fn object(json: &mut Json, found: &Found<'_>) {
     network(json, record);
     paths(json, found);
     json.close(b'}');
+}
+
+/// What its processes can have at most: the first of the sets in the record, or the usual one.
+fn bounding(record: &Record) -> CapabilitySet {
+    let sets = record.get("exec.capabilities").and_then(|sets| std::str::from_utf8(sets).ok());
+    let first = sets.and_then(|sets| u64::from_str_radix(sets.split(' ').next()?, 16).ok());
+    first.map_or(DEFAULT_CAPABILITIES, CapabilitySet)
 }
 
 /// The limits by their names here, then every cgroup file that was written: as they are, or as they were at its end.

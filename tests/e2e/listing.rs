@@ -73,8 +73,8 @@ fn ps_filters() {
 }
 
 fn inspect_tells_what_is_known() {
-    let options =
-        "--name pot --hostname jar -l a=b -v /etc:/data:ro -e X=1 --restart on-failure:3 --stop-signal INT";
+    let options = "--name pot --hostname jar -l a=b -v /etc:/data:ro -e X=1 --restart on-failure:3 --stop-signal INT \
+         -u guest -w /tmp --cap-add SYS_TIME --cap-drop KILL";
     let container = detached(options, &["sleep", "1000"]);
     let told = pipkin(&["inspect", "pot"]).succeeds();
     let facts = told.json();
@@ -88,6 +88,8 @@ fn inspect_tells_what_is_known() {
         ("Hostname", "jar"),
         ("State", "running"),
         ("RestartPolicy", "on-failure:3"),
+        ("User", "guest"),
+        ("WorkingDir", "/tmp"),
         ("Error", ""),
         ("FinishedAt", ""),
     ] {
@@ -97,7 +99,10 @@ fn inspect_tells_what_is_known() {
     assert_eq!(facts["Supervisor"], container.pid("supervisor"));
     assert_eq!((&facts["StopSignal"], &facts["ExitCode"]), (&2.into(), &serde_json::Value::Null));
     assert_eq!((&facts["Labels"]["a"], &facts["Mounts"][0]), (&"b".into(), &"/etc:/data:ro".into()));
-    assert!(facts["Env"].as_array().unwrap().contains(&"X=1".into()));
+    let holds = |key: &str, word: &str| facts[key].as_array().unwrap().contains(&word.into());
+    assert!(holds("Env", "X=1") && holds("Options", "--workdir=/tmp"));
+    assert!(holds("Capabilities", "CAP_SYS_TIME") && holds("Capabilities", "CAP_CHOWN"));
+    assert!(!holds("Capabilities", "CAP_KILL") && !holds("Capabilities", "CAP_SYS_ADMIN"));
     let log = facts["Paths"]["StdoutLog"].as_str().unwrap();
     assert!(std::path::Path::new(log).is_file() && facts["StartedAt"].as_str().unwrap().ends_with('Z'));
     let flat = pipkin(&["inspect", "--pretty=false", "pot", &container.id]).succeeds();
