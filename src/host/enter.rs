@@ -175,12 +175,12 @@ impl Host {
     }
 }
 
-/// Waits until the command has ended, or, when it is left to itself, until it was executed: its reaper then keeps no
-/// end of the socket.
+/// Waits for the end of the socket: until the command has ended, or, when it is left to itself, until it was executed and
+/// its reaper keeps no end. Not before that has everybody told what there is to tell, in whatever order.
 fn accompany(child: &Child, group: Option<&Group>, stdin: bool, detached: bool) -> Result<Ended> {
     let mut watch = Watch::new(child, None, Company::Further { stdin })?;
     watch.entered = group;
-    while watch.code.is_none() && watch.setup {
+    while watch.setup {
         if let Err(error) = watch.turn() {
             // The one inside is no child of the one that was made.
             if let (Some(reaper), None) = (&watch.reaper, &watch.command) {
