@@ -95,7 +95,8 @@ fn pasta_connects_it() {
     server.set_nonblocking(true).unwrap();
     assert!(server.accept().is_err());
     let image = user.image();
-    let script = "trap 'exit 0' TERM; echo ready; while :; do echo from inside | nc -l -p 80; done";
+    // A shell runs its trap when the program it waits for has ended, but interrupts its own wait for it.
+    let script = "trap 'exit 0' TERM; echo ready; while :; do echo from inside | nc -l -p 80 & wait; done";
     let published = ["run", "--rm", "--net", "pasta", "-p", "127.0.0.1:18080:80", image.to_str().unwrap()];
     let words = [&published[..], &["/bin/sh", "-c", script]].concat();
     let container = Running::start(user.command(&words), None);
