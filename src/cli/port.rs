@@ -19,7 +19,7 @@ Options:
 pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let (name, wanted) = match typed.operands.as_slice() {
         [name] => (name, None),
-        [name, port] => (name, port.to_str()),
+        [name, port] => (name, Some(port.to_str().unwrap_or_default())),
         _ => return Err(Failure::usage("port", "a CONTAINER is needed, and at most one of its ports")),
     };
     let store = open_store()?;

@@ -93,7 +93,7 @@ impl Drop for Laid {
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 fn resolvers_that_are_asked_for() {
-    let _laid = Laid::over(RESOLV_CONF, "search example.org\nnameserver 192.0.2.53\noptions ndots:2\n");
+    let laid = Laid::over(RESOLV_CONF, "search example.org\nnameserver 192.0.2.53\noptions ndots:2\n");
     let show = |options: &str| run(options).sh("cat /etc/resolv.conf").succeeds().text();
     assert_eq!(show(""), "search example.org\nnameserver 192.0.2.53\noptions ndots:2\n");
     let asked = show("--dns 9.9.9.9 --dns 2620:fe::fe");
@@ -102,6 +102,10 @@ fn resolvers_that_are_asked_for() {
     assert_eq!(asked, "nameserver 192.0.2.53\nsearch a.example b.example\noptions ndots:1\n");
     let asked = show("--dns 9.9.9.9 --dns-opt timeout:1 --dns-opt attempts:2");
     assert_eq!(asked, "nameserver 9.9.9.9\nsearch example.org\noptions timeout:1 attempts:2\n");
+    // A last line without an end is still a line of its own.
+    drop(laid);
+    let _laid = Laid::over(RESOLV_CONF, "nameserver 192.0.2.53");
+    assert_eq!(show("--dns-search a.example"), "nameserver 192.0.2.53\nsearch a.example\n");
     run("--dns one").sh("true").expect_refusal(&["--dns", "one", "an address"]);
     run("--dns-search a/b").sh("true").expect_refusal(&["--dns-search", "a/b", "a domain"]);
     run("--dns-option").option("a b").sh("true").expect_refusal(&["--dns-option", "a b", "ndots:2"]);

@@ -100,7 +100,11 @@ fn resolvers(asked: &[Vec<u8>; 3], elsewhere: bool) -> Option<Vec<u8>> {
         let searches = is(b"search") || is(b"domain");
         (search.is_empty() || !searches) && (options.is_empty() || !is(b"options"))
     });
-    Some([&kept.collect::<Vec<_>>().concat(), search, options].map(Vec::as_slice).concat())
+    let mut lines = kept.collect::<Vec<_>>().concat();
+    if lines.last().is_some_and(|byte| *byte != b'\n') {
+        lines.push(b'\n');
+    }
+    Some([&lines, search, options].map(Vec::as_slice).concat())
 }
 
 /// `text` without the lines whose resolver is `unwanted`.
