@@ -89,10 +89,7 @@ pub(super) fn create(job: &Job<'_>) -> Result<Container, Failure> {
 /// Takes over a container that has ended. Whatever happens from here on, its files stay.
 fn revive(job: &Job<'_>, former: &Record, record: Record) -> io::Result<Container> {
     let busy = || io::Error::from_raw_os_error(Errno::BUSY.raw_os_error());
-    let mut container = job.store.adopt(&job.spec.id)?.ok_or_else(busy)?;
-    if container.record.status != Status::Exited {
-        return Err(busy());
-    }
+    let mut container = job.store.adopt_ended(&job.spec.id)?.ok_or_else(busy)?;
     let (status, created_ns) = (Status::Restarting, former.created_ns);
     // It may have been given another name since it was found.
     let name = std::mem::take(&mut container.record.name);

@@ -6,6 +6,8 @@ use crate::harness::{
 };
 use crate::program;
 use pipkin::sys::signal::kill;
+use std::io::Read;
+use std::process::Stdio;
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -21,6 +23,7 @@ pub(crate) fn cases() -> Vec<Case> {
             one_of_many_starts_it,
             after_a_killed_supervisor_it_starts,
             with_ids_of_its_own_it_starts,
+            commands_at_once_take_turns,
             what_cannot_be_started_is_told,
         ]
     )
@@ -193,6 +196,31 @@ fn with_ids_of_its_own_it_starts() {
     container.verb("start").succeeds();
     assert_eq!(container.ended(), "0");
     container.verb("logs").prints("0\nmine\n0\n0\nmine\n0\n");
+}
+
+/// One command holds a container that has ended; another waits until it lets go.
+fn commands_at_once_take_turns() {
+    let (container, folder) = (detached_sh("", "truncate -s 4M /big; echo ran"), Folder::new());
+    assert_eq!(container.ended(), "0");
+    let copy = ["cp", &format!("{}:/etc/passwd", container.id), folder.path().to_str().unwrap()];
+    for (words, prints) in [(&copy[..], ""), (&["start", &container.id], &format!("{}\n", container.id))] {
+        let mut holder = program::pipkin();
+        holder.args(["cp", &format!("{}:/big", container.id), "-"]).stdout(Stdio::piped());
+        let mut holder = holder.spawn().unwrap();
+        let (mut out, mut bytes) = (holder.stdout.take().unwrap(), vec![0; 1]);
+        out.read_exact(&mut bytes).unwrap();
+        // Nobody reads on: it stands in the middle.
+        let mut command = program::pipkin();
+        command.args(words);
+        let other = Running::start(command, None);
+        eventually("it waits", &mut || matches!(other.state(), 'S' | 'Z'));
+        out.read_to_end(&mut bytes).unwrap();
+        assert!(holder.wait().unwrap().success());
+        other.wait().prints(prints);
+    }
+    assert_eq!(container.ended(), "0");
+    container.verb("logs").prints("ran\nran\n");
+    assert!(folder.join("passwd").exists());
 }
 
 fn what_cannot_be_started_is_told() {

@@ -104,9 +104,10 @@ impl Place {
         let found = Found::find(store, WHAT, OsStr::from_bytes(name))?;
         if !found.record.status.is_alive() {
             let held = store
-                .adopt(&found.id)
+                .adopt_ended(&found.id)
                 .map_err(|error| found.errno(super::super::launch::errno_of(&error)))?;
-            let held = held.ok_or_else(|| found.fail("it is being started or removed"))?;
+            let held =
+                held.ok_or_else(|| found.fail("it is being started, removed, or used by another command"))?;
             let layers: Vec<&[u8]> = held.record.all("root.layer").collect();
             if layers.is_empty() {
                 return Err(found.fail("nothing of its root is left").remedy("start it first"));

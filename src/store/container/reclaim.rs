@@ -1,6 +1,6 @@
 //! Containers whose supervisor died: what is left of them is found and taken away.
 
-use super::{Ending, Store, from_errno, id_of_lock};
+use super::{Container, Ending, Store, from_errno, id_of_lock};
 use crate::store::process;
 use crate::store::record::Status;
 use pipkin::spec::Id;
@@ -10,11 +10,16 @@ use std::fs::OpenOptions;
 use std::io;
 use std::mem::MaybeUninit;
 use std::os::unix::fs::FileExt;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 /// Room for one look at part of the directory of the records: some sixteen containers.
 const LOOK: usize = 2048;
 /// How many containers are enough for such a look.
 const FEW: usize = 12;
+/// How long a container that has ended may be held by another command, and how often it is looked at.
+const PATIENCE: Duration = Duration::from_secs(10);
+const PAUSE: Duration = Duration::from_millis(2);
 /// Where in the file `recovered`, behind the boot id, the last look's end is.
 const CAME_TO_OFFSET: u64 = 64;
 
@@ -59,6 +64,25 @@ impl Store {
             outcome = outcome.and(done);
         }
         outcome
+    }
+
+    /// Takes over a container that has ended. Its supervisor has it until it is gone itself, and another command while it
+    /// looks: both are waited for. `None` when it does not end, runs again, exists no more, or is held for too long.
+    ///
+    /// # Errors
+    /// Those of reading and locking.
+    pub(crate) fn adopt_ended(&self, id: &Id) -> io::Result<Option<Container>> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some(container) = self.adopt(id)? {
+                return Ok((container.record.status == Status::Exited).then_some(container));
+            }
+            let ended = self.read(id)?.is_some_and(|record| record.status == Status::Exited);
+            if !ended || Instant::now() > deadline {
+                return Ok(None);
+            }
+            sleep(PAUSE);
+        }
     }
 
     /// Looks at one container: if its supervisor died, ends what is left by `end`, and takes it away or marks it as
