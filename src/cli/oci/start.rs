@@ -6,6 +6,7 @@ use super::listener::{self, Agent};
 use super::state::View;
 use super::{Global, Sorted, create, hook, lock};
 use crate::oci::config;
+use crate::oci::json::Value;
 use crate::oci::state::{Container, Record, Status};
 use pipkin::host::start_waiting;
 use pipkin::plan::Plan;
@@ -30,7 +31,16 @@ pub(super) fn begin(container: &Container, record: &Record) -> Result<(), Failur
         Status::Stopped => return Err(cannot(b"container not running: its process has ended")),
     }
     let process = record.process().ok_or_else(|| cannot(b"its process has ended"))?;
-    let begun = begin_process(container, record, &process);
+    let text = container
+        .config()
+        .map_err(|error| Failure::io("start the container", container.id.as_str().as_bytes(), &error))?;
+    let config =
+        config::read(&text).map_err(|why| Failure::new("use the configuration", b"", why.as_bytes()))?;
+    // It stays as it was created (runtime.md, start).
+    if config.at("process").is_none() {
+        return Err(cannot(b"its configuration names no process"));
+    }
+    let begun = begin_process(container, record, &config, &process);
     if begun.is_err() {
         // Best effort: it may be gone already.
         pipkin::sys::signal::send(&process, 9).unwrap_or(());
@@ -38,25 +48,27 @@ pub(super) fn begin(container: &Container, record: &Record) -> Result<(), Failur
     begun
 }
 
-fn begin_process(container: &Container, record: &Record, process: &OwnedFd) -> Result<(), Failure> {
+fn begin_process(
+    container: &Container,
+    record: &Record,
+    config: &Value<'_>,
+    process: &OwnedFd,
+) -> Result<(), Failure> {
     let fail =
         |error: &std::io::Error| Failure::io("start the container", container.id.as_str().as_bytes(), error);
-    let text = container.config().map_err(|error| fail(&error))?;
-    let config =
-        config::read(&text).map_err(|why| Failure::new("use the configuration", b"", why.as_bytes()))?;
-    let view = |status| View { id: &container.id, status, record, config: Some(&config) };
-    let mut agent = Agent::connect(&config)?;
-    hook::run(&config, "startContainer", &view(b"created"), Some(process.as_fd()))?;
+    let view = |status| View { id: &container.id, status, record, config: Some(config) };
+    let mut agent = Agent::connect(config)?;
+    hook::run(config, "startContainer", &view(b"created"), Some(process.as_fd()))?;
     let connection = connect(&container.short_path("start"))
         .map_err(|errno| Failure::errno("start the container", container.id.as_str().as_bytes(), errno))?;
     container.set_started().map_err(|error| fail(&error))?;
     let mut asked = |asked| listener::hand_over(&mut agent, &view(b"created"), record.pid, &asked);
     if let Some(failure) = start_waiting(connection.as_fd(), &mut asked)? {
         let mut plan = Box::<Plan>::default();
-        create::plan_again(container, &config, record, &mut plan)?;
+        create::plan_again(container, config, record, &mut plan)?;
         return Err(create::told(&plan, failure));
     }
-    hook::run(&config, "poststart", &view(b"running"), None)
+    hook::run(config, "poststart", &view(b"running"), None)
 }
 
 fn connect(path: &str) -> Result<OwnedFd, Errno> {

@@ -1,7 +1,7 @@
 //! The process (config.md, process).
 
 use super::{Context, c_text};
-use crate::oci::json::{Fault, Value};
+use crate::oci::json::{self, Fault, Value};
 use crate::oci::keep;
 use crate::oci::seccomp::{self, Unknown, compile_value};
 use pipkin::bpf::policy::Arch;
@@ -15,9 +15,14 @@ const DEFAULT_PATH: &[u8] = b"/bin:/usr/bin";
 /// The last id means "no change" to the kernel.
 const NO_ID: u64 = u32::MAX as u64;
 
+/// What waits where the configuration names no process, which is needed only to start one (config.md, process). The
+/// root is there in every container; nobody ever executes it.
+const NOBODY: &[u8] = br#"{ "args": ["/"] }"#;
+
 /// Reads the process that the configuration names.
 pub(super) fn first(value: &Value<'_>, context: &Context<'_>) -> Result<Process<'static>, Fault> {
-    let Some(process) = value.at("process") else { return Err(value.fault("process is missing")) };
+    let nobody = json::parse(NOBODY)?;
+    let process = value.at("process").unwrap_or(&nobody);
     let capabilities = capabilities(process)?;
     let seccomp = value.at("linux.seccomp").filter(|profile| !profile.members().is_empty());
     let filter = match seccomp {

@@ -26,6 +26,7 @@ pub(crate) fn cases() -> Vec<Case> {
             a_life,
             the_state_is_as_specified,
             calls_at_the_wrong_time_are_refused,
+            a_process_is_needed_only_to_start,
             a_later_configuration_has_no_effect,
             run_gives_the_code_and_leaves_nothing,
             a_missing_command_is_told_when_it_is_made,
@@ -114,6 +115,18 @@ fn calls_at_the_wrong_time_are_refused() {
     bundle.await_status("stopped");
     bundle.call("start c").fails(1, &["container not running"]);
     bundle.call("delete c").succeeds();
+    bundle.is_clean();
+}
+
+fn a_process_is_needed_only_to_start() {
+    let bundle = Bundle::new(&[]).set("/process", json!(null)).written();
+    bundle.create("");
+    bundle.call("start c").fails(1, &["c", "names no process"]);
+    assert_eq!(bundle.status(), "created");
+    bundle.call("exec c true").fails_with(255, "process is missing");
+    bundle.call("delete c").succeeds();
+    bundle.is_clean();
+    bundle.call("run c").fails(1, &["names no process"]);
     bundle.is_clean();
 }
 

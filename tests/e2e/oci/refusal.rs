@@ -37,7 +37,6 @@ fn wrong_values_are_named() {
             &["execCPUAffinity.initial", "0-3,7"],
         ),
         ("/ociVersion", Value::Null, &["ociVersion is missing"]),
-        ("/process", Value::Null, &["process is missing"]),
         ("/process", json!([]), &["process", "must be an object"]),
         ("/process/args", json!([]), &["process", "args is missing"]),
         ("/process/args", json!("true"), &["process.args", "must be an array"]),
