@@ -18,7 +18,7 @@ Options:
       --rootless WHEN         taken, and ignored
       --criu PATH             taken, and ignored
   -v, --version               show the version
-      --help                  show this help";
+  -h, --help                  show this help";
 
 /// Options of `create` and `run`.
 pub(super) const CREATE: &str = "\
@@ -37,7 +37,7 @@ Options:
       --no-subreaper          taken, and ignored
       --keep                  run: keep the container when it has ended
   -d, --detach                run: do not wait
-      --help                  show this help";
+  -h, --help                  show this help";
 
 /// Options of `exec`.
 pub(super) const EXEC: &str = "\
@@ -63,7 +63,7 @@ Options:
       --preserve-fds N        pass on N descriptors from 3 on
       --cgroup PATH           refused unless it is / or empty
       --ignore-paused         taken: a paused container is refused
-      --help                  show this help";
+  -h, --help                  show this help";
 
 /// Options of `kill`.
 pub(super) const KILL: &str = "\
@@ -71,7 +71,7 @@ Usage: pipkin kill [OPTIONS] ID [SIGNAL]
 
 Options:
   -a, --all   every process of the container
-      --help  show this help";
+  -h, --help  show this help";
 
 /// Options of `delete`.
 pub(super) const DELETE: &str = "\
@@ -79,7 +79,7 @@ Usage: pipkin delete [OPTIONS] ID
 
 Options:
   -f, --force  kill it first; one that does not exist is no error
-      --help   show this help";
+  -h, --help   show this help";
 
 /// Options of `list`.
 pub(super) const LIST: &str = "\
@@ -88,7 +88,7 @@ Usage: pipkin list [OPTIONS]
 Options:
   -f, --format FORMAT  table or json [table]
   -q, --quiet          only the ids
-      --help           show this help";
+  -h, --help           show this help";
 
 /// Options of `ps`.
 pub(super) const PS: &str = "\
@@ -96,7 +96,7 @@ Usage: pipkin ps [OPTIONS] ID
 
 Options:
   -f, --format FORMAT  table or json [table]
-      --help           show this help";
+  -h, --help           show this help";
 
 /// Options of `update`.
 pub(super) const UPDATE: &str = "\
@@ -121,7 +121,7 @@ Options:
       --cpuset-mems LIST      memory nodes to use
       --blkio-weight NUMBER   share of contended disk time, 10 to 1000
       --pids-limit NUMBER     most processes; -1: any
-      --help                  show this help";
+  -h, --help                  show this help";
 
 /// Options of `events`.
 pub(super) const EVENTS: &str = "\
@@ -132,14 +132,14 @@ Tells, as JSON, what a container uses and when it lacked memory, until it ends.
 Options:
       --interval TIME  how often what it uses is told [5s]
       --stats          tell it once
-      --help           show this help";
+  -h, --help           show this help";
 
 /// Options of verbs that have none.
 pub(super) const PLAIN: &str = "\
 Usage: pipkin start|state|pause|resume|features ID
 
 Options:
-      --help  show this help";
+  -h, --help  show this help";
 
 /// Options of `spec`.
 pub(super) const SPEC: &str = "\
@@ -148,4 +148,4 @@ Usage: pipkin spec [OPTIONS]
 Options:
   -b, --bundle DIR  where to write config.json [.]
       --rootless    for a user without root's rights
-      --help        show this help";
+  -h, --help        show this help";

@@ -40,6 +40,9 @@ use std::io::{ErrorKind, Write};
 /// Exit code of a failure, as with runc.
 const FAILED: u8 = 1;
 
+/// Exit code of a verb that there is not, as with runc.
+const NO_VERB: u8 = 3;
+
 /// Exit code of a further process that could not be made, as with runc.
 const EXEC_FAILED: u8 = 255;
 
@@ -55,27 +58,27 @@ struct Global {
 /// What carries out a verb.
 type Run = fn(&Global, &Sorted<'_>) -> Outcome;
 
-/// A verb: its name, its options, what does it, and whether the name is an engine's alone.
-struct Verb(&'static str, &'static str, Run, bool);
+/// A verb: its name, its options, what does it, whether the name is an engine's alone, and how many operands it takes.
+struct Verb(&'static str, &'static str, Run, bool, usize);
 
 const VERBS: &[Verb] = &[
-    Verb("create", help::CREATE, create::create, true),
-    Verb("run", help::CREATE, create::run, false),
-    Verb("exec", help::EXEC, exec::exec, false),
-    Verb("start", help::PLAIN, start::start, false),
-    Verb("state", help::PLAIN, state::state, true),
-    Verb("kill", help::KILL, kill::kill, false),
-    Verb("delete", help::DELETE, delete::delete, true),
-    Verb("list", help::LIST, state::list, true),
-    Verb("ps", help::PS, state::processes, false),
-    Verb("pause", help::PLAIN, kill::pause, false),
-    Verb("resume", help::PLAIN, kill::resume, false),
-    Verb("update", help::UPDATE, update::update, false),
-    Verb("events", help::EVENTS, event::events, false),
-    Verb("features", help::PLAIN, feature::features, true),
-    Verb("spec", help::SPEC, feature::spec, true),
-    Verb("checkpoint", help::PLAIN, unsupported, true),
-    Verb("restore", help::PLAIN, unsupported, true),
+    Verb("create", help::CREATE, create::create, true, 1),
+    Verb("run", help::CREATE, create::run, false, 1),
+    Verb("exec", help::EXEC, exec::exec, false, usize::MAX),
+    Verb("start", help::PLAIN, start::start, false, 1),
+    Verb("state", help::PLAIN, state::state, true, 1),
+    Verb("kill", help::KILL, kill::kill, false, 2),
+    Verb("delete", help::DELETE, delete::delete, true, 1),
+    Verb("list", help::LIST, state::list, true, 0),
+    Verb("ps", help::PS, state::processes, false, usize::MAX),
+    Verb("pause", help::PLAIN, kill::pause, false, 1),
+    Verb("resume", help::PLAIN, kill::resume, false, 1),
+    Verb("update", help::UPDATE, update::update, false, 1),
+    Verb("events", help::EVENTS, event::events, false, 1),
+    Verb("features", help::PLAIN, feature::features, true, 0),
+    Verb("spec", help::SPEC, feature::spec, true, 0),
+    Verb("checkpoint", help::PLAIN, unsupported, true, 1),
+    Verb("restore", help::PLAIN, unsupported, true, 1),
 ];
 
 /// Options of the shared verbs that only engines give.
@@ -101,7 +104,7 @@ pub(super) fn is_called(args: &[OsString]) -> bool {
     if first.as_encoded_bytes().starts_with(b"-") {
         return true;
     }
-    let Some(Verb(_, help, _, only)) = find(first) else { return false };
+    let Some(Verb(_, help, _, only, _)) = find(first) else { return false };
     if *only {
         return true;
     }
@@ -121,11 +124,17 @@ pub(super) fn main(args: &[OsString]) -> ExitCode {
         Ok(global) => global,
         Err(why) => return Failure::usage("", &why).code(FAILED).tell(),
     };
+    // Nobody would hear of what fails later.
+    if let Some(path) = global.last("--log")
+        && let Err(error) = open_log(path)
+    {
+        return cannot_log(path, &error).code(FAILED).tell();
+    }
     answer(&global).unwrap_or_else(|failure| {
         if let Some(path) = global.last("--log")
             && let Err(error) = log(path, global.last("--log-format") == Some("json"), &failure)
         {
-            Failure::io("write to the log", path.as_bytes(), &error).tell();
+            cannot_log(path, &error).tell();
         }
         failure.tell()
     })
@@ -136,19 +145,22 @@ fn answer(typed: &Sorted<'_>) -> Outcome {
         return super::help::show(super::help::VERSION);
     }
     let (name, _) = match typed.operands.split_first() {
-        Some(split) if !typed.help_wanted => split,
+        Some(split) if !is_help_wanted(typed) && *split.0 != "help" => split,
         _ => return super::help::show(help::GLOBAL),
     };
     let usage = |why: &str| Failure::usage(&name.to_string_lossy(), why).code(FAILED);
-    let Some(Verb(_, help, run, _)) = find(name) else {
-        return Err(usage("this is no verb of an OCI runtime"));
+    let Some(Verb(_, help, run, _, most)) = find(name) else {
+        return Err(usage("this is no verb of an OCI runtime").code(NO_VERB));
     };
     let rest: Vec<OsString> = typed.operands.iter().skip(1).map(|word| (*word).to_owned()).collect();
     // What follows the id of exec is the command's own.
     let order = if *name == "exec" { Order::OptionsFirst } else { Order::Mixed };
     let sorted = argv::sort(help, order, &rest).map_err(|why| usage(&why))?;
-    if sorted.help_wanted {
+    if is_help_wanted(&sorted) {
         return super::help::show(help);
+    }
+    if let Some(word) = sorted.operands.get(*most) {
+        return Err(usage(&["what is to be done with ", &word.to_string_lossy(), "?"].concat()));
     }
     let known = |option: &str, words: &[&'static str]| {
         let given = typed.last(option).unwrap_or(words[0]);
@@ -163,8 +175,13 @@ fn answer(typed: &Sorted<'_>) -> Outcome {
     let systemd = typed.has("--systemd-cgroup") || manager == "systemd";
     let no_root = |error| Failure::io("find the directory of containers", b"", &error).code(FAILED);
     let root = Root::new(typed.last("--root")).map_err(no_root)?;
-    run(&Global { root, no_cgroup: manager == "disabled", systemd }, &sorted)
-        .map_err(|failure| failure.code(if *name == "exec" { EXEC_FAILED } else { FAILED }))
+    run(&Global { root, no_cgroup: manager == "disabled", systemd }, &sorted).map_err(|failure| {
+        failure.code(if *name == "exec" && !sorted.operands.is_empty() { EXEC_FAILED } else { FAILED })
+    })
+}
+
+fn is_help_wanted(typed: &Sorted<'_>) -> bool {
+    typed.help_wanted || typed.has("--help")
 }
 
 /// Appends a failure to the engine's log, in logrus' words, which engines look for.
@@ -182,8 +199,15 @@ fn log(path: &str, json: bool, failure: &Failure) -> std::io::Result<()> {
         out.string(message.as_bytes());
         [b"time=\"", &stamp[..], b"\" level=error msg=", &out.into_text()].concat()
     };
-    let mut file = std::fs::OpenOptions::new().append(true).create(true).open(path)?;
-    file.write_all(&[&text[..], b"\n"].concat())
+    open_log(path)?.write_all(&[&text[..], b"\n"].concat())
+}
+
+fn open_log(path: &str) -> std::io::Result<std::fs::File> {
+    std::fs::OpenOptions::new().append(true).create(true).open(path)
+}
+
+fn cannot_log(path: &str, error: &std::io::Error) -> Failure {
+    Failure::io("write to the log", path.as_bytes(), error)
 }
 
 /// The id that is the verb's first operand.

@@ -182,9 +182,20 @@ fn bad_ids_and_options() {
         ("--cgroup-manager=none list", ["--cgroup-manager none", "cgroupfs, systemd, disabled"]),
         ("list --format=xml", ["xml", "table or json"]),
         ("create --nonsense c", ["create", "--nonsense"]),
-        ("nonsense", ["nonsense", "no verb"]),
+        ("create c d", ["create", "d"]),
+        ("state c d", ["state", "d"]),
+        ("kill c TERM x", ["kill", "x"]),
+        ("list c", ["list", "c"]),
+        ("features c", ["features", "c"]),
+        ("exec", ["an id is", "in front"]),
+        ("--log /nosuch/log list", ["/nosuch/log", "No such file"]),
     ] {
         bundle.call(call).fails(1, &words);
+    }
+    bundle.call("nonsense").fails(3, &["nonsense", "no verb"]);
+    bundle.call("exec nosuch").fails_with(255, "container does not exist");
+    for call in ["create -h", "exec -h", "list -h", "-h", "help", "run --help", "delete --help"] {
+        assert!(bundle.call(call).succeeds().text().starts_with("Usage: pipkin "), "{call}");
     }
     bundle.is_clean();
 }
