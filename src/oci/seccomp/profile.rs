@@ -160,7 +160,7 @@ fn action(word: &Value<'_>, number: Option<&Value<'_>>, name: Option<&Value<'_>>
         }
         (None, None) => Ok(1),
     };
-    Ok(match word.text()? {
+    let action = match word.text()? {
         "SCMP_ACT_ALLOW" => Action::Allow,
         "SCMP_ACT_ERRNO" => Action::Errno(errno()?),
         "SCMP_ACT_KILL" | "SCMP_ACT_KILL_THREAD" => Action::KillThread,
@@ -170,7 +170,13 @@ fn action(word: &Value<'_>, number: Option<&Value<'_>>, name: Option<&Value<'_>>
         "SCMP_ACT_LOG" => Action::Log,
         "SCMP_ACT_NOTIFY" => Action::Notify,
         other => return Err(word.fault([other, " is not an action"].concat())),
-    })
+    };
+    match number {
+        Some(number) if !matches!(action, Action::Errno(_) | Action::Trace(_)) => {
+            Err(number.fault("this action has no errno"))
+        }
+        _ => Ok(action),
+    }
 }
 
 /// How strict an action is: the kernel compares these as signed numbers, the lowest wins.
@@ -186,6 +192,7 @@ fn calls(
     unknown: Unknown,
 ) -> Result<Vec<Syscall>, Fault> {
     let names = match (block.get("names")?, block.get("name")?) {
+        (Some(names), None) if names.array()?.is_empty() => return Err(names.fault("name at least one call")),
         (Some(names), None) => names.array()?,
         (None, Some(name)) => std::slice::from_ref(name),
         _ => return Err(block.fault("give the calls in names")),

@@ -10,6 +10,7 @@ pub(crate) fn cases() -> Vec<Case> {
         [
             wrong_values_are_named,
             wrong_surroundings_are_named,
+            wrong_filters_and_nodes_are_named,
             wrong_resources_are_named,
             texts_that_are_no_configuration,
             bad_ids_and_options,
@@ -57,6 +58,11 @@ fn wrong_values_are_named() {
             "/process/rlimits",
             json!([{ "type": "RLIMIT_CPU", "soft": 2, "hard": 1 }]),
             &["rlimits[0]", "soft"],
+        ),
+        (
+            "/process/rlimits",
+            json!([{ "type": "RLIMIT_CPU", "soft": 1, "hard": 2 }, { "type": "RLIMIT_CPU", "soft": 1, "hard": 2 }]),
+            &["rlimits[1]", "given before"],
         ),
         ("/process/scheduler", json!({ "policy": "SCHED_X" }), &["scheduler.policy", "SCHED_X"]),
         (
@@ -113,11 +119,6 @@ fn wrong_surroundings_are_named() {
         ("/linux/maskedPaths", json!(["proc"]), &["maskedPaths[0]", "absolute"]),
         ("/linux/devices", json!([{ "type": "c", "path": "/dev/x", "major": 1 }]), &["devices[0]", "minor"]),
         (
-            "/linux/seccomp",
-            json!({ "defaultAction": "SCMP_ACT_X" }),
-            &["seccomp.defaultAction", "SCMP_ACT_X"],
-        ),
-        (
             "/linux/personality",
             json!({ "domain": "LINUX32", "flags": ["X"] }),
             &["linux.personality.flags[0]", "no flag of a personality"],
@@ -130,6 +131,39 @@ fn wrong_surroundings_are_named() {
             &["hooks.poststop[0]", "greater than 0"],
         ),
         ("/process/terminal", json!(true), &["--console-socket"]),
+    ] {
+        refused(&Bundle::new(&["true"]).set(pointer, value).written(), words);
+    }
+}
+
+fn wrong_filters_and_nodes_are_named() {
+    for (pointer, value, words) in [
+        (
+            "/linux/seccomp",
+            json!({ "defaultAction": "SCMP_ACT_X" }),
+            &["seccomp.defaultAction", "SCMP_ACT_X"][..],
+        ),
+        (
+            "/linux/seccomp",
+            json!({ "defaultAction": "SCMP_ACT_ALLOW", "defaultErrnoRet": 1 }),
+            &["seccomp.defaultErrnoRet", "no errno"],
+        ),
+        (
+            "/linux/seccomp",
+            json!({ "defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{ "names": [], "action": "SCMP_ACT_KILL" }] }),
+            &["seccomp.syscalls[0].names", "at least one"],
+        ),
+        (
+            "/linux/seccomp",
+            json!({ "defaultAction": "SCMP_ACT_ALLOW",
+                    "syscalls": [{ "names": ["read"], "action": "SCMP_ACT_KILL", "errnoRet": 3 }] }),
+            &["seccomp.syscalls[0].errnoRet", "no errno"],
+        ),
+        (
+            "/linux/devices",
+            json!([{ "type": "c", "path": "/dev/null", "major": 1, "minor": 5 }]),
+            &["/dev/null", "File exists"],
+        ),
     ] {
         refused(&Bundle::new(&["true"]).set(pointer, value).written(), words);
     }

@@ -21,6 +21,8 @@ pub(crate) fn cases() -> Vec<Case> {
             signals_by_name_and_number,
             a_cgroup_belongs_to_who_may_write_there,
             a_bundle_on_a_read_only_disk,
+            every_option_of_a_mount_has_its_effect,
+            names_and_devices_are_as_configured,
         ]
     )
 }
@@ -251,4 +253,80 @@ fn a_bundle_on_a_read_only_disk() {
         }
         bundle.is_clean();
     }
+}
+
+fn every_option_of_a_mount_has_its_effect() {
+    const USUAL: &str = "rw,relatime - tmpfs named rw";
+    // What the kernel tells of the mount (proc(5), mountinfo) with these options, the last of which counts.
+    let told = [
+        ("ro", "ro,relatime - tmpfs named rw"),
+        ("nosuid", "rw,nosuid,relatime - tmpfs named rw"),
+        ("nodev", "rw,nodev,relatime - tmpfs named rw"),
+        ("noexec", "rw,noexec,relatime - tmpfs named rw"),
+        ("noatime", "rw,noatime - tmpfs named rw"),
+        ("nodiratime", "rw,nodiratime,relatime - tmpfs named rw"),
+        ("strictatime", "rw - tmpfs named rw"),
+        ("nosymfollow", "rw,relatime,nosymfollow - tmpfs named rw"),
+        ("rnosuid", "rw,nosuid,relatime - tmpfs named rw"),
+        ("rro", "ro,relatime - tmpfs named rw"),
+        ("sync", "rw,relatime - tmpfs named rw,sync"),
+        ("dirsync", "rw,relatime - tmpfs named rw,dirsync"),
+        ("lazytime", "rw,relatime - tmpfs named rw,lazytime"),
+        ("unbindable", "rw,relatime unbindable - tmpfs named rw"),
+        ("runbindable", "rw,relatime unbindable - tmpfs named rw"),
+    ];
+    let taken_back = [
+        "ro rw",
+        "nosuid suid",
+        "nodev dev",
+        "noexec exec",
+        "noatime atime",
+        "nodiratime diratime",
+        "strictatime nostrictatime",
+        "strictatime relatime",
+        "nosymfollow symfollow",
+        "sync async",
+        "lazytime nolazytime",
+        "mand nomand",
+        "rro rrw",
+        "rnosuid rsuid",
+        "rnodev rdev",
+        "rnoexec rexec",
+        "rnoatime ratime",
+        "rnodiratime rdiratime",
+        "rstrictatime rnostrictatime",
+        "rstrictatime rrelatime",
+        "rnosymfollow rsymfollow",
+        "defaults loud iversion noiversion silent norelatime rnorelatime",
+        "shared private",
+        "rshared rprivate",
+        "slave rslave private",
+    ];
+    for (options, expected) in told.into_iter().chain(taken_back.map(|options| (options, USUAL))) {
+        let options: Vec<&str> = options.split(' ').collect();
+        let mount = json!({ "destination": "/mnt", "type": "tmpfs", "source": "named", "options": options });
+        let bundle = Bundle::sh("grep ' /mnt ' /proc/self/mountinfo | cut -d' ' -f6-");
+        let outcome = bundle.set("/mounts/-", mount).written().call("run c").exits(0);
+        assert_eq!(outcome.text().trim_end(), expected, "{options:?}: {outcome}");
+    }
+    let mount = json!({ "destination": "/mnt", "type": "tmpfs", "options": ["remount"] });
+    let bundle = Bundle::new(&["true"]).set("/mounts/-", mount).written();
+    bundle.call("create c").fails(1, &["mounts[5].options[0]", "made, not changed"]);
+    bundle.is_clean();
+}
+
+fn names_and_devices_are_as_configured() {
+    let script = "cat /proc/sys/kernel/domainname; ls /dev | tr '\\n' ' '; stat -c '%a %t:%T' /dev/null; \
+                  readlink /dev/fd; readlink /dev/ptmx";
+    let bundle = Bundle::sh(script)
+        .set("/domainname", json!("domain"))
+        // Without a terminal its size means nothing.
+        .set("/process/consoleSize", json!({ "height": 5, "width": 9 }))
+        .set("/linux/devices", json!([{ "type": "c", "path": "/dev/null", "major": 1, "minor": 3 }]))
+        .written();
+    let expected = "domain\nfd full null ptmx pts random stderr stdin stdout tty urandom zero 666 1:3\n\
+                    /proc/self/fd\npts/ptmx\n";
+    let outcome = bundle.call("run c").exits(0);
+    assert_eq!(outcome.text(), expected, "{outcome}");
+    bundle.is_clean();
 }
