@@ -40,7 +40,7 @@ const WHOLE: &str = r#"{
   "sysctl": {"net/core/somaxconn": "5"},
   "devices": [{"path": "/dev/x", "type": "c", "major": 1, "minor": 3, "fileMode": 438}],
   "resources": {
-    "memory": {"limit": 1000, "swap": 3000, "reservation": 500}, "cpu": {"shares": 2048, "quota": 5000, "burst": 7},
+    "memory": {"limit": 1000, "swap": 3000, "reservation": 500}, "cpu": {"shares": 2048, "quota": 5000, "burst": 7, "idle": 1},
     "pids": {"limit": 0}, "hugepageLimits": [{"pageSize": "2MB", "limit": 9}], "rdma": {"mlx": {"hcaHandles": 2}},
     "blockIO": {"weight": 1000, "throttleReadBpsDevice": [{"major": 8, "minor": 0, "rate": 77}]},
     "unified": {"memory.high": "900"}},
@@ -76,6 +76,7 @@ fn a_whole_configuration_is_understood() {
         devices: spec.resources.devices,
         unified: &[
             ("cpu.max.burst", "7"),
+            ("cpu.idle", "1"),
             ("hugetlb.2MB.max", "9"),
             ("hugetlb.2MB.rsvd.max", "9"),
             ("rdma.max", "mlx hca_handle=2"),
