@@ -1,7 +1,7 @@
 //! Containers in the background: their start, their end, and the verbs that bring it about.
 
 use crate::harness::{
-    Case, alpine, cases, detached, detached_sh, eventually, pipkin, reap_orphans, run, try_detached,
+    Case, Running, alpine, cases, detached, detached_sh, eventually, pipkin, reap_orphans, run, try_detached,
 };
 use pipkin::sys::signal::kill;
 
@@ -11,6 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
         [
             the_id_comes_when_it_runs,
             an_error_leaves_nothing,
+            one_that_nobody_was_told_of_does_not_stay,
             a_supervisor_stands_apart,
             nothing_happens_while_idle,
             stop_asks_first,
@@ -53,6 +54,15 @@ fn an_error_leaves_nothing() {
     let first = detached("--name pot", &["sleep", "1000"]);
     try_detached("--name pot", &["true"]).expect_refusal(&["pot", "in use"]);
     drop(first);
+    reap_orphans();
+}
+
+fn one_that_nobody_was_told_of_does_not_stay() {
+    let line = run("-d").line(&["sleep", "1000"]);
+    let mut shell = std::process::Command::new("/bin/sh");
+    shell.args(["-c", "\"$0\" \"$@\" > /dev/full"]).arg(line.get_program()).args(line.get_args());
+    Running::start(shell, None).wait().fails(125, &["cannot write to standard output"]);
+    pipkin(&["ps", "-aq"]).prints("");
     reap_orphans();
 }
 

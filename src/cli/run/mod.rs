@@ -47,6 +47,7 @@ use super::argv::{self, Order, Sorted};
 use super::detach::detach;
 use super::launch::{self, Job};
 use super::message::Failure;
+use super::remove::remove;
 use super::{ExitCode, Outcome, open_store, report};
 use crate::oci::keep;
 use crate::store::{Record, Store};
@@ -125,7 +126,11 @@ fn carry_out(
     match orders {
         Some(orders) if former.is_some() => detach(&job, &orders),
         Some(orders) => match detach(&job, &orders)? {
-            ExitCode::SUCCESS => report::write(id.as_str().as_bytes()),
+            ExitCode::SUCCESS => {
+                let id = id.as_str();
+                // One that nobody was told of, nobody could name.
+                report::write(id.as_bytes()).inspect_err(|_| remove(store, id.as_ref(), true).unwrap_or(()))
+            }
             code => Ok(code),
         },
         None => launch::launch(&job, &mut warden),
