@@ -51,8 +51,9 @@ fn date(days: u64) -> (u64, u64, u64) {
     (era * 400 + year + next, month, day_of_month)
 }
 
-/// Reads what a person gives as a point in time: `2026-01-02T03:04:05Z` with or without a fraction, or the date alone;
-/// seconds since 1970; or how long ago it is, as `90s`, `10m`, `2h`, `1d`. `None` for anything else.
+/// Reads what a person gives as a point in time: `2026-01-02T03:04:05Z` with or without a fraction, in this zone or one
+/// that `+02:00` stands for, or the date alone; seconds since 1970; or how long ago it is, as `90s`, `10m`, `1h30m`, `1d`. `None` for
+/// anything else.
 pub(crate) fn read(text: &str, now_ns: u64) -> Option<u64> {
     if let Some(length) = span_ns(text) {
         return Some(now_ns.saturating_sub(length));
@@ -66,8 +67,25 @@ pub(crate) fn read(text: &str, now_ns: u64) -> Option<u64> {
         let three = [parts.next()??, parts.next()??, parts.next()??];
         parts.next().is_none().then_some(three)
     };
-    let (clock, fraction) =
-        clock.strip_suffix('Z')?.split_once('.').unwrap_or((clock.strip_suffix('Z')?, "0"));
+    let (clock, zone) = clock.split_at_checked(clock.find(['Z', '+', '-'])?)?;
+    let (clock, fraction) = clock.split_once('.').unwrap_or((clock, "0"));
+    let east_s = match zone.split_at_checked(1)? {
+        ("Z", "") => 0,
+        (sign, zone) => {
+            let [hours, minutes] = [zone.get(..2)?, zone.get(2..)?.strip_prefix(':')?];
+            let [hours, minutes] = [hours.parse::<i64>().ok()?, minutes.parse::<i64>().ok()?];
+            let seconds = (hours * 60 + minutes) * 60;
+            // Digits alone, and neither a zone further away than there are nor more minutes than an hour has.
+            let plain = zone.len() == 5 && (0..15).contains(&hours) && (0..60).contains(&minutes);
+            if plain && sign == "+" {
+                seconds
+            } else if plain && sign == "-" {
+                -seconds
+            } else {
+                return None;
+            }
+        }
+    };
     let ([year, month, day], [hour, minute, second]) = (numbers(day, '-')?, numbers(clock, ':')?);
     let plain =
         (1970..3000).contains(&year) && hour < 24 && minute < 60 && second < 61 && fraction.len() <= 9;
@@ -76,18 +94,19 @@ pub(crate) fn read(text: &str, now_ns: u64) -> Option<u64> {
     let days = (first..first + 1100).find(|days| date(*days) == (year, month, day)).filter(|_| plain)?;
     let digits = 9 - u32::try_from(fraction.len()).ok()?;
     let fraction = fraction.parse::<u64>().ok()? * 10_u64.pow(digits);
-    Some((days * DAY_S + hour * 3600 + minute * 60 + second) * SECOND_NS + fraction)
+    let seconds = (days * DAY_S + hour * 3600 + minute * 60 + second).checked_add_signed(-east_s)?;
+    Some(seconds * SECOND_NS + fraction)
 }
 
-/// A length of time, as `500ms`, `90s`, `10m`, `2h`, `1d`, in nanoseconds. `None` without a unit.
+/// A length of time, as `500ms`, `90s`, `1h30m`, `1d`, in nanoseconds. `None` without a unit.
 pub(crate) fn span_ns(text: &str) -> Option<u64> {
     let units = [("ms", 1_000_000), ("s", SECOND_NS), ("m", 60 * SECOND_NS), ("h", 3600 * SECOND_NS)];
     let units = units.into_iter().chain([("d", DAY_S * SECOND_NS)]);
-    let (number, unit) = units.filter_map(|(word, ns)| Some((text.strip_suffix(word)?, ns))).next()?;
-    if number.starts_with('+') {
-        return None;
-    }
-    number.parse::<u64>().ok()?.checked_mul(unit)
+    let place = text.find(|letter: char| !letter.is_ascii_digit())?;
+    let (number, rest) = text.split_at_checked(place)?;
+    let (unit, rest) = units.filter_map(|(word, ns)| Some((ns, rest.strip_prefix(word)?))).next()?;
+    let first = number.parse::<u64>().ok()?.checked_mul(unit)?;
+    if rest.is_empty() { Some(first) } else { first.checked_add(span_ns(rest)?) }
 }
 
 #[cfg(test)]
@@ -117,6 +136,14 @@ mod tests {
         assert_eq!(read("1475712129", 0), Some(now));
         assert_eq!(read("2m", now), Some(now - 120 * SECOND_NS));
         assert_eq!(read("500ms", now), Some(now - SECOND_NS / 2));
+        assert_eq!(read("1m30s", now), Some(now - 90 * SECOND_NS));
+        assert_eq!(read("1h2m3s4ms", now), Some(now - 3_723_004_000_000));
+        assert_eq!(read("2016-10-06T02:02:09+02:00", 0), Some(now));
+        assert_eq!(read("2016-10-05T20:32:09.5-03:30", 0), Some(now + SECOND_NS / 2));
+        assert_eq!(read("1970-01-01T00:00:00+01:00", now), None);
+        for bad in ["1m30", "m30s", "30s 1m", "2016-10-06T00:00:00+2", "2016-10-06T00:00:00+02:60"] {
+            assert_eq!(read(bad, now), None, "{bad}");
+        }
         for bad in
             ["", "x", "2016-13-01", "2016-10-06T25:00:00Z", "2016-10-06T00:00:00", "-1", "1w", "m", "+1s"]
         {
