@@ -132,7 +132,8 @@ Options:
   -q, --quiet             only the ids
       --format FORMAT     table, json or ids [table]
       --filter KEY=VALUE  only those that have it: name=TEXT (a part of it),
-                          status=WORD, label=NAME or label=NAME=VALUE
+                          id=BEGINNING, status=WORD, health=WORD, label=NAME or
+                          label=NAME=VALUE; one of several of a key, all labels
       --help              show this help";
 
 /// Help of `inspect`.
@@ -189,8 +190,8 @@ Options:
   -f, --follow       go on as it writes, until it ends
   -n, --tail NUMBER  only so many lines from the end, or all
   -t, --timestamps   with the time at which each line was read
-      --since TIME   only what is not older than 2026-01-02T03:04:05Z, or than
-                     90s, 10m, 2h, 1d ago
+      --since TIME   only what is not older than 2026-01-02T03:04:05Z (or in a
+                     zone, as +02:00), or than 90s, 10m, 1h30m, 1d ago
       --stdout       only standard output
       --stderr       only standard error
       --help         show this help";

@@ -29,7 +29,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
         return Err(usage("--format", format, "give table, json or ids"));
     }
     if let Some(wrong) = filters.iter().find(|filter| !is_filter(filter)) {
-        return Err(usage("--filter", wrong, "give name=TEXT, status=WORD or label=NAME[=VALUE]"));
+        return Err(usage("--filter", wrong, "give id=, name=, status=, health= or label=NAME[=VALUE]"));
     }
     let store = open_store()?;
     let unreadable = |error: &std::io::Error| Failure::errno("list the containers", b"", errno_of(error));
@@ -38,7 +38,16 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     // Whoever asks for a status means it.
     let all = sorted.has("--all") || filters.iter().any(|filter| filter.starts_with("stat"));
     found.retain(|(_, record)| all || record.status != Status::Exited);
-    found.retain(|(_, record)| filters.iter().all(|filter| passes(record, filter)));
+    found.retain(|(id, record)| {
+        // Of several words for one thing one holds; labels hold all.
+        let other = |filter: &str, key: &str| {
+            key != "label" && filter.split('=').next() == Some(key) && passes(id, record, filter)
+        };
+        filters.iter().all(|filter| {
+            let key = filter.split('=').next().unwrap_or_default();
+            passes(id, record, filter) || filters.iter().any(|filter| other(filter, key))
+        })
+    });
     found.sort_by_key(|(_, record)| std::cmp::Reverse(record.created_ns));
     if sorted.has("--quiet") || format == "ids" {
         let ids: Vec<u8> =
@@ -60,14 +69,16 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
 
 fn is_filter(filter: &str) -> bool {
     match filter.split_once('=') {
-        Some(("name" | "label", text)) => !text.is_empty(),
+        Some(("id" | "name" | "health" | "label", text)) => !text.is_empty(),
         Some(("status" | "state", word)) => Status::ALL.iter().any(|(known, _)| *known == word),
         _ => false,
     }
 }
 
-fn passes(record: &Record, filter: &str) -> bool {
+fn passes(id: &Id, record: &Record, filter: &str) -> bool {
     match filter.split_once('=') {
+        Some(("id", text)) => id.as_str().starts_with(text),
+        Some(("health", word)) => record.health == word,
         Some(("name", text)) => record.name.contains(text),
         Some(("label", wanted)) => record.all("label").any(|label| {
             let name = label.split(|byte| *byte == b'=').next().unwrap_or_default();

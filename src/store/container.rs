@@ -196,11 +196,17 @@ impl Store {
         }
     }
 
-    /// The container that `text` means: a name, a whole id, or the beginning of just one.
+    /// The container that `text` means: a whole id, though another may have it for its name, a name, or the beginning of
+    /// just one id.
     ///
     /// # Errors
     /// `NotFound`, or `InvalidInput` when several ids begin so.
     pub(crate) fn find(&self, text: &str) -> io::Result<Id> {
+        if let Some(id) = Id::new(text.as_bytes())
+            && self.lock_path(&id).exists()
+        {
+            return Ok(id);
+        }
         if let Ok(target) = fs::read_link(self.name_path(text).as_path())
             && !text.contains('/')
             && let Some(id) = Id::new(target.as_os_str().as_encoded_bytes())
@@ -208,9 +214,6 @@ impl Store {
             return Ok(id);
         }
         let mut found = self.ids()?;
-        if let Some(exact) = found.iter().find(|id| id.as_str() == text) {
-            return Ok(*exact);
-        }
         found.retain(|id| !text.is_empty() && id.as_str().starts_with(text));
         match found.as_slice() {
             [one] => Ok(*one),

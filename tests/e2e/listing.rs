@@ -11,6 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
             ps_lists_newest_first,
             ps_shows_what_has_ended_on_demand,
             ps_filters,
+            an_id_means_no_other_that_is_named_so,
             inspect_tells_what_is_known,
             a_name_can_be_changed,
             prune_takes_the_ended_ones,
@@ -68,8 +69,35 @@ fn ps_filters() {
     }
     let none = ["ps", "-q", "--filter", "name=po", "--filter", "label=none"];
     assert!(ids(&none).is_empty());
+    let other = detached("--name pan -l plain", &["sleep", "1000"]);
+    let both = [other.id.as_str(), container.id.as_str()];
+    for (filters, wanted) in [
+        ("name=pot name=pan", &both[..]),
+        ("status=running status=exited", &both),
+        ("status=paused status=exited", &[]),
+        ("name=pot name=pan label=tier", &both[1..]),
+        ("label=plain label=tier", &both[1..]),
+        (&format!("id={} name=pan", &other.id[..8]), &both[..1]),
+        ("health=healthy", &[]),
+    ] {
+        let words = filters.split(' ').flat_map(|filter| ["--filter", filter]);
+        let line: Vec<&str> = ["ps", "-q"].into_iter().chain(words).collect();
+        assert_eq!(ids(&line), wanted, "{filters}");
+    }
     pipkin(&["ps", "--filter", "status=flying"]).fails(125, &["--filter status=flying"]);
     pipkin(&["ps", "--format", "xml"]).fails(125, &["--format xml"]);
+}
+
+fn an_id_means_no_other_that_is_named_so() {
+    let container = detached("--name pot", &["sleep", "1000"]);
+    let other = detached("--name pan", &["sleep", "1000"]);
+    pipkin(&["rename", "pan", &container.id]).prints("");
+    assert_eq!(container.verb("inspect").succeeds().json()["Name"], "pot");
+    container.verb("rm -f").prints("");
+    assert_eq!(ids(&["ps", "-q"]), [other.id.as_str()]);
+    // Of one that is gone it is a name as any other.
+    assert_eq!(pipkin(&["inspect", &container.id]).succeeds().json()["ID"], other.id.as_str());
+    pipkin(&["rename", &container.id, "pan"]).prints("");
 }
 
 fn inspect_tells_what_is_known() {
