@@ -18,6 +18,8 @@ use rustix::io::Errno;
 
 /// How long the supervisor may take to clear up.
 const PATIENCE_MS: u64 = 20_000;
+/// How often one that is just beginning is told.
+const PAUSE_MS: u64 = 5;
 const SIGKILL: i32 = 9;
 
 /// `stop [-t SECONDS] [-f]`.
@@ -59,8 +61,7 @@ pub(super) fn bring_to_end(found: &Found<'_>, given_ms: Option<u64>) -> Result<(
         return Ok(());
     }
     if record.detached {
-        // Without a supervisor there is nobody who would start it again.
-        ask(found.store, &found.id, Request::Stop).map(drop).unwrap_or(());
+        tell_supervisor(found);
     }
     // As it was when it was told to the supervisor: until then it may have been started.
     let now = found.store.read(&found.id).map_err(|error| found.errno(errno_of(&error)))?;
@@ -78,6 +79,20 @@ pub(super) fn bring_to_end(found: &Found<'_>, given_ms: Option<u64>) -> Result<(
         }
     }
     settle(found)
+}
+
+/// Tells the supervisor that it is not to be started again. Without one there is nobody who would do it; one that is just
+/// beginning does not hear yet, and is told again.
+fn tell_supervisor(found: &Found<'_>) {
+    let record = &found.record;
+    let Some(supervisor) = process::open(record.supervisor, record.supervisor_start) else { return };
+    for _ in 0..PATIENCE_MS / PAUSE_MS {
+        let told = ask(found.store, &found.id, Request::Stop);
+        let deaf = matches!(told, Err(Errno::NOENT | Errno::CONNREFUSED)) && !record.status.is_alive();
+        if !deaf || ended_within(&supervisor, PAUSE_MS).unwrap_or(true) {
+            return;
+        }
+    }
 }
 
 /// Waits until nothing of it runs, and its supervisor has cleared up or, without one, clears up.

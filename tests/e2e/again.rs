@@ -24,6 +24,7 @@ pub(crate) fn cases() -> Vec<Case> {
             after_a_killed_supervisor_it_starts,
             with_ids_of_its_own_it_starts,
             commands_at_once_take_turns,
+            two_of_one_kind_at_once_both_succeed,
             what_cannot_be_started_is_told,
         ]
     )
@@ -221,6 +222,30 @@ fn commands_at_once_take_turns() {
     assert_eq!(container.ended(), "0");
     container.verb("logs").prints("ran\nran\n");
     assert!(folder.join("passwd").exists());
+}
+
+fn two_of_one_kind_at_once_both_succeed() {
+    let container = detached("", &["sleep", "1000"]);
+    let at_once = |first: &[&str], second: &[&str]| {
+        let [first, second] = [first, second].map(|words| {
+            let mut command = program::pipkin();
+            command.args(words).arg(&container.id);
+            Running::start(command, None)
+        });
+        for running in [first, second] {
+            running.wait().prints(&format!("{}\n", container.id));
+        }
+    };
+    let (start, stop, restart) = (["start"], ["stop", "-t", "0"], ["restart", "-t", "0"]);
+    for _ in 0..20 {
+        at_once(&restart, &restart);
+        at_once(&stop, &stop);
+        at_once(&start, &start);
+        assert_eq!(container.fact("status"), "running");
+        container.verb("stop -t 0").succeeds();
+        // Whichever comes first.
+        at_once(&start, &stop);
+    }
 }
 
 fn what_cannot_be_started_is_told() {

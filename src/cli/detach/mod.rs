@@ -116,7 +116,11 @@ fn supervise(job: &Job<'_>, orders: &Orders, ready: OwnedFd) -> Outcome {
     let (theirs, [input, output, error]) = pipes().map_err(fail)?;
     let ours = (Some(input).filter(|_| job.spec.process.stdin), [output, error]);
     let news = News::default();
-    let mut container = Some(launch::create(job)?);
+    let mut container = match launch::create(job) {
+        // Another command starts it just now, as it is to be.
+        Err(_) if job.former.is_some() && is_begun(job) => return Ok(ExitCode::SUCCESS),
+        created => Some(created?),
+    };
     let mut service = Service::new(&mut container, orders, &news, ours, ready).inspect_err(|_| {
         // What kept it from being served is the news, not what is left of it.
         container.take().map_or(Ok(()), |container| launch::discard(container, job)).unwrap_or(());
@@ -162,6 +166,10 @@ fn supervise(job: &Job<'_>, orders: &Orders, ready: OwnedFd) -> Outcome {
             return finish(service, job);
         }
     }
+}
+
+fn is_begun(job: &Job<'_>) -> bool {
+    job.store.read(&job.spec.id).is_ok_and(|now| now.is_some_and(|now| now.status != Status::Exited))
 }
 
 /// Writes down how it ended.
