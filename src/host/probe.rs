@@ -53,6 +53,14 @@ fn reads(path: &CStr, letter: u8) -> bool {
     opened.and_then(|file| rustix::io::read(file, &mut first)).is_ok() && first == [letter]
 }
 
+/// The number of the machine's first user namespace (`PROC_USER_INIT_INO` in the kernel's proc_ns.h).
+const FIRST_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+
+/// Whether we are in another user namespace than the machine's first one. Without `/proc` there is no container to make.
+fn is_nested() -> bool {
+    rustix::fs::stat(c"/proc/self/ns/user").is_ok_and(|found| found.st_ino != FIRST_USER_NAMESPACE)
+}
+
 /// Gathers the facts.
 ///
 /// # Errors
@@ -70,9 +78,11 @@ pub fn probe() -> Result<HostFacts> {
         Some(Obstacle::NotDelegated) => Availability::NotDelegated,
     };
     let (uid, gid) = (rustix::process::geteuid(), rustix::process::getegid());
-    let root = is_privileged();
+    let (root, nested) = (is_privileged(), is_nested());
     Ok(HostFacts {
         root,
+        nested,
+        fixed_groups: nested && reads(c"/proc/self/setgroups", b'd'),
         capabilities: spec::CapabilitySet(
             rustix::thread::capabilities(None).stage("read our capabilities")?.permitted.bits(),
         ),

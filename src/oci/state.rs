@@ -8,7 +8,7 @@
 //!
 //! The directory is its own lock: whoever changes a container holds it. Making the directory takes the id.
 
-use super::keep;
+use super::{caller, keep};
 use crate::store::process;
 use pipkin::spec::Id;
 use rustix::fd::OwnedFd;
@@ -97,7 +97,7 @@ impl Record {
 pub(crate) struct Root(PathBuf);
 
 impl Root {
-    /// The one that was named, or the usual one.
+    /// The one that was named, or the usual one: a user's own, also where an engine made that user root of a namespace.
     ///
     /// # Errors
     /// `NotFound` when a user has no `XDG_RUNTIME_DIR`.
@@ -105,12 +105,11 @@ impl Root {
         if let Some(path) = named {
             return Ok(Self(path.into()));
         }
-        if rustix::process::geteuid().is_root() {
-            return Ok(Self("/run/pipkin/oci".into()));
+        match caller::session() {
+            Some(run) => Ok(Self(Path::new(&run).join("pipkin/oci"))),
+            None if rustix::process::geteuid().is_root() => Ok(Self("/run/pipkin/oci".into())),
+            None => Err(io::Error::new(ErrorKind::NotFound, "XDG_RUNTIME_DIR is not set")),
         }
-        let run = std::env::var_os("XDG_RUNTIME_DIR").filter(|run| !run.is_empty());
-        let missing = || io::Error::new(ErrorKind::NotFound, "XDG_RUNTIME_DIR is not set");
-        Ok(Self(Path::new(&run.ok_or_else(missing)?).join("pipkin/oci")))
     }
 
     /// Whether there is a container called `text`.

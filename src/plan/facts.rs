@@ -45,6 +45,10 @@ impl Controllers {
 pub struct HostFacts {
     /// Whether we have the privileges of root here: effective uid 0 and `CAP_SYS_ADMIN`.
     pub root: bool,
+    /// Whether our user namespace is another than the machine's first one, in which an engine may have put us.
+    pub nested: bool,
+    /// Whether supplementary groups cannot be changed in it (`/proc/PID/setgroups` in user_namespaces(7)).
+    pub fixed_groups: bool,
     /// The capabilities that we have.
     pub capabilities: CapabilitySet,
     /// Our effective user id.
@@ -67,6 +71,8 @@ impl HostFacts {
     /// Root on a machine where everything works; the ground of golden tests.
     pub const IDEAL: Self = Self {
         root: true,
+        nested: false,
+        fixed_groups: false,
         capabilities: CapabilitySet::ALL,
         uid: 0,
         gid: 0,

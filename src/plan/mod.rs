@@ -245,7 +245,7 @@ impl<'a> Child<'_, 'a> {
         self.early = self.slots;
         for mount in spec.mounts {
             if let Some(Source::FileSystem { kind, options }) = source::shown(mount, spec)
-                && source::is_early(kind, spec)
+                && source::is_early(kind, spec, facts)
             {
                 let slot = self.slot();
                 self.push(Step::CreateFileSystem { slot, kind, options, attributes: mount.attributes });
@@ -275,11 +275,11 @@ impl<'a> Child<'_, 'a> {
         for (place, mount) in spec.mounts.iter().enumerate() {
             self.mount(mount, spec, facts, &mut binds);
             if dev_at == Some(place) {
-                self.fill_dev(spec);
+                self.fill_dev(spec, facts);
             }
         }
         if dev_at.is_none() && !spec.devices.is_empty() {
-            self.fill_dev(spec);
+            self.fill_dev(spec, facts);
         }
         if user::forbids_more(spec) {
             self.push(Step::SetSysctl { name: c"user.max_user_namespaces", value: c"0" });
@@ -293,7 +293,7 @@ impl<'a> Child<'_, 'a> {
         let Mount { target, attributes, propagation, .. } = *mount;
         let Some(shown) = source::shown(mount, spec) else { return };
         match shown {
-            Source::FileSystem { kind, .. } if source::is_early(kind, spec) => {
+            Source::FileSystem { kind, .. } if source::is_early(kind, spec, facts) => {
                 let slot = self.early;
                 self.early = slot.saturating_add(1);
                 self.push(Step::Attach { slot, target, attributes, propagation })
@@ -316,11 +316,11 @@ impl<'a> Child<'_, 'a> {
         }
     }
 
-    fn fill_dev(&mut self, spec: &Spec<'a>) {
+    fn fill_dev(&mut self, spec: &Spec<'a>, facts: &HostFacts) {
         let bound = |mount: &&Mount<'a>| matches!(source::shown(mount, spec), Some(Source::Bind { .. }));
         let binds = spec.mounts.iter().filter(bound).count();
         for (place, device) in devices(spec).enumerate() {
-            if spec.namespaces.user.is_some() {
+            if source::in_user_namespace(spec, facts) {
                 let slot = u8::try_from(binds.saturating_add(place)).unwrap_or(u8::MAX);
                 let attributes = crate::spec::Attributes::default();
                 self.push(Step::Attach { slot, target: device.path, attributes, propagation: None });

@@ -44,10 +44,12 @@ pub(super) fn held<'a>(spec: &Spec<'a>, facts: &HostFacts) -> impl Iterator<Item
         Source::FileSystem { .. } | Source::Cgroup => None,
     });
     let one = |path, mapped: Option<Mapping<'a>>| Held { path, recursive: false, mapped };
-    let count = if spec.namespaces.user.is_some() { usize::MAX } else { 0 };
+    let count = if in_user_namespace(&spec, facts) { usize::MAX } else { 0 };
     let devices = devices(&spec).take(count).map(move |device| one(device.source, None));
     let (lower, own) = match spec.root.source {
-        RootSource::Layers { lower, upper, .. } if count > 0 && by_host(&spec, facts) => {
+        RootSource::Layers { lower, upper, .. }
+            if spec.namespaces.user.is_some() && by_host(&spec, facts) =>
+        {
             (lower, directory(upper))
         }
         _ => (&[][..], None),
@@ -101,9 +103,14 @@ const TERMINALS_WITHOUT_GROUP: [MountOption<'static>; 3] = [
     MountOption::Value(c"mode", c"0620"),
 ];
 
+/// Whether the container is in a user namespace, its own or the one that we are in ourselves.
+pub(super) fn in_user_namespace(spec: &Spec<'_>, facts: &HostFacts) -> bool {
+    facts.nested || spec.namespaces.user.is_some()
+}
+
 /// Whether a file system of this type has to be made while the host's is in sight.
-pub(super) fn is_early(kind: &CStr, spec: &Spec<'_>) -> bool {
-    spec.namespaces.user.is_some() && (kind == c"proc" || kind == c"sysfs")
+pub(super) fn is_early(kind: &CStr, spec: &Spec<'_>, facts: &HostFacts) -> bool {
+    in_user_namespace(spec, facts) && (kind == c"proc" || kind == c"sysfs")
 }
 
 /// What id `inside` is outside.

@@ -29,6 +29,14 @@ pub(super) fn check(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> 
             true => {
                 cannot_map("the container has no user namespace", "give --userns auto, or leave out idmap")
             }
+            false if facts.fixed_groups && !spec.process.user.additional.is_empty() => {
+                let why = "this user namespace does not let them be changed";
+                Err(Conflict::new(
+                    "give supplementary groups",
+                    why,
+                    "leave them out, or have ranges of ids mapped",
+                ))
+            }
             false => check_capabilities(spec, facts),
         };
     };
@@ -162,6 +170,7 @@ pub(super) fn forbids_more(spec: &Spec<'_>) -> bool {
 /// The supplementary groups that the process can have.
 pub(super) fn groups<'a>(spec: &Spec<'a>, facts: &HostFacts) -> Groups<'a> {
     match spec.namespaces.user {
+        None if facts.fixed_groups => Groups::Inherited,
         None => Groups::All,
         Some(user) if keeps_groups(&user, facts) => Groups::Inherited,
         Some(user) => Groups::Mapped(user.gids),

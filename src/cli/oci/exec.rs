@@ -26,6 +26,12 @@ const NEWUSER: u64 = 0x1000_0000;
 /// Why nothing can be run in it, in the words that engines know.
 const NOT_RUNNING: &[u8] = b"container not running";
 
+/// Which supplementary groups a process beside `pid` can be given (`/proc/PID/setgroups` in user_namespaces(7)).
+fn groups(pid: i32) -> Groups<'static> {
+    let fixed = std::fs::read_to_string(["/proc/", &pid.to_string(), "/setgroups"].concat());
+    if fixed.is_ok_and(|text| text.trim() == "deny") { Groups::Inherited } else { Groups::All }
+}
+
 /// `exec ID`.
 pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
     let (container, record) = lock(global, typed)?;
@@ -47,15 +53,11 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
     if namespaces & NEWUSER == 0 {
         process.capabilities = config::granted(process.capabilities, held());
     }
-    let spec = EnterSpec {
-        process,
-        groups: Groups::All,
-        namespaces,
-        cgroup,
-        detached: true,
-        silent: false,
-        alone: true,
-    };
+    let groups = groups(record.pid);
+    if groups == Groups::Inherited && !process.user.additional.is_empty() {
+        return Err(cannot(b"its user namespace does not let supplementary groups be changed"));
+    }
+    let spec = EnterSpec { process, groups, namespaces, cgroup, detached: true, silent: false, alone: true };
     let mut plan = Box::<Plan>::default();
     enter(&spec, &mut plan)?;
     rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o022));

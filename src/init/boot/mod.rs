@@ -5,7 +5,8 @@
 //! `pipkin: exit status N` alone on a line, and by [`status`] to the host. It neither returns nor ends: the kernel would panic.
 //!
 //! What the kernel command line can ask is in [`cmdline::Request`]; the command is what follows ` -- ` on it. With
-//! `root=` an initramfs is freed and the machine goes on in that root; with `init=` too, another program does.
+//! `root=` an initramfs is freed and the machine goes on in that root; with `init=` too, another program does, after
+//! the mounts.
 //!
 //! Dangers: it mounts over `/dev`, `/proc`, `/sys` and `/run`, kills every process and ends the machine; it does
 //! so as PID 1 only.
@@ -67,7 +68,7 @@ pub fn run(argv: &[&CStr], env: &[&CStr]) -> ! {
     let request = cmdline::read(words, |word| troubles.refuse(word));
     let command = cmdline::command(argv, words);
     let rooted = settle(&request, command, env, &mut troubles);
-    prepare(&request, &mut troubles);
+    prepare(&request, rooted, &mut troubles);
     let started = Started { start_us: (!container).then_some(start_us), rooted };
     let outcome = payload(command, env, &request, &troubles, started);
     if container && outcome.end.is_none() {
@@ -86,21 +87,22 @@ struct Started {
     rooted: bool,
 }
 
-/// Has the root that was asked for, and becomes the program that is to be PID 1 there, if there is one. Answers
-/// whether the root is as asked.
+/// Has the root that was asked for, and becomes the program that is to be PID 1 there, if there is one, with the mounts
+/// that were asked for in place: all else is that program's. Answers whether the root is as asked.
 fn settle(request: &Request<'_>, command: &[&CStr], env: &[&CStr], troubles: &mut Troubles) -> bool {
     troubles.each(&step::BEFORE_ROOT);
     match root::settle(request) {
         Ok(false) => true,
         Ok(true) => {
+            troubles.each(&step::AFTER_ROOT);
             if let Some(init) = request.init {
+                volumes(request, troubles);
                 let failed = match Command::given(init, command, env, request) {
                     Some(command) => command.exec(),
                     None => Error::new("count the arguments", Errno::TOOBIG),
                 };
                 troubles.note(Err(failed));
             }
-            troubles.each(&step::AFTER_ROOT);
             request.init.is_none()
         }
         Err(error) => {
@@ -110,11 +112,19 @@ fn settle(request: &Request<'_>, command: &[&CStr], env: &[&CStr], troubles: &mu
     }
 }
 
-/// The steps after the root is there, those of the command line among them.
-fn prepare(request: &Request<'_>, troubles: &mut Troubles) {
-    troubles.each(&step::REST);
+/// The mounts that the command line asks for.
+fn volumes(request: &Request<'_>, troubles: &mut Troubles) {
     for mount in &request.mounts {
         troubles.each(&[Step::Volume(mount)]);
+    }
+}
+
+/// The steps after the root is there, those of the command line among them. Without the root that was asked for there
+/// is no place for other mounts, or another program should have found them.
+fn prepare(request: &Request<'_>, rooted: bool, troubles: &mut Troubles) {
+    troubles.each(&step::REST);
+    if rooted {
+        volumes(request, troubles);
     }
     let network = request.ip.and_then(|value| {
         let network = Network::parse(value.to_bytes());

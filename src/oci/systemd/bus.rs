@@ -1,6 +1,7 @@
 //! A connection to a message bus, or to systemd itself: authentication, calls and their answers, signals.
 
 use super::wire::{self, ANSWER, FAULT, Message, Object, Reader, SIGNAL, Writer};
+use crate::oci::caller;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::io::{Errno, read, retry_on_intr};
@@ -71,7 +72,7 @@ impl Bus {
 
     /// We are who the kernel says (D-Bus specification, authentication protocol, EXTERNAL).
     fn authenticate(&mut self) -> Result<(), Why> {
-        let uid = rustix::process::geteuid().as_raw().to_string();
+        let uid = caller::uid().to_string();
         let mut text = b"\0AUTH EXTERNAL ".to_vec();
         for digit in uid.bytes() {
             text.extend([b'3', digit]);

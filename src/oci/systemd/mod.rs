@@ -16,6 +16,7 @@ mod wire;
 
 pub(crate) use bus::Why;
 
+use super::caller;
 use bus::Bus;
 use pipkin::plan::HostStep;
 use rustix::io::Errno;
@@ -44,7 +45,7 @@ impl Scope {
             (slice, Some(prefix), Some(name)) => (slice, prefix, if name.is_empty() { id } else { name }),
             _ => return None,
         };
-        let usual = if rustix::process::geteuid().is_root() { "system.slice" } else { "user.slice" };
+        let usual = if caller::session().is_none() { "system.slice" } else { "user.slice" };
         let slice = if slice.is_empty() { usual } else { slice };
         let dash = if prefix.is_empty() { "" } else { "-" };
         // A unit that is a slice would hold no process.
@@ -63,10 +64,10 @@ impl Manager {
     /// Why the bus cannot be reached.
     pub(crate) fn connect() -> Result<Self, Why> {
         let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
-        let (named, run) = if rustix::process::geteuid().is_root() {
-            ("DBUS_SYSTEM_BUS_ADDRESS", "/run".to_owned())
-        } else {
-            ("DBUS_SESSION_BUS_ADDRESS", variable("XDG_RUNTIME_DIR").ok_or(Errno::NOENT)?)
+        let (named, run) = match caller::session() {
+            Some(run) => ("DBUS_SESSION_BUS_ADDRESS", run),
+            None if rustix::process::geteuid().is_root() => ("DBUS_SYSTEM_BUS_ADDRESS", "/run".to_owned()),
+            None => return Err(Errno::NOENT.into()),
         };
         if let Some(address) = variable(named) {
             // unix:path=/run/bus,guid=…;unix:…

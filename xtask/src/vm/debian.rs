@@ -24,6 +24,8 @@ pub(crate) struct Userland<'a> {
     pub(crate) directories: &'a [&'a str],
     /// Symbolic links: path and target.
     pub(crate) links: &'a [(&'a str, &'a str)],
+    /// Accounts beside those of every machine, each with a group of its own: name, id and home.
+    pub(crate) accounts: &'a [(&'a str, u32, &'a str)],
 }
 
 impl Userland<'_> {
@@ -74,18 +76,26 @@ impl Userland<'_> {
         Ok(tree)
     }
 
-    /// The accounts that every machine of the distribution has.
+    /// The accounts that every machine of the distribution has, and the further ones.
     fn accounts(&self, root: &Path) -> io::Result<()> {
         let masters = root.join("usr/share/base-passwd");
         for name in ["passwd", "group"] {
-            fs::copy(masters.join(format!("{name}.master")), root.join("etc").join(name))?;
+            let mut text = fs::read_to_string(masters.join(format!("{name}.master")))?;
+            for (account, id, home) in self.accounts {
+                text += &match name {
+                    "passwd" => format!("{account}:*:{id}:{id}::{home}:/bin/sh\n"),
+                    _ => format!("{account}:*:{id}:\n"),
+                };
+            }
+            fs::write(root.join("etc").join(name), text)?;
         }
         Ok(())
     }
 
     fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        (self.packages, self.left_out, self.files, self.directories, self.links).hash(&mut hasher);
+        (self.packages, self.left_out, self.files, self.directories, self.links, self.accounts)
+            .hash(&mut hasher);
         hasher.finish()
     }
 }

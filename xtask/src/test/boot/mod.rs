@@ -148,7 +148,8 @@ fn ext4(arch: Arch, tiny: &Tiny, folder: &Path) -> Result<Tally> {
     command::run(Command::new(label).arg(&disk).arg("second"))?;
     let mut machine = vm::for_tests(arch)?;
     machine.disks.push(disk.clone());
-    let arguments = "root=LABEL=second rootfstype=ext4 rw init=/sbin/takes-over pipkin.grace=2000";
+    let arguments = "root=LABEL=second rootfstype=ext4 rw init=/sbin/takes-over pipkin.grace=2000 \
+                     pipkin.mount=none:/given:tmpfs";
     let outcome = tiny.run(&machine, arguments, TIMEOUT)?;
     let Outcome { status, output } = &outcome;
     let inside = tally::of_output(output, 0)?;

@@ -16,7 +16,7 @@ holds() { grep -q "$1" "$2"; }
 seeded() { [ "$(wc -c </var/lib/pipkin/seed)" = 512 ] && ! grep -q ssss /var/lib/pipkin/seed; }
 own_name() { ping -c 1 -W 1 "$(hostname)"; }
 
-check another_program_takes_over [ "$(cat /run-by)" = own=1 ]
+check another_program_takes_over_and_has_the_mounts [ "$(cat /run-by)" = 'own=1 given=1' ]
 check a_root_is_mounted_as_asked holds ' / ext4 rw' /proc/mounts
 check a_second_boot_mounts_nothing_twice [ "$(cut -d' ' -f2 /proc/mounts | sort | uniq -d)" = '' ]
 check a_seed_is_used_once seeded

@@ -1,5 +1,6 @@
 # What the scripts of the engines have in common: `run_cases FILE` runs every function of the file whose name begins with
-# `case_`, in order, each in a shell of its own with a deadline, and prints libtest's lines.
+# `case_`, in order, each in a shell of its own with a deadline, by the command RUN if there is one, and prints libtest's
+# lines.
 IMAGE=localhost/alpine:latest
 DEADLINE=${DEADLINE:-300}
 
@@ -10,7 +11,7 @@ run_cases() {
 	for one in $(sed -n 's/^\(case_[a-z0-9_]*\)() {.*/\1/p' "$file"); do
 		case $one in *"${ONLY:-}"*) ;; *) continue ;; esac
 		status=0
-		timeout -k 5 "$DEADLINE" sh "$file" "$one" >/tmp/said 2>&1 </dev/null || status=$?
+		timeout -k 5 "$DEADLINE" ${RUN:-} sh "$file" "$one" >/tmp/said 2>&1 </dev/null || status=$?
 		if [ $status = 0 ]; then
 			passed=$((passed + 1))
 			echo "test clients::$name::${one#case_} ... ok"

@@ -2,7 +2,8 @@
 //!
 //! They run in a machine, where cgroups can limit and nothing they leave behind matters. Its root is a disk of Debian's
 //! packages, mounted read-only by Pipkin, its PID 1; a second disk holds the scripts with the cases, the shipped
-//! program and an image of Alpine.
+//! program and an image of Alpine. In a second machine from the same disks Pipkin hands over to systemd, which then
+//! makes the cgroups that runtimes ask it for, those of a user who is not root too.
 
 use super::tally::{self, Tally};
 use crate::build::{Arch, Face};
@@ -18,17 +19,21 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const SCRIPTS: [(&str, &str); 5] = [
+const SCRIPTS: [(&str, &str); 9] = [
     ("/case.sh", include_str!("case.sh")),
     ("/podman.sh", include_str!("podman.sh")),
     ("/containerd.sh", include_str!("containerd.sh")),
     ("/docker.sh", include_str!("docker.sh")),
     ("/machine.sh", include_str!("machine.sh")),
+    ("/systemd.sh", include_str!("systemd.sh")),
+    ("/rootless.sh", include_str!("rootless.sh")),
+    ("/rootless.conf", include_str!("rootless.conf")),
+    ("/managed.sh", include_str!("managed.sh")),
 ];
 
 /// What the engines need beside a disk to be on.
 const MODULES: &[&str] =
-    &["virtio_pci", "virtio_blk", "ext4", "overlay", "veth", "bridge", "loop", "nf_tables"];
+    &["virtio_pci", "virtio_blk", "ext4", "overlay", "veth", "bridge", "loop", "nf_tables", "tun"];
 /// All cases together, emulated on a slow machine: longer is a hang.
 const TIMEOUT: Duration = Duration::from_secs(60 * 60);
 const MEMORY_MIB: u32 = 2048;
@@ -66,6 +71,13 @@ const USERLAND: Userland<'static> = Userland {
         ("/etc/containers/containers.conf", include_str!("containers.conf")),
         ("/etc/containers/policy.json", r#"{ "default": [{ "type": "insecureAcceptAnything" }] }"#),
         ("/etc/hosts", "127.0.0.1 localhost\n"),
+        ("/etc/machine-id", ""),
+        ("/etc/systemd/system/managed.service", include_str!("managed.service")),
+        // Its sessions by PAM are set up by the scripts of a package only.
+        (
+            "/etc/systemd/system/user@.service.d/no-pam.conf",
+            "[Service]\nPAMName=\nEnvironment=XDG_RUNTIME_DIR=/run/user/%i\n",
+        ),
         ("/etc/resolv.conf", ""),
         ("/etc/subuid", "containers:200000:400000\nu:1000000:65536\n"),
         ("/etc/subgid", "containers:200000:400000\nu:1000000:65536\n"),
@@ -82,7 +94,13 @@ const USERLAND: Userland<'static> = Userland {
         "/tmp",
         "/var",
     ],
-    links: &[("/usr/bin/awk", "mawk"), ("/usr/bin/pipkin", "/client/pipkin")],
+    links: &[
+        ("/usr/bin/awk", "mawk"),
+        ("/usr/bin/pipkin", "/client/pipkin"),
+        ("/etc/systemd/system/default.target", "/lib/systemd/system/multi-user.target"),
+        ("/etc/systemd/system/multi-user.target.wants/managed.service", "../managed.service"),
+    ],
+    accounts: &[("u", 1000, "/home/u"), ("messagebus", 101, "/nonexistent")],
 };
 
 /// Runs all of it.
@@ -101,10 +119,16 @@ pub(super) fn run(arch: Arch, case: Option<&str>) -> Result<Tally> {
     machine.memory_mib = MEMORY_MIB;
     machine.disks = vec![USERLAND.disk(arch)?, client(arch, &tiny.pipkin, folder.path())?];
     let only = case.map(|case| format!("pipkin.env.ONLY={case} ")).unwrap_or_default();
-    let arguments =
-        format!("root=/dev/vda ro pipkin.mount=/dev/vdb:/client:ext4:ro {only}-- sh /client/machine.sh");
-    let outcome = tiny.run(&machine, &arguments, TIMEOUT)?;
-    tally::of_output(&outcome.output, outcome.status)
+    let arguments = format!("root=/dev/vda ro pipkin.mount=/dev/vdb:/client:ext4:ro {only}");
+    let outcome = tiny.run(&machine, &format!("{arguments}-- sh /client/machine.sh"), TIMEOUT)?;
+    let engines = tally::of_output(&outcome.output, outcome.status)?;
+    let managed = format!(
+        "{arguments}pipkin.mount=tmpfs:/var:tmpfs pipkin.mount=tmpfs:/tmp:tmpfs init=/lib/systemd/systemd"
+    );
+    let ended = tiny.run_to_any_end(&machine, &managed, TIMEOUT)?;
+    // systemd tells nobody how its service ended: what that printed does.
+    let whole = u8::from(!ended.output.contains("test result: ok. "));
+    Ok(engines.and([tally::of_output(&ended.output, whole)?]))
 }
 
 /// The second disk.
