@@ -168,12 +168,14 @@ pub(crate) fn capabilities(process: &Value<'_>) -> Result<Capabilities, Fault> {
         }
         Ok(set)
     };
+    let (permitted, inheritable, ambient) = (set("permitted")?, set("inheritable")?, set("ambient")?);
     Ok(Capabilities {
         bounding: set("bounding")?,
         effective: set("effective")?,
-        permitted: set("permitted")?,
-        inheritable: set("inheritable")?,
-        ambient: set("ambient")?,
+        permitted,
+        inheritable,
+        // The kernel has no others there (capabilities(7)); engines' templates name them all the same.
+        ambient: CapabilitySet(ambient.0 & permitted.0 & inheritable.0),
         secure_bits: 0,
     })
 }

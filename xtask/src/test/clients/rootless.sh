@@ -64,7 +64,7 @@ case_a_pod() {
 	podman run -d --pod duo --name one $IMAGE sh -c "$WAIT" >/dev/null || fail one
 	podman run -d --pod duo --name two $IMAGE sh -c "$WAIT" >/dev/null || fail two
 	says "$(podman exec one readlink /proc/self/ns/net)" podman exec two readlink /proc/self/ns/net
-	podman pod rm -f -t 1 duo >/dev/null || fail rm
+	podman pod rm -f -t 0 duo >/dev/null || fail rm
 }
 case_nothing_is_left() {
 	says '' podman ps -aq

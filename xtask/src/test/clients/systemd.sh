@@ -56,7 +56,7 @@ case_a_pod_shares_a_slice() {
 	podman run -d --pod duo --name two $IMAGE sh -c "$WAIT" >/dev/null || fail two
 	says "$(podman exec one readlink /proc/self/ns/net)" podman exec two readlink /proc/self/ns/net
 	holds '/machine.slice/machine-libpod_pod_[0-9a-f]*.slice/libpod-' cat "/proc/$(podman inspect -f '{{.State.Pid}}' one)/cgroup"
-	podman pod rm -f -t 1 duo >/dev/null || fail rm
+	podman pod rm -f -t 0 duo >/dev/null || fail rm
 }
 case_kube_play() {
 	cat >/tmp/pod.yaml <<-END
