@@ -1,10 +1,11 @@
 //! User namespaces that others made, and mounts that show other ids.
 
 use super::bundle::Bundle;
-use crate::harness::{Case, Folder, cases};
+use crate::harness::{Case, Folder, Outcome, Running, cases};
 use serde_json::{Value, json};
 use std::fs;
 use std::os::unix::fs::chown;
+use std::process::Command;
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -13,7 +14,8 @@ pub(crate) fn cases() -> Vec<Case> {
             a_user_namespace_is_entered,
             a_user_namespace_that_cannot_be_entered,
             mounts_show_ids_of_their_own,
-            mappings_that_cannot_be_had
+            mappings_that_cannot_be_had,
+            an_engine_without_root_is_served
         ]
     )
 }
@@ -138,4 +140,35 @@ fn mappings_that_cannot_be_had() {
         bundle.call("create c").fails(1, words);
         bundle.is_clean();
     }
+}
+
+/// Runs a script as root of a user namespace with one id and fixed groups, as an engine without root calls us; `$P` is
+/// Pipkin.
+fn in_a_namespace(bundle: &Bundle, script: &str) -> Outcome {
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "--mount", "sh", "-c", script]);
+    command.env("P", format!("{} --cgroup-manager disabled", crate::program::path().display()));
+    command.env("XDG_RUNTIME_DIR", bundle.path("run")).env_remove("USER");
+    command.current_dir(bundle.path("bundle"));
+    Running::start(command, None).wait()
+}
+
+fn an_engine_without_root_is_served() {
+    let script =
+        "echo x > /dev/null && stat -c '%t:%T' /dev/null; grep -c '^proc /proc ' /proc/mounts; sleep 30";
+    let options = ["newinstance", "ptmxmode=0666", "mode=0620"];
+    let bundle = |script| Bundle::sh(script).set("/mounts/2/options", json!(options));
+    // Ambient ones that are not inheritable are what engines' templates name.
+    let served = bundle(script).set("/process/capabilities/ambient", json!(["CAP_KILL"])).written();
+    fs::create_dir(served.path("run")).unwrap();
+    let calls = "$P create c < /dev/null > out 2>&1 || cat out; ls $XDG_RUNTIME_DIR/pipkin/oci; $P start c
+                 until grep -q '^1$' out; do sleep 0.05; done; cat out
+                 $P exec c cat /proc/self/setgroups; $P exec --additional-gids 7 c true; echo $?
+                 $P delete --force c; ls $XDG_RUNTIME_DIR/pipkin/oci";
+    let outcome = in_a_namespace(&served, calls).exits(0);
+    assert_eq!(outcome.text(), "c\n1:3\n1\ndeny\n255\n", "{outcome}");
+    assert!(outcome.told().contains("supplementary groups"), "{outcome}");
+    let refused = bundle("true").set("/process/user/additionalGids", json!([7])).written();
+    fs::create_dir(refused.path("run")).unwrap();
+    in_a_namespace(&refused, "$P run c").fails(1, &["supplementary groups", "namespace"]);
 }
