@@ -24,6 +24,7 @@ use super::{ExitCode, Outcome, open_store};
 use pipkin::sys::signal::{SignalSet, set_mask, signalfd};
 use place::{Place, Typed};
 use rustix::fd::AsFd;
+use rustix::fs::FileType;
 use rustix::io::Errno;
 use std::ffi::CString;
 use std::os::unix::ffi::OsStrExt;
@@ -84,10 +85,13 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
         copy((&from_place, &from), (&to_place, &to), follow, &mut copier)
     };
     for path in &copier.left_out {
-        Failure::new("copy", path, b"it is a device or a socket: left out").tell();
+        Failure::new("copy", path, LEFT_OUT).tell();
     }
     done
 }
+
+/// Why something is not copied.
+const LEFT_OUT: &[u8] = b"it is a device or a socket: left out";
 
 /// From files to files.
 fn copy(
@@ -97,6 +101,9 @@ fn copy(
     copier: &mut Copier,
 ) -> Outcome {
     let source = from_place.entry(from.path, follow).map_err(|errno| cannot(from, errno))?;
+    if matches!(source.kind(), FileType::CharacterDevice | FileType::BlockDevice | FileType::Socket) {
+        return Err(Failure::new("copy", from.whole, LEFT_OUT));
+    }
     let (parent, name) =
         to_place.target(to, from, source.is_directory()).map_err(|errno| cannot(to, errno))?;
     if let Some(users) = &to_place.users {
