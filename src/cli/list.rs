@@ -38,15 +38,12 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     // Whoever asks for a status means it.
     let all = sorted.has("--all") || filters.iter().any(|filter| filter.starts_with("stat"));
     found.retain(|(_, record)| all || record.status != Status::Exited);
+    // Of several words for one thing one holds; labels hold all.
+    let like = |one: &str, other: &str| one == other || key(one) == key(other) && key(one) != "label";
     found.retain(|(id, record)| {
-        // Of several words for one thing one holds; labels hold all.
-        let other = |filter: &str, key: &str| {
-            key != "label" && filter.split('=').next() == Some(key) && passes(id, record, filter)
-        };
-        filters.iter().all(|filter| {
-            let key = filter.split('=').next().unwrap_or_default();
-            passes(id, record, filter) || filters.iter().any(|filter| other(filter, key))
-        })
+        filters
+            .iter()
+            .all(|filter| filters.iter().any(|other| like(filter, other) && passes(id, record, other)))
     });
     found.sort_by_key(|(_, record)| std::cmp::Reverse(record.created_ns));
     if sorted.has("--quiet") || format == "ids" {
@@ -65,6 +62,15 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     row(&mut out, COLUMNS.map(|word| word.as_bytes().into()));
     found.iter().for_each(|(id, record)| row(&mut out, cells(id, record)));
     report::write_list(&out)
+}
+
+/// What a filter is about.
+fn key(filter: &str) -> &str {
+    match filter.split_once('=') {
+        Some(("state", _)) => "status",
+        Some((key, _)) => key,
+        None => filter,
+    }
 }
 
 fn is_filter(filter: &str) -> bool {

@@ -155,14 +155,15 @@ fn read(member: Pid, file: &str) -> rustix::io::Result<Lines> {
     loop {
         let rest = text.get_mut(length..).filter(|rest| !rest.is_empty()).ok_or(Errno::TOOBIG)?;
         match retry_on_intr(|| rustix::io::read(&file, &mut *rest))? {
-            0 => return parse(text.get(..length).unwrap_or_default()).ok_or(Errno::INVAL),
+            0 => return parse_map(text.get(..length).unwrap_or_default()).ok_or(Errno::INVAL),
             more => length += more,
         }
     }
 }
 
-/// The lines of a map; `None` for anything else.
-fn parse(text: &[u8]) -> Option<Lines> {
+/// The lines of a map as `/proc/PID/uid_map` has them: first id inside, first one outside, how many
+/// (user_namespaces(7)). `None` for anything else.
+pub fn parse_map(text: &[u8]) -> Option<Lines> {
     let mut words = core::str::from_utf8(text).ok()?.split_ascii_whitespace();
     let mut lines = Lines::new();
     while let Some(word) = words.next() {
@@ -249,12 +250,12 @@ mod tests {
     fn maps_are_read_as_the_kernel_writes_them() {
         let text = b"         0     100000      65536\n     65536          1          2\n";
         let line = |inside, outside, count| IdMap { inside, outside, count };
-        let told = parse(text).unwrap();
+        let told = parse_map(text).unwrap();
         assert_eq!(told, [line(0, 100_000, 65_536), line(65_536, 1, 2)]);
-        assert_eq!(parse(b"         0          0 4294967295\n").unwrap(), [line(0, 0, u32::MAX)]);
-        assert_eq!(parse(b"").unwrap(), []);
+        assert_eq!(parse_map(b"         0          0 4294967295\n").unwrap(), [line(0, 0, u32::MAX)]);
+        assert_eq!(parse_map(b"").unwrap(), []);
         for wrong in ["0 1", "0 1 x", "0 1 4294967296", "-1 0 1"] {
-            assert_eq!(parse(wrong.as_bytes()), None, "{wrong}");
+            assert_eq!(parse_map(wrong.as_bytes()), None, "{wrong}");
         }
     }
 }

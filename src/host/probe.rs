@@ -57,7 +57,7 @@ fn reads(path: &CStr, letter: u8) -> bool {
 const FIRST_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 
 /// Whether we are in another user namespace than the machine's first one. Without `/proc` there is no container to make.
-fn is_nested() -> bool {
+pub fn is_nested() -> bool {
     rustix::fs::stat(c"/proc/self/ns/user").is_ok_and(|found| found.st_ino != FIRST_USER_NAMESPACE)
 }
 

@@ -114,7 +114,7 @@ pub(super) fn is_early(kind: &CStr, spec: &Spec<'_>, facts: &HostFacts) -> bool 
 }
 
 /// What id `inside` is outside.
-pub(super) fn outside(maps: &[IdMap], inside: u32) -> Option<u32> {
+pub fn outside(maps: &[IdMap], inside: u32) -> Option<u32> {
     maps.iter().find_map(|map| {
         let offset = inside.checked_sub(map.inside).filter(|offset| *offset < map.count)?;
         map.outside.checked_add(offset)

@@ -3,7 +3,7 @@
 use super::super::message::Failure;
 use super::super::operand::Found;
 use crate::store::{Container, Status, Store};
-use pipkin::host::{freeze_group, is_privileged, namespace, show_for};
+use pipkin::host::{freeze_group, is_privileged, namespace, parse_map, show_for};
 use pipkin::spec::{Id, IdMap};
 use pipkin::sys::process::unshare;
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
@@ -113,8 +113,12 @@ impl Place {
                 return Err(found.fail("nothing of its root is left").remedy("start it first"));
             }
             let own = store.layer(&found.id);
-            let [uids, gids] = ["root.uids", "root.gids"]
-                .map(|key| parse_map(held.record.all(key).filter_map(|line| std::str::from_utf8(line).ok())));
+            let map = |key| {
+                let lines = held.record.all(key).collect::<Vec<_>>().join(&b'\n');
+                let map = parse_map(&lines).ok_or_else(|| found.fail("the ids in its record are damaged"))?;
+                Ok::<_, Failure>(map.to_vec())
+            };
+            let [uids, gids] = [map("root.uids")?, map("root.gids")?];
             // Its writable layer belongs to the root of its user namespace, if it had one.
             let foreign = std::fs::metadata(own.join("upper")).is_ok_and(|upper| upper.uid() != 0);
             let users = match uids.is_empty() {
@@ -267,18 +271,9 @@ pub(super) fn link_to(fd: BorrowedFd<'_>) -> String {
 
 /// A map of ids; empty when it is that of the host.
 fn read_map(path: &str) -> std::io::Result<Vec<IdMap>> {
-    let maps = parse_map(std::fs::read_to_string(path)?.lines());
+    let maps = parse_map(&std::fs::read(path)?).ok_or(std::io::ErrorKind::InvalidData)?.to_vec();
     let hosts = maps == [IdMap { inside: 0, outside: 0, count: u32::MAX }];
     Ok(if hosts { Vec::new() } else { maps })
-}
-
-fn parse_map<'t>(lines: impl Iterator<Item = &'t str>) -> Vec<IdMap> {
-    let map = |line: &str| {
-        let mut numbers = line.split_ascii_whitespace().map(str::parse);
-        let mut next = || numbers.next()?.ok();
-        Some(IdMap { inside: next()?, outside: next()?, count: next()? })
-    };
-    lines.filter_map(map).collect()
 }
 
 /// Mounts the root of a container that does not run, in a mount namespace of our own, which ends with us: as it was

@@ -10,9 +10,9 @@ use crate::cli::message::Failure;
 use crate::cli::operand::Found;
 use crate::cli::{Outcome, open_store};
 use pipkin::child::{Context, run as become_command};
-use pipkin::host::Host;
+use pipkin::host::{Host, parse_map};
 use pipkin::plan::{EnterSpec, Groups, Plan, enter};
-use pipkin::spec::{IdMap, Process, Tuning};
+use pipkin::spec::{Process, Tuning};
 use rustix::io::Errno;
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
@@ -103,12 +103,9 @@ fn groups(pid: i32, namespaces: u64) -> Checked<Groups<'static>> {
         return Ok(Groups::Inherited);
     }
     let maps = read("/gid_map")?;
-    let maps = maps.lines().filter_map(|line| {
-        let mut numbers = line.split_ascii_whitespace().map(str::parse);
-        let mut next = || numbers.next()?.ok();
-        Some(IdMap { inside: next()?, outside: next()?, count: next()? })
-    });
-    Ok(Groups::Mapped(keep::list(maps.collect())))
+    let maps = parse_map(maps.as_bytes());
+    let maps = maps.ok_or_else(|| Failure::new("read the map of", b"group ids", b"it is no map"))?;
+    Ok(Groups::Mapped(keep::list(maps.to_vec())))
 }
 
 /// The command as it was asked for, with what the container gives it.

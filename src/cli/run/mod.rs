@@ -129,7 +129,11 @@ fn carry_out(
             ExitCode::SUCCESS => {
                 let id = id.as_str();
                 // One that nobody was told of, nobody could name.
-                report::write(id.as_bytes()).inspect_err(|_| remove(store, id.as_ref(), true).unwrap_or(()))
+                report::write(id.as_bytes()).inspect_err(|_| {
+                    remove(store, id.as_ref(), true).unwrap_or_else(|failure| {
+                        failure.tell();
+                    });
+                })
             }
             code => Ok(code),
         },

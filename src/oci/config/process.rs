@@ -21,8 +21,14 @@ const NOBODY: &[u8] = br#"{ "args": ["/"] }"#;
 
 /// Reads the process that the configuration names.
 pub(super) fn first(value: &Value<'_>, context: &Context<'_>) -> Result<Process<'static>, Fault> {
-    let nobody = json::parse(NOBODY)?;
-    let process = value.at("process").unwrap_or(&nobody);
+    let nobody;
+    let process = match value.at("process") {
+        Some(process) => process,
+        None => {
+            nobody = json::parse(NOBODY)?;
+            &nobody
+        }
+    };
     let capabilities = capabilities(process)?;
     let seccomp = value.at("linux.seccomp").filter(|profile| !profile.members().is_empty());
     let filter = match seccomp {

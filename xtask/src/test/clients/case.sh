@@ -3,6 +3,18 @@
 # lines.
 IMAGE=localhost/alpine:latest
 DEADLINE=${DEADLINE:-300}
+# A command that stays until it is told to go.
+WAIT='trap "exit 0" TERM; while :; do sleep 1; done'
+
+# podman's way of running, starting and removing; another engine's script has its own.
+run() { podman run --rm --network none "$@"; }
+# start NAME [OPTION...] -- COMMAND...: a container that stays until the case ends.
+start() {
+	name=$1
+	shift
+	podman run -d --network none --name "$name" "$@" >/dev/null || fail "no container $name"
+}
+gone() { podman rm -f -t 0 "$@" >/dev/null || fail "cannot remove $*"; }
 
 run_cases() {
 	file=$1

@@ -3,8 +3,6 @@
 . "${CLIENT:-/client}/case.sh"
 
 WITH='--runtime io.containerd.runc.v2 --runc-binary pipkin'
-WAIT='trap "exit 0" TERM; while :; do sleep 1; done'
-
 # start ID [OPTION...] -- COMMAND...
 start() { ctr run $WITH -d "$@" >/dev/null || fail "no container: $*"; }
 gone() {

@@ -2,8 +2,6 @@
 # dockerd, whose configuration names Pipkin as a further runtime.
 . "${CLIENT:-/client}/case.sh"
 
-WAIT='trap "exit 0" TERM; while :; do sleep 1; done'
-
 run() { docker run --rm --runtime pipkin --network none "$@"; }
 start() {
 	name=$1

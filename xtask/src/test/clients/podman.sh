@@ -2,17 +2,8 @@
 # podman with conmon.
 . "${CLIENT:-/client}/case.sh"
 
-run() { podman run --rm --network none "$@"; }
-# start NAME [OPTION...] -- COMMAND...: a container that stays until the case ends.
-start() {
-	name=$1
-	shift
-	podman run -d --network none --name "$name" "$@" >/dev/null || fail "no container $name"
-}
-gone() { podman rm -f -t 0 "$@" >/dev/null || fail "cannot remove $*"; }
 running() { [ "$(podman inspect -f '{{.State.Status}}' "$1")" = "$2" ]; }
 logged() { podman logs "$1" 2>&1 | grep -q "$2"; }
-WAIT='trap "exit 0" TERM; while :; do sleep 1; done'
 
 case_knows_the_runtime() {
 	says pipkin podman info -f '{{.Host.OCIRuntime.Name}}'

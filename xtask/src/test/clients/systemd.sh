@@ -2,15 +2,7 @@
 # podman and dockerd on a machine of systemd's, which makes the cgroups that Pipkin asks it for.
 . "${CLIENT:-/client}/case.sh"
 
-WAIT='trap "exit 0" TERM; while :; do sleep 1; done'
-
 podman() { command podman --cgroup-manager systemd "$@"; }
-start() {
-	name=$1
-	shift
-	podman run -d --network none --name "$name" "$@" >/dev/null || fail "no container $name"
-}
-gone() { podman rm -f -t 0 "$@" >/dev/null || fail "cannot remove $*"; }
 scope() { echo "libpod-$(podman inspect -f '{{.Id}}' "$1").scope"; }
 property() { systemctl show -P "$2" "$(scope "$1")"; }
 
