@@ -37,7 +37,7 @@ pub(crate) struct Job<'a> {
 /// Whatever kept the command from running; nothing is then left of the container.
 pub(crate) fn launch(job: &Job<'_>, warden: &mut dyn Attendant) -> Result<ExitCode, Failure> {
     let mut container = create(job)?;
-    let company = Company::Foreground { stdin: job.spec.process.stdin, warden };
+    let company = Company::Foreground { stdin: job.spec.process.stdin, warden: Some(warden) };
     let ended = run(job.spec, job.plan, None, company, &mut |pid, facts| {
         let record = &mut container.record;
         record.others.extend(facts);

@@ -4,7 +4,6 @@
 //! and watches clocks. It does nothing itself.
 
 use super::group::Group;
-use super::spawn::Child;
 use crate::error::{Error, Result, Stage};
 use crate::sys;
 use linux_raw_sys::general::SIGKILL;
@@ -69,7 +68,7 @@ pub trait Attendant {
 
 /// A running container, as its attendant can act on it.
 pub struct Reach<'a> {
-    pub(super) child: &'a Child,
+    pub(super) process: BorrowedFd<'a>,
     pub(super) group: Option<&'a Group>,
 }
 
@@ -79,7 +78,7 @@ impl Reach<'_> {
     /// # Errors
     /// `EPERM`, `EINVAL`.
     pub fn send(&self, signal: i32) -> Result<()> {
-        match sys::signal::send(&self.child.pidfd, signal) {
+        match sys::signal::send(self.process, signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(errno) => Err(Error::new("pass on a signal", errno)),
         }

@@ -6,12 +6,11 @@
 use super::enter::{Target, pid_of};
 use super::report::{Heard, hear};
 use super::spawn::{Entry, Host, clone, end_process};
-use super::supervise::{ENTRY_PATIENCE_MS, Failure, be_patient, timespec};
+use super::supervise::{ENTRY_PATIENCE_MS, Ended, Failure, attend, be_patient, timespec};
 use crate::cgroup::group::Group;
-use crate::error::{Error, Result, Stage};
+use crate::error::{Error, Result};
 use crate::plan::{HostStep, Plan};
 use crate::spec::Id;
-use crate::sys;
 use core::ffi::CStr;
 use rustix::event::Timespec;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -29,7 +28,7 @@ pub enum Moment<'m> {
     /// Its root is built and the host's still in sight: the time for hooks.
     Built,
     /// It waits to be started; the master of its terminal, when it was to have one.
-    Waiting(Option<&'m OwnedFd>),
+    Waiting(&'m mut Option<OwnedFd>),
 }
 
 impl Host {
@@ -63,8 +62,15 @@ impl Host {
             // What kept the container from being made is the news, not what is left of it.
             self.group.take().map_or(Ok(()), super::group::Group::remove).unwrap_or(());
         }
-        sys::signal::set_mask(self.former_mask).stage("restore the signal mask")?;
         done
+    }
+
+    /// Waits for the end of `process`, a child of ours that was made here and runs, passing on signals and its terminal.
+    ///
+    /// # Errors
+    /// Those of poll(2), signalfd(2) and waitid(2).
+    pub fn attend(&self, process: &OwnedFd, terminal: Option<OwnedFd>) -> Result<Ended> {
+        attend(process.as_fd(), terminal)
     }
 
     fn create_steps(
@@ -92,11 +98,7 @@ impl Host {
                     if let Some(failure) = self.await_child(&mut terminal)? {
                         return Ok(Some(failure));
                     }
-                    if *step == HostStep::RunHooks {
-                        Moment::Built
-                    } else {
-                        Moment::Waiting(terminal.as_ref())
-                    }
+                    if *step == HostStep::RunHooks { Moment::Built } else { Moment::Waiting(&mut terminal) }
                 }
                 _ => {
                     self.prepare(step, id)?;
@@ -202,7 +204,6 @@ impl Host {
             // Ours to end and to reap: a container whose dead are not reaped does not end.
             end_process(&process);
         }
-        sys::signal::set_mask(self.former_mask).stage("restore the signal mask")?;
         heard
     }
 }

@@ -152,7 +152,6 @@ impl Host {
         let done = self.carry_in(plan, target, stdin, entry);
         self.end_child();
         sys::signal::set_action(SIGCHLD, Action::Default).stage("restore the action of SIGCHLD")?;
-        sys::signal::set_mask(self.former_mask).stage("restore the signal mask")?;
         done
     }
 
@@ -178,7 +177,8 @@ impl Host {
 /// Waits for the end of the socket: until the command has ended, or, when it is left to itself, until it was executed and
 /// its reaper keeps no end. Not before that has everybody told what there is to tell, in whatever order.
 fn accompany(child: &Child, group: Option<&Group>, stdin: bool, detached: bool) -> Result<Ended> {
-    let mut watch = Watch::new(child, None, Company::Further { stdin })?;
+    let mut watch =
+        Watch::new(child.pidfd.as_fd(), Some(child.channel.as_fd()), None, Company::Further { stdin })?;
     watch.entered = group;
     while watch.setup {
         if let Err(error) = watch.turn() {

@@ -45,7 +45,7 @@ pub struct Host {
     lent: Lent,
     /// Index of the step that is carried out, or that failed.
     pub at: usize,
-    pub(super) former_mask: SignalSet,
+    former_mask: SignalSet,
     /// Where to stop for ever, for tests that kill us there.
     #[cfg(feature = "test-hooks")]
     pub pause_at: Option<usize>,
@@ -59,7 +59,7 @@ pub(super) struct Child {
 }
 
 impl Host {
-    /// Blocks every signal, to be received by descriptor from here on.
+    /// Blocks every signal, to be received by descriptor as long as this lives.
     ///
     /// # Errors
     /// Those of sigprocmask(2).
@@ -105,7 +105,6 @@ impl Host {
         self.end_child();
         let removed = self.group.take().map_or(Ok(()), super::group::Group::remove);
         let released = release_network(plan, id);
-        sys::signal::set_mask(self.former_mask).stage("restore the signal mask")?;
         let ended = done?;
         removed.and(released).map(|()| ended)
     }
@@ -261,6 +260,8 @@ pub(super) fn end_process(pidfd: &OwnedFd) {
 impl Drop for Host {
     fn drop(&mut self) {
         self.end_child();
+        // Infallible: it was in force before.
+        sys::signal::set_mask(self.former_mask).unwrap_or_default();
     }
 }
 

@@ -62,8 +62,8 @@ pub enum Company<'a> {
     Foreground {
         /// Whether standard input is passed on.
         stdin: bool,
-        /// Who hears of it, and may end it before its time.
-        warden: &'a mut dyn Attendant,
+        /// Who hears of it, and may end it before its time, if anybody does.
+        warden: Option<&'a mut dyn Attendant>,
     },
     /// The same for one more command in a container that runs: the child's own end is nothing special then, and
     /// signals are for the command alone.
@@ -80,7 +80,7 @@ impl Company<'_> {
     fn attendant(&mut self) -> Option<&mut dyn Attendant> {
         match self {
             Self::Background(attendant) => Some(&mut **attendant),
-            Self::Foreground { warden, .. } => Some(&mut **warden),
+            Self::Foreground { warden, .. } => warden.as_mut().map(|warden| &mut **warden as _),
             Self::Further { .. } => None,
         }
     }
@@ -88,7 +88,9 @@ impl Company<'_> {
 
 /// What the loop holds besides the child.
 pub(super) struct Watch<'a, 'c> {
-    child: &'a Child,
+    process: BorrowedFd<'a>,
+    /// Where it is heard of; `None` when it came to its exec before.
+    channel: Option<BorrowedFd<'a>>,
     group: Option<&'a Group>,
     /// Who connects its network, a child of ours too, as long as it lives.
     connector: Option<BorrowedFd<'a>>,
@@ -129,27 +131,22 @@ pub(super) fn supervise(
     connector: Option<BorrowedFd<'_>>,
     company: Company<'_>,
 ) -> Result<Ended> {
-    let mut watch = Watch::new(child, group, company)?;
+    let mut watch = Watch::new(child.pidfd.as_fd(), Some(child.channel.as_fd()), group, company)?;
     watch.connector = connector;
-    while !watch.turn()? {}
-    watch.finish_terminal()?;
-    watch.read_late_report()?;
-    if let Some(attendant) = watch.company.attendant() {
-        attendant.finish()?;
+    watch.end()
+}
+
+/// Waits for the end of `process`, a child of ours that has executed its command, passing on signals and its terminal.
+///
+/// # Errors
+/// Those of [`supervise`].
+pub(super) fn attend(process: BorrowedFd<'_>, terminal: Option<OwnedFd>) -> Result<Ended> {
+    let company = Company::Foreground { stdin: true, warden: None };
+    let mut watch = Watch::new(process, None, None, company)?;
+    if let Some(master) = terminal {
+        watch.take_terminal(master)?;
     }
-    let status = waitid(WaitId::PidFd(child.pidfd.as_fd()), WaitIdOptions::EXITED)
-        .stage("wait for the container")?
-        .ok_or(Error::new("wait for the container", Errno::CHILD))?;
-    let signal = watch.cancelled.or_else(|| status.terminating_signal());
-    let code = status.exit_status().or_else(|| signal.map(|signal| signal.saturating_add(128)));
-    let reboots = [raw::SIGHUP, raw::SIGINT].map(|signal| Some(signal as i32));
-    Ok(Ended {
-        status: code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX),
-        signal,
-        failure: watch.failure,
-        oom_kills: group.map_or(0, Group::oom_kills),
-        reboot: watch.cancelled.is_none() && reboots.contains(&status.terminating_signal()),
-    })
+    watch.end()
 }
 
 /// What became ready.
@@ -165,17 +162,23 @@ struct Ready {
 
 impl<'a, 'c> Watch<'a, 'c> {
     /// Before the first turn.
-    pub(super) fn new(child: &'a Child, group: Option<&'a Group>, company: Company<'c>) -> Result<Self> {
+    pub(super) fn new(
+        process: BorrowedFd<'a>,
+        channel: Option<BorrowedFd<'a>>,
+        group: Option<&'a Group>,
+        company: Company<'c>,
+    ) -> Result<Self> {
         let memory = match company {
             Company::Background(_) => group.and_then(Group::watch_memory),
             Company::Foreground { .. } | Company::Further { .. } => None,
         };
         Ok(Self {
-            child,
+            process,
+            channel,
             group,
             connector: None,
             signals: sys::signal::signalfd(received()).stage("open a signalfd")?,
-            setup: true,
+            setup: channel.is_some(),
             reaper: None,
             entered: None,
             silent_ms: 0,
@@ -189,6 +192,29 @@ impl<'a, 'c> Watch<'a, 'c> {
             relay: None,
             raw: None,
             awake: true,
+        })
+    }
+
+    /// Goes on to the end, and tells of it.
+    fn end(mut self) -> Result<Ended> {
+        const STAGE: &str = "wait for the container";
+        while !self.turn()? {}
+        self.finish_terminal()?;
+        self.read_late_report()?;
+        if let Some(attendant) = self.company.attendant() {
+            attendant.finish()?;
+        }
+        let status = waitid(WaitId::PidFd(self.process), WaitIdOptions::EXITED).stage(STAGE)?;
+        let status = status.ok_or(Error::new(STAGE, Errno::CHILD))?;
+        let signal = self.cancelled.or_else(|| status.terminating_signal());
+        let code = status.exit_status().or_else(|| signal.map(|signal| signal.saturating_add(128)));
+        let reboots = [raw::SIGHUP, raw::SIGINT].map(|signal| Some(signal as i32));
+        Ok(Ended {
+            status: code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX),
+            signal,
+            failure: self.failure,
+            oom_kills: self.group.map_or(0, Group::oom_kills),
+            reboot: self.cancelled.is_none() && reboots.contains(&status.terminating_signal()),
         })
     }
 
@@ -215,7 +241,7 @@ impl<'a, 'c> Watch<'a, 'c> {
             relay.turn(ready.streams).stage("pass on the terminal")?;
         }
         let disconnected = ready.disconnected && self.reap_connector()?;
-        let reach = Reach { child: self.child, group: self.group };
+        let reach = Reach { process: self.process, group: self.group };
         if let Some(attendant) = self.company.attendant() {
             if ready.memory {
                 let events = self.memory.as_ref().and_then(|memory| memory.read().ok());
@@ -244,10 +270,10 @@ impl<'a, 'c> Watch<'a, 'c> {
         let when = |wanted: bool| if wanted { PollFlags::IN } else { none };
         let further = matches!(self.company, Company::Further { .. });
         let own: [(BorrowedFd<'_>, PollFlags); OWN] = [
-            (self.child.pidfd.as_fd(), when(!further)),
+            (self.process, when(!further)),
             // Before there is a further command there is nobody to pass a signal on to.
             (self.signals.as_fd(), when(!further || self.command.is_some())),
-            (self.child.channel.as_fd(), when(self.setup)),
+            (self.channel.unwrap_or(stdin), when(self.setup)),
             (memory.map_or(stdin, AsFd::as_fd), if memory.is_some() { PollFlags::PRI } else { none }),
             (self.connector.unwrap_or(stdin), when(self.connector.is_some())),
             (stdin, interest[0]),
@@ -336,7 +362,7 @@ impl<'a, 'c> Watch<'a, 'c> {
 
     /// Passes a signal on; a container that is gone needs none.
     fn send(&self, signal: i32) -> Result<()> {
-        match sys::signal::send(self.command.as_ref().unwrap_or(&self.child.pidfd), signal) {
+        match sys::signal::send(self.command.as_ref().map_or(self.process, AsFd::as_fd), signal) {
             Ok(()) | Err(Errno::SRCH) => Ok(()),
             Err(errno) => Err(Error::new("pass on a signal", errno)),
         }
@@ -365,13 +391,13 @@ impl<'a, 'c> Watch<'a, 'c> {
 
     /// Reads one record from the child. The end of the socket means that the command was executed.
     fn read_report(&mut self) -> Result<()> {
+        let Some(channel) = self.channel else { return Ok(()) };
         let stage = "hear from the child";
         let mut record = [0; REPORT_SIZE];
         let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
         let mut control = RecvAncillaryBuffer::new(&mut space);
         let flags = RecvFlags::CMSG_CLOEXEC | RecvFlags::DONTWAIT;
-        let mut receive =
-            || recvmsg(&self.child.channel, &mut [IoSliceMut::new(&mut record)], &mut control, flags);
+        let mut receive = || recvmsg(channel, &mut [IoSliceMut::new(&mut record)], &mut control, flags);
         // A child that died with a release unread resets the socket; what it had sent comes after that is told.
         let received =
             match receive().or_else(|errno| if errno == Errno::CONNRESET { receive() } else { Err(errno) }) {

@@ -14,8 +14,10 @@ use crate::store::{now_ns, process};
 use pipkin::host::{Host, Moment};
 use pipkin::plan::{Availability, Controllers, Plan, Step, resolve};
 use pipkin::spec::{CapabilitySet, Id, IdMap, Spec};
+use pipkin::sys::stdio::Stream;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
+use rustix::termios::isatty;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -56,26 +58,36 @@ fn faulty(bundle: &Bundle, why: &str) -> Failure {
 
 /// `create ID`.
 pub(super) fn create(global: &Global, typed: &Sorted<'_>) -> Outcome {
-    make(global, typed)?;
+    make(global, typed, true)?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// A container that was made.
+struct Made {
+    container: Container,
+    record: Record,
+    host: Host,
+    /// The master of its terminal, when that is ours to serve.
+    terminal: Option<OwnedFd>,
 }
 
 /// `run ID`.
 pub(super) fn run(global: &Global, typed: &Sorted<'_>) -> Outcome {
-    let (container, record) = make(global, typed)?;
+    let detached = typed.has("--detach");
+    let Made { container, record, host, terminal } = make(global, typed, detached)?;
     let process = record.process();
     if let Err(failure) = start::begin(&container, &record) {
         delete::destroy(container, &record)?;
         return Err(failure);
     }
-    if typed.has("--detach") {
+    if detached {
         return Ok(ExitCode::SUCCESS);
     }
     let id = container.id;
     // Others may do with it what they like while it runs.
     drop(container);
     let gone = || Failure::errno("wait for the container", id.as_str().as_bytes(), Errno::CHILD);
-    let code = start::wait(&process.ok_or_else(gone)?)?;
+    let ended = host.attend(&process.ok_or_else(gone)?, terminal);
     match global.root.lock(id) {
         Ok(container) if !typed.has("--keep") && container.record() == record => {
             delete::destroy(container, &record)?;
@@ -84,11 +96,25 @@ pub(super) fn run(global: &Global, typed: &Sorted<'_>) -> Outcome {
         // Somebody else has taken it away, and maybe given the id to another.
         _ => {}
     }
-    Ok(code)
+    Ok(ExitCode(ended?.status))
+}
+
+/// Whether a terminal can be served as it is asked for: by the engine, or by us, who are here until the end unless we
+/// leave it, and have one of our own in front of us.
+pub(super) fn check_terminal(wanted: bool, leaves: bool, typed: &Sorted<'_>) -> Result<(), Failure> {
+    let cannot = |why: &[u8]| Err(Failure::new("serve the terminal", b"", why));
+    match (wanted, typed.last("--console-socket")) {
+        (false, Some(_)) => cannot(b"--console-socket is for one of process.terminal or --tty"),
+        (true, None) if leaves => cannot(b"nobody stays here: give --console-socket"),
+        (true, None) if !Stream::ALL.iter().any(|stream| isatty(stream.fd())) => cannot(
+            b"no standard stream is one: give --console-socket, or go without process.terminal and --tty",
+        ),
+        _ => Ok(()),
+    }
 }
 
 /// Makes the container up to the process that waits; on any failure nothing is left of it.
-fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Failure> {
+fn make(global: &Global, typed: &Sorted<'_>, leaves: bool) -> Result<Made, Failure> {
     let id = id(typed)?;
     if typed.has("--no-pivot") {
         return Err(Failure::new("do without", b"pivot_root(2)", b"the host's root would stay within reach"));
@@ -106,14 +132,7 @@ fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Fail
     };
     let mut spec = config::spec(&config, &context)
         .map_err(|fault| faulty(&bundle, &config::sentence(&fault, &config, &bundle.text)))?;
-    if spec.process.terminal.is_some() != typed.last("--console-socket").is_some() {
-        let why: &[u8] = if spec.process.terminal.is_some() {
-            b"process.terminal needs --console-socket"
-        } else {
-            b"it needs process.terminal"
-        };
-        return Err(Failure::new("use the console socket", b"", why));
-    }
+    check_terminal(spec.process.terminal.is_some(), leaves, typed)?;
     join(&mut spec)?;
     activation::pass_on(&mut spec)?;
     let mut facts = pipkin::host::probe()?;
@@ -144,8 +163,10 @@ fn make(global: &Global, typed: &Sorted<'_>) -> Result<(Container, Record), Fail
     let mut record = Record { created_ns: now_ns(), cgroup, unit, bundle: bundle_path, ..Record::default() };
     let scope = scope.as_ref();
     let maker = Maker { container: &container, config: &config, spec: &spec, plan: &plan, scope, typed };
-    match maker.make(&mut record, &bundle.text) {
-        Ok(()) => Ok((container, record)),
+    let mut host = Host::new()?;
+    let mut terminal = None;
+    match maker.make(&mut host, &mut record, &bundle.text, &mut terminal) {
+        Ok(()) => Ok(Made { container, record, host, terminal }),
         Err(failure) => {
             // The reason comes first; what cannot be taken away is taken away by the engine's own delete.
             if let Err(second) = delete::destroy(container, &record) {
@@ -200,7 +221,13 @@ struct Maker<'m> {
 }
 
 impl Maker<'_> {
-    fn make(&self, record: &mut Record, text: &[u8]) -> Result<(), Failure> {
+    fn make(
+        &self,
+        host: &mut Host,
+        record: &mut Record,
+        text: &[u8],
+        terminal: &mut Option<OwnedFd>,
+    ) -> Result<(), Failure> {
         let keep = |error: io::Error| Failure::io("write the state of the container", b"", &error);
         self.container.keep_config(text).map_err(keep)?;
         self.container.save(record).map_err(keep)?;
@@ -212,7 +239,6 @@ impl Maker<'_> {
             Some(scope) => Some(scope::start(scope, &self.container.id, self.plan, record)?),
             None => None,
         };
-        let mut host = Host::new()?;
         if let Some(path) = record.cgroup().filter(|_| placeholder.is_some()) {
             host.take_group(&self.container.id, path)?;
         }
@@ -238,7 +264,7 @@ impl Maker<'_> {
                 })
             },
             &mut |moment, pid, pidfd| {
-                self.see(moment, pid.as_raw_nonzero().get(), pidfd, record).map_err(|failure| {
+                self.see(moment, pid.as_raw_nonzero().get(), pidfd, record, terminal).map_err(|failure| {
                     refused = Some(failure);
                     pipkin::error::Error::new("make the container", Errno::CANCELED)
                 })
@@ -261,6 +287,7 @@ impl Maker<'_> {
         pid: i32,
         pidfd: BorrowedFd<'_>,
         record: &mut Record,
+        terminal: &mut Option<OwnedFd>,
     ) -> Result<(), Failure> {
         let keep = |error: io::Error| Failure::io("write the state of the container", b"", &error);
         match moment {
@@ -275,10 +302,8 @@ impl Maker<'_> {
                 hook::run(self.config, "createRuntime", &view, None)?;
                 hook::run(self.config, "createContainer", &view, Some(pidfd))
             }
-            Moment::Waiting(terminal) => {
-                if let (Some(path), Some(master)) = (self.typed.last("--console-socket"), terminal) {
-                    send(path, master.as_fd(), b"/dev/pts/0")?;
-                }
+            Moment::Waiting(master) => {
+                *terminal = hand_over(self.typed, master.take())?;
                 if let Some(path) = self.typed.last("--pidfd-socket") {
                     send(path, pidfd, b"pidfd")?;
                 }
@@ -291,6 +316,13 @@ impl Maker<'_> {
             }
         }
     }
+}
+
+/// Sends the master of a terminal to whom it is for; gives it back when it is for us.
+pub(super) fn hand_over(typed: &Sorted<'_>, master: Option<OwnedFd>) -> Result<Option<OwnedFd>, Failure> {
+    let (Some(path), Some(master)) = (typed.last("--console-socket"), &master) else { return Ok(master) };
+    send(path, master.as_fd(), b"/dev/pts/0")?;
+    Ok(None)
 }
 
 /// The failure of a step of the child.

@@ -2,10 +2,10 @@
 
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome, input, kernel};
-use super::create::{held, preserved, send, told, write_pid};
+use super::create::{check_terminal, hand_over, held, preserved, send, told, write_pid};
 use super::listener::{self, Agent};
 use super::state::View;
-use super::{Global, Sorted, lock, start};
+use super::{Global, Sorted, lock};
 use crate::oci::config;
 use crate::oci::json::Value;
 use crate::oci::keep;
@@ -44,9 +44,7 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
         return Err(cannot(b"it goes into the container's own cgroup"));
     }
     let process = process(&container, typed, &record.bundle)?;
-    if process.terminal.is_some() != typed.last("--console-socket").is_some() {
-        return Err(cannot(b"a terminal and --console-socket go together"));
-    }
+    check_terminal(process.terminal.is_some(), typed.has("--detach"), typed)?;
     let target = target(&record)?.ok_or_else(|| cannot(NOT_RUNNING))?;
     let (namespaces, cgroup) = (target.namespaces(), target.has_group());
     let mut process = process;
@@ -86,11 +84,12 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
             pause_at: super::super::launch::pause("PIPKIN_PAUSE_CHILD"),
         })
     };
-    let outcome = Host::new()?.enter_alone(&plan, target, &mut become_it, &mut asked);
+    let mut host = Host::new()?;
+    let outcome = host.enter_alone(&plan, target, &mut become_it, &mut asked);
     let entered = judge(outcome, &record, &plan, &cannot)?;
     // Others may go on with the container while this process runs.
     drop(container);
-    finish(entered, typed)
+    finish(&host, entered, typed)
 }
 
 /// What came of entering it, in which it may have ended meanwhile.
@@ -124,20 +123,21 @@ fn target(record: &Record) -> Result<Option<Target>, Failure> {
 }
 
 /// What is to be done once it runs.
-fn finish(entered: Entered, typed: &Sorted<'_>) -> Outcome {
-    let told = tell(&entered, typed);
+fn finish(host: &Host, mut entered: Entered, typed: &Sorted<'_>) -> Outcome {
+    let told = tell(&mut entered, typed);
     if told.is_err() {
         // Nobody knows of it: it must not stay.
         pipkin::sys::signal::send(&entered.pidfd, 9).unwrap_or(());
     }
     told?;
-    if typed.has("--detach") { Ok(ExitCode::SUCCESS) } else { start::wait(&entered.pidfd) }
+    if typed.has("--detach") {
+        return Ok(ExitCode::SUCCESS);
+    }
+    Ok(ExitCode(host.attend(&entered.pidfd, entered.terminal)?.status))
 }
 
-fn tell(entered: &Entered, typed: &Sorted<'_>) -> Result<(), Failure> {
-    if let (Some(path), Some(master)) = (typed.last("--console-socket"), &entered.terminal) {
-        send(path, master.as_fd(), b"/dev/pts/0")?;
-    }
+fn tell(entered: &mut Entered, typed: &Sorted<'_>) -> Result<(), Failure> {
+    entered.terminal = hand_over(typed, entered.terminal.take())?;
     if let Some(path) = typed.last("--pidfd-socket") {
         send(path, entered.pidfd.as_fd(), b"pidfd")?;
     }

@@ -11,8 +11,7 @@ use crate::oci::state::{Container, Record, Status};
 use pipkin::host::start_waiting;
 use pipkin::plan::Plan;
 use rustix::fd::{AsFd, OwnedFd};
-use rustix::io::{Errno, retry_on_intr};
-use rustix::process::{WaitId, WaitIdOptions, waitid};
+use rustix::io::Errno;
 
 /// `start ID`.
 pub(super) fn start(global: &Global, typed: &Sorted<'_>) -> Outcome {
@@ -76,14 +75,4 @@ fn connect(path: &str) -> Result<OwnedFd, Errno> {
     let socket = socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     connect(&socket, &SocketAddrUnix::new(path)?)?;
     Ok(socket)
-}
-
-/// Waits for the end of our own child, and gives its code.
-pub(super) fn wait(process: &OwnedFd) -> Outcome {
-    let fail = |errno| Failure::errno("wait for the container", b"", errno);
-    let status =
-        retry_on_intr(|| waitid(WaitId::PidFd(process.as_fd()), WaitIdOptions::EXITED)).map_err(fail)?;
-    let status = status.ok_or_else(|| fail(Errno::CHILD))?;
-    let code = status.exit_status().or_else(|| status.terminating_signal().map(|signal| signal + 128));
-    Ok(ExitCode(code.and_then(|code| u8::try_from(code).ok()).unwrap_or(u8::MAX)))
 }

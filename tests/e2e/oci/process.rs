@@ -1,7 +1,7 @@
 //! Further processes, terminals and devices.
 
 use super::bundle::Bundle;
-use crate::harness::{Case, cases};
+use crate::harness::{Case, Terminal, cases};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 use serde_json::json;
@@ -22,6 +22,9 @@ pub(crate) fn cases() -> Vec<Case> {
             a_missing_further_command_is_told,
             one_that_is_ending_lets_nobody_in,
             terminals_go_to_the_engine,
+            a_terminal_is_served_in_the_foreground,
+            a_terminal_that_nobody_serves_is_refused,
+            signals_are_passed_on_in_the_foreground,
             pidfds_go_to_the_engine,
             devices_are_allowed_by_rules,
             a_paused_container_is_told_and_deleted,
@@ -176,6 +179,72 @@ fn terminals_go_to_the_engine() {
     expect(&mut further, "/dev/pts/1\r\n");
     assert_eq!(reap(fs::read_to_string(&pid_file).unwrap().parse().unwrap()).exit_status(), Some(0));
     end(&bundle);
+}
+
+fn a_terminal_is_served_in_the_foreground() {
+    let bundle = Bundle::new(&["/bin/sh"]).set("/process/terminal", json!(true)).written();
+    let [state, below] =
+        ["state", "bundle"].map(|name| bundle.path(name).into_os_string().into_string().unwrap());
+    let start = |terminal: &Terminal, call: &[&str]| {
+        terminal.start_program(&[&["--root", &state][..], call].concat())
+    };
+    let mut terminal = Terminal::open();
+    terminal.resize(33, 111);
+    let before = terminal.mode();
+    let shell = start(&terminal, &["run", "--bundle", &below, "c"]);
+    terminal.expect("/ # ");
+    assert_ne!(terminal.mode(), before);
+    terminal.enter("tty; stty size\r");
+    terminal.expect("/dev/pts/0\r\n33 111\r\n");
+    terminal.resize(50, 132);
+    terminal.enter("trap 'echo inter''rupted' INT; sh -c \"echo s''tarted; exec sleep 1000\"; stty size\r");
+    terminal.expect("started\r\n");
+    terminal.enter("\x03");
+    terminal.expect("50 132\r\n");
+
+    let mut second = Terminal::open();
+    let further = start(&second, &["exec", "--tty", "c", "/bin/sh", "-i"]);
+    second.expect("/ # ");
+    second.enter("tty; exit 4\r");
+    second.expect("/dev/pts/1\r\n");
+    further.wait().exits(4);
+    assert_eq!(second.mode(), before);
+
+    terminal.enter("exit 3\r");
+    shell.wait().exits(3);
+    assert_eq!(terminal.mode(), before);
+    bundle.is_clean();
+}
+
+fn a_terminal_that_nobody_serves_is_refused() {
+    let bundle = Bundle::sh("sleep 1000").set("/process/terminal", json!(true)).written();
+    bundle
+        .call("create c")
+        .fails(1, &["cannot serve the terminal: nobody stays here: give --console-socket"]);
+    bundle.call("run --detach c").fails(1, &["nobody stays here: give --console-socket"]);
+    bundle.call("run c").fails(1, &["no standard stream is one"]);
+    bundle.is_clean();
+    let bundle = running();
+    bundle.call("exec --tty c true").fails_with(255, "no standard stream is one");
+    bundle.call("exec --tty --detach c true").fails_with(255, "nobody stays here");
+    bundle.call("exec --console-socket /x c true").fails_with(255, "is for one of process.terminal or --tty");
+    end(&bundle);
+}
+
+fn signals_are_passed_on_in_the_foreground() {
+    let bundle = Bundle::sh("trap 'exit 3' TERM; echo ready; while :; do sleep 0.05; done").written();
+    let container = bundle.start("run c");
+    container.expect("ready");
+    let script = "trap 'exit 5' USR1; echo ready; while :; do sleep 0.05; done";
+    let mut call = bundle.command("exec c sh -c");
+    call.arg(script);
+    let further = crate::harness::Running::start(call, None);
+    further.expect("ready");
+    further.signal(10);
+    further.wait().exits(5);
+    container.signal(15);
+    container.wait().exits(3);
+    bundle.is_clean();
 }
 
 fn pidfds_go_to_the_engine() {
