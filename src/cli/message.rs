@@ -85,9 +85,14 @@ impl Failure {
         line.trim_start_matches(": ").to_owned()
     }
 
+    /// The exit code it ends with.
+    pub(crate) fn exit_code(&self) -> ExitCode {
+        ExitCode(self.0.code)
+    }
+
     /// Prints it to standard error and gives its exit code.
     pub(crate) fn tell(&self) -> ExitCode {
-        let Parts { line, remedy, code } = &*self.0;
+        let Parts { line, remedy, .. } = &*self.0;
         let newline = if remedy.is_empty() { "" } else { "\n" };
         let mut text = b"pipkin".to_vec();
         escape(line, &mut text);
@@ -96,7 +101,7 @@ impl Failure {
         text.push(b'\n');
         // Nobody is left to tell when standard error is closed; the exit code still speaks.
         drop(std::io::stderr().write_all(&text));
-        ExitCode(*code)
+        self.exit_code()
     }
 }
 

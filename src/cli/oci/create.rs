@@ -4,7 +4,7 @@ use super::super::launch::explain;
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome, kernel};
 use super::state::View;
-use super::{Global, Sorted, activation, cannot_open, delete, hook, id, scope, start};
+use super::{Global, Sorted, activation, cannot_open, delete, hook, id, scope, start, tell};
 use crate::oci::config;
 use crate::oci::json::Value;
 use crate::oci::keep;
@@ -170,7 +170,7 @@ fn make(global: &Global, typed: &Sorted<'_>, leaves: bool) -> Result<Made, Failu
         Err(failure) => {
             // The reason comes first; what cannot be taken away is taken away by the engine's own delete.
             if let Err(second) = delete::destroy(container, &record) {
-                second.tell();
+                tell(&second);
             }
             Err(failure)
         }

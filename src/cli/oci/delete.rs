@@ -3,7 +3,7 @@
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome};
 use super::state::View;
-use super::{FAILED, Global, Sorted, cannot_open, hook, id, scope};
+use super::{Global, Sorted, cannot_open, hook, id, scope, tell};
 use crate::oci::config;
 use crate::oci::state::{Container, Record, Status};
 use pipkin::cgroup::deadline::Deadline;
@@ -54,7 +54,7 @@ pub(super) fn destroy(container: Container, record: &Record) -> Result<(), Failu
         let view = View { id: &id, status: b"stopped", record, config: Some(config) };
         if let Err(failure) = hook::run(config, "poststop", &view, None) {
             // The container goes all the same (runtime.md, lifecycle): the engine hears of it and goes on.
-            failure.code(FAILED).tell();
+            tell(&failure);
         }
     }
     container.remove().map_err(|error| Failure::io("take away the container", id.as_str().as_bytes(), &error))

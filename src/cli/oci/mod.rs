@@ -36,6 +36,7 @@ use crate::store::now_ns;
 use pipkin::spec::Id;
 use std::ffi::{OsStr, OsString};
 use std::io::{ErrorKind, Write};
+use std::sync::OnceLock;
 
 /// Exit code of a failure, as with runc.
 const FAILED: u8 = 1;
@@ -124,20 +125,44 @@ pub(super) fn main(args: &[OsString]) -> ExitCode {
         Ok(global) => global,
         Err(why) => return Failure::usage("", &why).code(FAILED).tell(),
     };
+    let path = global.last("--log").filter(|path| !path.is_empty());
     // Nobody would hear of what fails later.
-    if let Some(path) = global.last("--log")
+    if let Some(path) = path
         && let Err(error) = open_log(path)
     {
         return cannot_log(path, &error).code(FAILED).tell();
     }
-    answer(&global).unwrap_or_else(|failure| {
-        if let Some(path) = global.last("--log")
-            && let Err(error) = log(path, global.last("--log-format") == Some("json"), &failure)
-        {
-            cannot_log(path, &error).tell();
+    let log = Log { path: path.map(str::to_owned), json: global.last("--log-format") == Some("json") };
+    LOG.get_or_init(|| log);
+    answer(&global).unwrap_or_else(|failure| tell(&failure))
+}
+
+/// Where failures are told beside standard error, and how.
+struct Log {
+    path: Option<String>,
+    json: bool,
+}
+
+static LOG: OnceLock<Log> = OnceLock::new();
+
+/// Tells of a failure as the engine asked for it, and gives its exit code.
+fn tell(failure: &Failure) -> ExitCode {
+    let Some(log) = LOG.get() else { return failure.tell() };
+    match &log.path {
+        Some(path) => {
+            let written = open_log(path).and_then(|mut file| file.write_all(&log.line(failure)));
+            if let Err(error) = written {
+                cannot_log(path, &error).tell();
+            }
         }
-        failure.tell()
-    })
+        None if log.json => {
+            // As in [`Failure::tell`].
+            drop(std::io::stderr().write_all(&log.line(failure)));
+            return failure.exit_code();
+        }
+        None => {}
+    }
+    failure.tell()
 }
 
 fn answer(typed: &Sorted<'_>) -> Outcome {
@@ -184,22 +209,20 @@ fn is_help_wanted(typed: &Sorted<'_>) -> bool {
     typed.help_wanted || typed.has("--help")
 }
 
-/// Appends a failure to the engine's log, in logrus' words, which engines look for.
-fn log(path: &str, json: bool, failure: &Failure) -> std::io::Result<()> {
-    let stamp = super::time_stamp(now_ns());
-    let message = failure.text();
-    let mut out = Json::default();
-    if json {
-        out.open(b'{').key(b"level").string(b"error").key(b"msg").string(message.as_bytes());
-        out.key(b"time").string(&stamp).close(b'}');
-    }
-    let text = if json {
-        out.into_text()
-    } else {
+impl Log {
+    /// A failure in logrus' words, which engines look for.
+    fn line(&self, failure: &Failure) -> Vec<u8> {
+        let stamp = super::time_stamp(now_ns());
+        let message = failure.text();
+        let mut out = Json::default();
+        if self.json {
+            out.open(b'{').key(b"level").string(b"error").key(b"msg").string(message.as_bytes());
+            out.key(b"time").string(&stamp).close(b'}');
+            return [&out.into_text()[..], b"\n"].concat();
+        }
         out.string(message.as_bytes());
-        [b"time=\"", &stamp[..], b"\" level=error msg=", &out.into_text()].concat()
-    };
-    open_log(path)?.write_all(&[&text[..], b"\n"].concat())
+        [b"time=\"", &stamp[..], b"\" level=error msg=", &out.into_text(), b"\n"].concat()
+    }
 }
 
 fn open_log(path: &str) -> std::io::Result<std::fs::File> {

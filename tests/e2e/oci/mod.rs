@@ -219,6 +219,17 @@ fn errors_are_logged_as_asked() {
     bundle.call(&format!("--log {} state c", bundle.path("log.txt").display())).fails(1, &[]);
     let text = fs::read_to_string(bundle.path("log.txt")).unwrap();
     assert!(text.starts_with("time=\"") && text.contains("level=error msg=\"cannot open"), "{text}");
+    for log in ["", "--log="] {
+        let told = bundle.call(&format!("{log} --log-format json create c")).exits(1).told();
+        let line: serde_json::Value = serde_json::from_str(&told).expect("one line of JSON");
+        assert_eq!(line["level"], "error");
+    }
+    // What fails beside is logged too.
+    let hook = json!({ "poststop": [{ "path": "/bin/false" }] });
+    let bundle = Bundle::new(&["true"]).set("/hooks", hook).written();
+    let log = bundle.path("log.json");
+    bundle.call(&format!("--log={} --log-format json run c", log.display())).exits(0);
+    assert!(fs::read_to_string(log).unwrap().contains("/bin/false"));
 }
 
 fn descriptors_are_passed_on() {
