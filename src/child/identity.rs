@@ -165,13 +165,26 @@ fn look_up(root: BorrowedFd<'_>, user: &User<'_>, home: Option<&StrSlot<256>>) -
     };
     // The primary group stands in the list too: a file that its group may not read must not open by it being lost.
     let mut groups = heapless::Vec::new();
-    for id in [gid].iter().chain(&listed.member).chain(user.additional) {
-        let id = Gid::from_raw(*id);
+    let members = listed.member.iter().copied();
+    let numbers = core::iter::once(gid).chain(members).map(Account::Id);
+    for account in numbers.chain(user.additional.iter().copied()) {
+        let id = Gid::from_raw(group_id(root, account)?);
         if !groups.contains(&id) {
             groups.push(id).map_err(|_| Errno::TOOBIG)?;
         }
     }
     Ok(Identity { uid, gid, groups })
+}
+
+/// The number of a group; `ENOENT` when the image has none of that name.
+fn group_id(root: BorrowedFd<'_>, group: Account<'_>) -> Result<u32> {
+    match group {
+        Account::Id(id) => Ok(id),
+        Account::Name(name) => {
+            let file = open_accounts(root, c"/etc/group")?.ok_or(Errno::NOENT)?;
+            account::find_groups(&file, Some(name), None)?.wanted.ok_or(Errno::NOENT)
+        }
+    }
 }
 
 /// Opens an account file of the image; `None` when there is none. Anything but a regular file counts as none: a

@@ -130,10 +130,14 @@ processes, as top does. What a killed Pipkin left behind is cleaned up on the wa
 Options:
   -a, --all               also those that have ended
   -q, --quiet             only the ids
+  -n, --last NUMBER       the newest ones only, also those that have ended
+  -l, --latest            the newest one only
+      --no-trunc          images and commands at full length
       --format FORMAT     table, json or ids [table]
       --filter KEY=VALUE  only those that have it: name=TEXT (a part of it),
-                          id=BEGINNING, status=WORD, health=WORD, label=NAME or
-                          label=NAME=VALUE; one of several of a key, all labels
+                          id=BEGINNING, status=WORD, health=WORD, exited=CODE,
+                          ancestor=IMAGE, label=NAME or label=NAME=VALUE; one
+                          of several of a key, all labels
       --help              show this help";
 
 /// Help of `inspect`.
@@ -155,7 +159,8 @@ Removes all containers that have ended, with their writable layers and logs, and
 prints their ids.
 
 Options:
-      --help  show this help";
+  -f, --force  taken, and ignored: nothing is asked
+      --help   show this help";
 
 /// Help of `rename`.
 pub(super) const RENAME: &str = "\
@@ -175,9 +180,12 @@ its own: start, oom, health, disconnect (pasta has died), stop (somebody asks fo
 its end), die (with its cause), restart.
 
 Options:
-      --since TIME  also what happened since then: 2026-01-02T03:04:05Z, 10m ...
-      --no-follow   do not wait for more; without --since, tell all
-      --help        show this help";
+      --since TIME        also what happened since then: 2026-01-02T03:04:05Z, 10m
+      --until TIME        nothing that comes later; ends then
+      --filter KEY=VALUE  only event=TYPE, container=NAME or =ID; one of several
+                          of a key
+      --no-follow         do not wait for more; without --since, tell all
+      --help              show this help";
 
 /// Help of `logs`.
 pub(super) const LOGS: &str = "\
@@ -192,6 +200,7 @@ Options:
   -t, --timestamps   with the time at which each line was read
       --since TIME   only what is not older than 2026-01-02T03:04:05Z (or in a
                      zone, as +02:00), or than 90s, 10m, 1h30m, 1d ago
+      --until TIME   only what is not newer; --follow ends then
       --stdout       only standard output
       --stderr       only standard error
       --help         show this help";
@@ -204,7 +213,8 @@ Sends the stop signal of each container (TERM unless told otherwise), waits, and
 kills it when it has not ended by then. It is not started again.
 
 Options:
-  -t, --timeout, --time SECONDS  how long to wait [its --stop-timeout, or 10]
+  -t, --timeout, --time SECONDS  how long to wait, -1: for ever [its
+                                 --stop-timeout, or 10]
   -f, --force                    kill at once
       --help                     show this help";
 
@@ -237,8 +247,9 @@ name, an id, or the beginning of just one id. What a killed Pipkin left behind i
 cleaned up on the way.
 
 Options:
-  -f, --force  kill running ones first; one that does not exist is no error
-      --help   show this help";
+  -f, --force    kill running ones first; one that does not exist is no error
+  -v, --volumes  taken, and ignored: a container has no volumes of its own
+      --help     show this help";
 
 /// Help of `probe`.
 pub(super) const PROBE: &str = "\

@@ -1,5 +1,8 @@
-//! What the caller names to be read: as far as any of its kind goes, for a device or a pipe may never end.
+//! What the caller names to be read, as far as any of its kind goes, for a device or a pipe may never end; and the
+//! descriptors that it hands on.
 
+use super::message::Failure;
+use pipkin::sys::spawn::is_inherited;
 use std::fs::File;
 use std::io::{Error, Read, Result};
 
@@ -25,6 +28,22 @@ pub(crate) fn all(source: impl Read) -> Result<Vec<u8>> {
         return Err(Error::from_raw_os_error(rustix::io::Errno::FBIG.raw_os_error()));
     }
     Ok(bytes)
+}
+
+/// How many descriptors from 3 on are passed on by `--preserve-fds`, beside `others` before them.
+///
+/// # Errors
+/// It is no number, or one of them is not there: one that this program opens would take its place.
+pub(crate) fn descriptors(text: &str, others: u16) -> std::result::Result<u32, Failure> {
+    const FIRST: u16 = 3;
+    let wrong = |why: &[u8]| Failure::new("pass on descriptors", text.as_bytes(), why);
+    let count = text.parse::<u16>().ok().filter(|count| *count <= 1024);
+    let count = count.and_then(|count| count.checked_add(others));
+    let count = count.ok_or_else(|| wrong(b"give a number, 0 to 1024"))?;
+    match (FIRST..FIRST + count).find(|number| !is_inherited(*number)) {
+        None => Ok(count.into()),
+        Some(number) => Err(wrong(["descriptor ", &number.to_string(), " is not open"].concat().as_bytes())),
+    }
 }
 
 #[cfg(test)]

@@ -29,14 +29,18 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
         return Err(usage("--format", format, "give table, json or ids"));
     }
     if let Some(wrong) = filters.iter().find(|filter| !is_filter(filter)) {
-        return Err(usage("--filter", wrong, "give id=, name=, status=, health= or label=NAME[=VALUE]"));
+        let why = "give id=, name=, status=, health=, exited=, ancestor= or label=NAME[=VALUE]";
+        return Err(usage("--filter", wrong, why));
     }
     let store = open_store()?;
     let unreadable = |error: &std::io::Error| Failure::errno("list the containers", b"", errno_of(error));
     let mut found = store.survey(end).map_err(|error| unreadable(&error))?;
     found.iter_mut().for_each(|(id, record)| look_again(id, record));
     // Whoever asks for a status means it.
-    let all = sorted.has("--all") || filters.iter().any(|filter| filter.starts_with("stat"));
+    let last = last(sorted)?;
+    let all = sorted.has("--all")
+        || last.is_some()
+        || filters.iter().any(|filter| ["status", "exited"].contains(&key(filter)));
     found.retain(|(_, record)| all || record.status != Status::Exited);
     // Of several words for one thing one holds; labels hold all.
     let like = |one: &str, other: &str| one == other || key(one) == key(other) && key(one) != "label";
@@ -46,6 +50,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
             .all(|filter| filters.iter().any(|other| like(filter, other) && passes(id, record, other)))
     });
     found.sort_by_key(|(_, record)| std::cmp::Reverse(record.created_ns));
+    found.truncate(last.unwrap_or(usize::MAX));
     if sorted.has("--quiet") || format == "ids" {
         let ids: Vec<u8> =
             found.iter().flat_map(|(id, _)| [id.as_str(), "\n"].concat().into_bytes()).collect();
@@ -60,8 +65,19 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     }
     let mut out = Vec::new();
     row(&mut out, COLUMNS.map(|word| word.as_bytes().into()));
-    found.iter().for_each(|(id, record)| row(&mut out, cells(id, record)));
+    let whole = sorted.has("--no-trunc");
+    found.iter().for_each(|(id, record)| row(&mut out, cells(id, record, whole)));
     report::write_list(&out)
+}
+
+/// How many are listed, when not all are.
+fn last(sorted: &Sorted<'_>) -> Result<Option<usize>, Failure> {
+    if sorted.has("--latest") {
+        return Ok(Some(1));
+    }
+    let Some(text) = sorted.last("--last").filter(|text| *text != "-1") else { return Ok(None) };
+    let count = text.parse().map(Some);
+    count.map_err(|_| Failure::usage("ps", &["--last ", text, ": give a number"].concat()))
 }
 
 /// What a filter is about.
@@ -75,7 +91,9 @@ fn key(filter: &str) -> &str {
 
 fn is_filter(filter: &str) -> bool {
     match filter.split_once('=') {
-        Some(("id" | "name" | "health" | "label", text)) => !text.is_empty(),
+        Some(("id" | "name" | "ancestor" | "label", text)) => !text.is_empty(),
+        Some(("health", word)) => ["starting", "healthy", "unhealthy", "none"].contains(&word),
+        Some(("exited", code)) => code.parse::<u8>().is_ok(),
         Some(("status" | "state", word)) => Status::ALL.iter().any(|(known, _)| *known == word),
         _ => false,
     }
@@ -84,7 +102,9 @@ fn is_filter(filter: &str) -> bool {
 fn passes(id: &Id, record: &Record, filter: &str) -> bool {
     match filter.split_once('=') {
         Some(("id", text)) => id.as_str().starts_with(text),
-        Some(("health", word)) => record.health == word,
+        Some(("health", word)) => record.health == if word == "none" { "" } else { word },
+        Some(("exited", code)) => record.exit.is_some_and(|exit| code.parse() == Ok(exit)),
+        Some(("ancestor", image)) => record.image == image,
         Some(("name", text)) => record.name.contains(text),
         Some(("label", wanted)) => record.all("label").any(|label| {
             let name = label.split(|byte| *byte == b'=').next().unwrap_or_default();
@@ -112,16 +132,17 @@ fn row(out: &mut Vec<u8>, cells: [Vec<u8>; 8]) {
     out.push(b'\n');
 }
 
-fn cells(id: &Id, record: &Record) -> [Vec<u8>; 8] {
+fn cells(id: &Id, record: &Record, whole: bool) -> [Vec<u8>; 8] {
     let [pid, uptime] = if record.status.is_alive() {
         [record.pid.to_string(), span(uptime_ns(record))]
     } else {
         ["-".to_owned(), "-".to_owned()]
     };
+    let most = |width| if whole { usize::MAX } else { width };
     [
         id.as_str().into(),
-        shorten(&record.image, WIDTHS[1] - 2),
-        shorten(&record.command, COMMAND_WIDTH),
+        shorten(&record.image, most(WIDTHS[1] - 2)),
+        shorten(&record.command, most(COMMAND_WIDTH)),
         status(record).into(),
         pid.into(),
         [&span(now_ns().saturating_sub(record.created_ns)), " ago"].concat().into(),

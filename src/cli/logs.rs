@@ -8,7 +8,7 @@ use super::{ExitCode, Outcome, open_store};
 use crate::store::log::{Entry, Reader};
 use crate::store::{Status, now_ns, process, time};
 use pipkin::sys::stdio::Stream;
-use rustix::event::{PollFd, PollFlags, poll};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::OwnedFd;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -23,6 +23,8 @@ pub(super) struct Wanted {
     streams: [bool; 2],
     /// Only what is not older, as its time is written.
     since: Vec<u8>,
+    /// Only what is not newer, in nanoseconds since 1970.
+    until_ns: Option<u64>,
     timestamps: bool,
     /// Only so many lines from the end.
     tail: Option<u64>,
@@ -68,41 +70,51 @@ fn wanted(sorted: &Sorted<'_>) -> Result<Wanted, Failure> {
             Err(_) => return refuse("--tail", text, "give a number of lines, or all"),
         },
     };
-    let since = match sorted.last("--since") {
-        None => Vec::new(),
-        Some(text) => match time::read(text, now_ns()) {
-            Some(ns) => time::stamp(ns).to_vec(),
-            None => {
-                return refuse(
-                    "--since",
-                    text,
-                    "give a time as 2026-01-02T03:04:05Z, or how long ago as 10m",
-                );
-            }
-        },
-    };
+    let since = moment(sorted, "logs", "--since")?.map(|ns| time::stamp(ns).to_vec()).unwrap_or_default();
     let streams = [sorted.has("--stdout"), sorted.has("--stderr")];
     Ok(Wanted {
         streams: if streams == [false; 2] { [true; 2] } else { streams },
         since,
+        until_ns: moment(sorted, "logs", "--until")?,
         timestamps: sorted.has("--timestamps"),
         tail,
         follow: sorted.has("--follow"),
     })
 }
 
+/// The point in time that an option of `verb` gives, in nanoseconds since 1970.
+///
+/// # Errors
+/// It is none.
+pub(super) fn moment(sorted: &Sorted<'_>, verb: &str, name: &str) -> Result<Option<u64>, Failure> {
+    let Some(text) = sorted.last(name) else { return Ok(None) };
+    let why = ": give a time as 2026-01-02T03:04:05Z, or how long ago as 10m";
+    let ns = time::read(text, now_ns());
+    ns.map(Some).ok_or_else(|| Failure::usage(verb, &[name, " ", text, why].concat()))
+}
+
+/// How long it is until then; for ever without an end, nothing when it has passed.
+pub(super) fn left(until_ns: Option<u64>) -> Option<Timespec> {
+    let ns = until_ns?.saturating_sub(now_ns());
+    let seconds = i64::try_from(ns / time::SECOND_NS).unwrap_or(i64::MAX);
+    Some(Timespec { tv_sec: seconds, tv_nsec: (ns % time::SECOND_NS).cast_signed() })
+}
+
 fn show(found: &Found<'_>, wanted: Wanted) -> io::Result<()> {
     let supervisor = process::open(found.record.supervisor, found.record.supervisor_start);
     let mut alive = wanted.follow && supervisor.is_some() && found.record.status != Status::Exited;
+    let until_ns = wanted.until_ns;
     let mut follower = Follower::open(found, wanted)?;
     loop {
         follower.turn()?;
         let (true, Some(supervisor)) = (alive, &supervisor) else { return Ok(()) };
         let mut polled =
             [PollFd::new(&follower.changes, PollFlags::IN), PollFd::new(supervisor, PollFlags::IN)];
-        rustix::io::retry_on_intr(|| poll(&mut polled, None)).map_err(from_errno)?;
-        // After its end everything is read once more.
-        alive = polled[1].revents().is_empty();
+        let timeout = left(until_ns);
+        let changed =
+            rustix::io::retry_on_intr(|| poll(&mut polled, timeout.as_ref())).map_err(from_errno)?;
+        // After its end, or that of our time, everything is read once more.
+        alive = changed > 0 && polled[1].revents().is_empty();
     }
 }
 
@@ -202,12 +214,20 @@ fn lines(reader: &mut Reader, wanted: &Wanted) -> io::Result<u64> {
 impl Wanted {
     /// Everything, and what comes.
     pub(super) fn all() -> Self {
-        Self { streams: [true; 2], since: Vec::new(), timestamps: false, tail: None, follow: true }
+        Self {
+            streams: [true; 2],
+            since: Vec::new(),
+            until_ns: None,
+            timestamps: false,
+            tail: None,
+            follow: true,
+        }
     }
 
     fn takes(&self, entry: &Entry<'_>) -> bool {
         let [output, error] = self.streams;
-        (if entry.error { error } else { output }) && entry.time >= self.since.as_slice()
+        let newer = self.until_ns.is_some_and(|ns| entry.time > &time::stamp(ns)[..]);
+        (if entry.error { error } else { output }) && entry.time >= self.since.as_slice() && !newer
     }
 }
 

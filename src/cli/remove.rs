@@ -87,7 +87,11 @@ pub(super) fn remove(store: &Store, name: &OsStr, force: bool) -> Result<(), Fai
     loop {
         let record = store.read(&id).map_err(|error| fail(&error))?;
         if !force && record.as_ref().is_some_and(|record| record.status != Status::Exited) {
-            let failure = Failure::new("remove the container", told, b"it is running");
+            let why: &[u8] = match record.map(|record| record.status) {
+                Some(Status::Restarting) => b"it is being started again",
+                _ => b"it is running",
+            };
+            let failure = Failure::new("remove the container", told, why);
             return Err(failure.remedy("give --force to kill it first"));
         }
         if let Some(container) = store.adopt(&id).map_err(|error| fail(&error))? {

@@ -147,10 +147,18 @@ pub(crate) fn write(text: &[u8]) -> Outcome {
 /// # Errors
 /// As [`write`].
 pub(super) fn write_list(text: &[u8]) -> Outcome {
-    finish(print(text).or_else(|error| match error.kind() {
-        std::io::ErrorKind::BrokenPipe => Ok(()),
-        _ => Err(error),
-    }))
+    write_on(text).map(|_| ExitCode::SUCCESS)
+}
+
+/// The same; answers whether there is still somebody who reads.
+///
+/// # Errors
+/// As [`write`].
+pub(super) fn write_on(text: &[u8]) -> Result<bool, Failure> {
+    match print(text) {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
+        written => finish(written).map(|_| true),
+    }
 }
 
 fn print(text: &[u8]) -> std::io::Result<()> {

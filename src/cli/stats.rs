@@ -56,10 +56,12 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     std::thread::sleep(FIRST);
     loop {
         looker.look()?;
-        let text = if json { looker.json() } else { looker.table() };
+        let text = if json { [looker.json(), b"\n".to_vec()].concat() } else { looker.table() };
         let refresh = !typed.has("--no-stream") && !json && rustix::termios::isatty(Stream::Output.fd());
         let clear: &[u8] = if refresh { b"\x1b[H\x1b[J" } else { b"" };
-        report::write(&[clear, &text].concat())?;
+        if !report::write_on(&[clear, &text].concat())? {
+            return Ok(ExitCode::SUCCESS);
+        }
         if typed.has("--no-stream") {
             return Ok(ExitCode::SUCCESS);
         }

@@ -38,8 +38,13 @@ pub(super) fn stop(sorted: &Sorted<'_>) -> Outcome {
 /// It is no number of seconds.
 pub(super) fn grace_ms(sorted: &Sorted<'_>, verb: &str) -> Result<Option<u64>, Failure> {
     let seconds = sorted.last("--time").map(|text| {
-        let seconds = text.parse::<u64>().ok().and_then(|seconds| seconds.checked_mul(1000));
-        seconds.ok_or_else(|| Failure::usage(verb, &["--time ", text, ": give seconds"].concat()))
+        let seconds = match text {
+            "-1" => Some(u64::MAX),
+            _ => text.parse::<u64>().ok().and_then(|seconds| seconds.checked_mul(1000)),
+        };
+        seconds.ok_or_else(|| {
+            Failure::usage(verb, &["--time ", text, ": give seconds, or -1 to wait for ever"].concat())
+        })
     });
     seconds.transpose()
 }

@@ -27,7 +27,7 @@ pub(crate) fn path(typed: &[u8]) -> Option<&'static CStr> {
 }
 
 /// Keeps a list.
-pub(crate) fn list<T>(items: Vec<T>) -> &'static [T] {
+pub(crate) fn list<'a, T: 'a>(items: Vec<T>) -> &'a [T] {
     items.leak()
 }
 

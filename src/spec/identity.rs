@@ -34,9 +34,9 @@ pub struct User<'a> {
     pub user: Account<'a>,
     /// The primary group; the user's own from passwd, else 0, when not given.
     pub group: Option<Account<'a>>,
-    /// Supplementary group ids beside those that `/etc/group` gives the user.
-    pub additional: &'a [u32],
-    /// Whether `additional` is all of them: `/etc/group` is not asked.
+    /// Supplementary groups beside those that `/etc/group` gives the user.
+    pub additional: &'a [Account<'a>],
+    /// Whether `additional` is all of them: `/etc/group` is not asked which ones the user has.
     pub exact: bool,
 }
 

@@ -30,7 +30,7 @@ pub use process::{
     CAPABILITY_NAMES, Capabilities, CapabilitySet, DEFAULT_CAPABILITIES, Filter, Process, Rlimit, RlimitKind,
     Strings, WindowSize,
 };
-pub use resource::{CpuMax, DeviceLimit, DeviceRule, Limit, Resources};
+pub use resource::{CpuMax, DeviceLimit, DeviceRule, Limit, Resources, weight_of_shares};
 pub use start::Start;
 pub use tuning::{ClockOffset, MemoryPolicy, Scheduler, Tuning};
 

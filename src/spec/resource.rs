@@ -18,6 +18,27 @@ pub struct CpuMax {
     pub period_us: u32,
 }
 
+impl CpuMax {
+    /// The kernel's usual period.
+    pub const PERIOD_US: u32 = 100_000;
+}
+
+/// `cpu.weight` for 2 to the power of 1, 2, … 18 shares: 10 to the power of (x² + 125 x) / 612 - 7 / 34, by which the
+/// least, the usual 1024 and the most are 1, 100 and 10 000.
+const WEIGHTS: [u64; 18] = [1, 2, 3, 4, 7, 12, 20, 34, 58, 100, 173, 302, 531, 942, 1681, 3023, 5477, 10_000];
+
+/// `cpu.weight` for the CPU shares of cgroup v1, 2 to 262 144, by which docker and OCI count; what lies between the
+/// powers of two is interpolated, what lies outside is the nearest.
+#[must_use]
+pub fn weight_of_shares(shares: u64) -> u16 {
+    let shares = shares.clamp(2, 1 << 18);
+    let power = shares.ilog2() as usize;
+    let below = WEIGHTS.get(power - 1).copied().unwrap_or(1);
+    let above = WEIGHTS.get(power).copied().unwrap_or(below);
+    let start = 1_u64 << power;
+    (below + (above - below) * (shares - start) / start) as u16
+}
+
 /// Bounds on one block device; `None` leaves that bound alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct DeviceLimit {

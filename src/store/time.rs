@@ -12,8 +12,11 @@ pub(crate) fn now_ns() -> u64 {
     since.map_or(0, |since| u64::try_from(since.as_nanos()).unwrap_or(u64::MAX))
 }
 
+/// Length of a [`stamp`].
+pub(crate) const STAMP: usize = 30;
+
 /// `2026-01-02T03:04:05.678901234Z`.
-pub(crate) fn stamp(ns: u64) -> [u8; 30] {
+pub(crate) fn stamp(ns: u64) -> [u8; STAMP] {
     let (seconds, fraction) = (ns / SECOND_NS, ns % SECOND_NS);
     let (year, month, day) = date(seconds / DAY_S);
     let clock = seconds % DAY_S;

@@ -33,6 +33,15 @@ pub fn fork() -> Result<Fork> {
     Pid::from_raw(pid as i32).map(Fork::Parent).ok_or(Errno::SRCH)
 }
 
+/// Whether a descriptor of this number is there and was so when this program was executed: what it opens itself is
+/// close-on-exec, what came through exec(2) is not.
+#[must_use]
+pub fn is_inherited(number: u16) -> bool {
+    // SAFETY: numbers only; reading the flags of a descriptor changes nothing (fcntl(2), F_GETFD).
+    let flags = unsafe { syscall(raw::__NR_fcntl, [number.into(), raw::F_GETFD as usize, 0, 0, 0, 0]) };
+    flags.is_ok_and(|flags| flags & raw::FD_CLOEXEC as usize == 0)
+}
+
 /// Closes every descriptor from 3 on but the first `passed` and `kept` (close_range(2)), so that this process keeps no
 /// pipe or file open that somebody waits on.
 ///

@@ -1,7 +1,8 @@
 //! Containers in the background: their start, their end, and the verbs that bring it about.
 
 use crate::harness::{
-    Case, Running, alpine, cases, detached, detached_sh, eventually, pipkin, reap_orphans, run, try_detached,
+    Case, Folder, Running, alpine, cases, detached, detached_sh, eventually, pipkin, reap_orphans, run,
+    try_detached,
 };
 use pipkin::sys::signal::kill;
 
@@ -11,6 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
         [
             the_id_comes_when_it_runs,
             an_error_leaves_nothing,
+            the_id_is_written_where_it_is_wanted,
             one_that_nobody_was_told_of_does_not_stay,
             a_supervisor_stands_apart,
             nothing_happens_while_idle,
@@ -55,6 +57,24 @@ fn an_error_leaves_nothing() {
     try_detached("--name pot", &["true"]).expect_refusal(&["pot", "in use"]);
     drop(first);
     reap_orphans();
+}
+
+fn the_id_is_written_where_it_is_wanted() {
+    let folder = Folder::new();
+    let file = folder.join("id");
+    let option = format!("--cidfile {}", file.display());
+    let container = detached(&option, &["sleep", "1000"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), container.id);
+    // Whoever waits for it must not find another one's.
+    run(&option).sh("true").expect_refusal(&["id", "exists"]);
+    container.verb("stop -t 0").succeeds();
+    container.verb("start").succeeds();
+    std::fs::remove_file(&file).unwrap();
+    run(&option).command(&["nosuch"]).fails(127, &["nosuch"]);
+    try_detached(&option, &["nosuch"]).fails(127, &["nosuch"]);
+    assert!(!file.exists());
+    run(&option).sh("exit 3").exits(3);
+    assert_eq!(std::fs::read_to_string(&file).unwrap().len(), 16);
 }
 
 fn one_that_nobody_was_told_of_does_not_stay() {

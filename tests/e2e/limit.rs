@@ -101,6 +101,8 @@ fn weights_as_asked() {
     assert_eq!(limits("--cpu-weight 33", "cpu.weight"), ["33"]);
     assert_eq!(limits("--cpu 0.25", "cpu.max"), ["25000 100000"]);
     assert_eq!(limits("--cpus 1.5", "cpu.max"), ["150000 100000"]);
+    assert_eq!(limits("--cpu-quota 20000 --cpu-period 50000", "cpu.max"), ["20000 50000"]);
+    assert_eq!(limits("--cpu-shares 2048", "cpu.weight"), ["173"]);
 }
 
 fn cpus_as_asked() {

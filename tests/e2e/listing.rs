@@ -11,11 +11,13 @@ pub(crate) fn cases() -> Vec<Case> {
             ps_lists_newest_first,
             ps_shows_what_has_ended_on_demand,
             ps_filters,
+            ps_of_the_newest,
             an_id_means_no_other_that_is_named_so,
             inspect_tells_what_is_known,
             a_name_can_be_changed,
             prune_takes_the_ended_ones,
             events_are_told_as_they_happen,
+            events_of_one_kind_and_time,
             a_stop_is_told_apart_from_a_death,
             what_cannot_be_written_is_an_error,
         ]
@@ -86,6 +88,36 @@ fn ps_filters() {
     }
     pipkin(&["ps", "--filter", "status=flying"]).fails(125, &["--filter status=flying"]);
     pipkin(&["ps", "--format", "xml"]).fails(125, &["--format xml"]);
+}
+
+fn ps_of_the_newest() {
+    let old = detached("--name old", &["sleep", "1000"]);
+    let new = detached_sh("", "exit 7");
+    new.ended();
+    for (words, wanted) in [
+        ("-l", &[new.id.as_str()][..]),
+        ("-n 1", &[new.id.as_str()]),
+        ("--last 2", &[new.id.as_str(), old.id.as_str()]),
+        ("-n -1", &[old.id.as_str()]),
+        ("--filter exited=7", &[new.id.as_str()]),
+        ("--filter exited=0", &[]),
+        ("--filter health=none", &[old.id.as_str()]),
+        ("-a --filter ancestor=scratch", &[]),
+    ] {
+        let line: Vec<&str> = ["ps", "-q"].into_iter().chain(words.split(' ')).collect();
+        assert_eq!(ids(&line), wanted, "{words}");
+    }
+    let image = format!("ancestor={}", alpine().unwrap().display());
+    assert_eq!(ids(&["ps", "-q", "--filter", &image]), [old.id.as_str()]);
+    let long = format!("exit 7; {}", "#".repeat(60));
+    let last = detached_sh("", &long);
+    last.ended();
+    assert!(!pipkin(&["ps", "-l"]).succeeds().text().contains(&long));
+    assert!(pipkin(&["ps", "-l", "--no-trunc"]).succeeds().text().contains(&long));
+    for wrong in ["--filter health=fine", "--filter exited=x", "--last x"] {
+        let line: Vec<&str> = ["ps"].into_iter().chain(wrong.split(' ')).collect();
+        pipkin(&line).fails(125, &[wrong]);
+    }
 }
 
 fn an_id_means_no_other_that_is_named_so() {
@@ -191,6 +223,32 @@ fn events_are_told_as_they_happen() {
     assert!(kinds.starts_with(&["start".into(), "die".into(), "restart".into()]), "{told}");
     let again = pipkin(&["events", "--no-follow", "--since", "1h"]).succeeds().text();
     assert!(again.lines().filter(|line| line.contains(&container.id)).count() == 5, "{again}");
+}
+
+fn events_of_one_kind_and_time() {
+    let container = detached_sh("--name pot", "exit 3");
+    container.ended();
+    let other = detached_sh("--name pan", "exit 4");
+    other.ended();
+    let told = |words: &str| {
+        let line: Vec<&str> = ["events", "--since", "1h"].into_iter().chain(words.split(' ')).collect();
+        let text = pipkin(&line).succeeds().text();
+        // Other cases have containers too.
+        text.lines().filter(|line| [&container, &other].iter().any(|ours| line.contains(&ours.id))).count()
+    };
+    for (words, wanted) in [
+        ("--no-follow --filter container=pot", 2),
+        (&format!("--no-follow --filter container={} --filter event=die", container.id), 1),
+        ("--no-follow --filter event=die --filter event=oom --filter type=container", 2),
+        ("--no-follow --filter container=pot --filter event=oom", 0),
+        ("--no-follow --until 30m", 0),
+        // It ends by itself then.
+        ("--until 0s", 4),
+    ] {
+        assert_eq!(told(words), wanted, "{words}");
+    }
+    pipkin(&["events", "--filter", "image=x"]).fails(125, &["--filter image=x"]);
+    pipkin(&["events", "--until", "x"]).fails(125, &["--until x"]);
 }
 
 fn a_stop_is_told_apart_from_a_death() {

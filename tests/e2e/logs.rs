@@ -16,6 +16,7 @@ pub(crate) fn cases() -> Vec<Case> {
             a_follower_sees_the_end_of_what_is_removed,
             only_the_tail,
             only_what_is_new,
+            only_until_then,
             timestamps_stand_before_lines,
             what_was_written_is_read_to_the_byte,
         ]
@@ -111,6 +112,16 @@ fn only_what_is_new() {
     container.verb("logs --since 0s").prints("");
     container.verb("logs --since 2020-01-01").prints("old\n");
     container.verb("logs --since yesterday").fails(125, &["--since yesterday"]);
+}
+
+fn only_until_then() {
+    let container = detached_sh("", "echo one; sleep 1000");
+    container.expect("one\n");
+    container.verb("logs --until 1h").prints("");
+    container.verb("logs --until 2100-01-01").prints("one\n");
+    // It follows no longer than that, though the container goes on.
+    container.verb("logs -f --until 1s").prints("");
+    container.verb("logs --until nonsense").fails(125, &["--until nonsense"]);
 }
 
 fn timestamps_stand_before_lines() {

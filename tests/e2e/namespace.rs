@@ -1,6 +1,6 @@
 //! What a container has of its own and what it shares.
 
-use crate::harness::{Case, Run, cases, run};
+use crate::harness::{Case, Run, cases, detached, run};
 use std::collections::BTreeMap;
 use std::fs;
 
@@ -12,6 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
             time_on_request,
             shared_with_the_host_on_request,
             joined_by_path,
+            joined_by_the_name_of_a_container,
             its_process_is_pid_1,
             it_sees_no_process_of_the_host,
             hostname_as_asked,
@@ -79,6 +80,23 @@ fn joined_by_path() {
     }
     run(&format!("--uts ns:{path}/uts")).sh("hostname").prints("first\n");
     first.kill_and_clean();
+}
+
+fn joined_by_the_name_of_a_container() {
+    let container = detached("--name pot --hostname pot", &["sleep", "1000"]);
+    let all = ["pid", "ipc", "uts", "net", "cgroupns"].map(|option| format!("--{option} container:pot"));
+    let theirs =
+        own(|kind| container.verb_with("exec", &["readlink", &format!("/proc/self/ns/{kind}")]).text());
+    let joined = inside(run(&all.join(" ")));
+    for (kind, name) in &theirs {
+        // The root is always one of its own.
+        assert_eq!(joined[kind] == name.trim_end(), *kind != "mnt", "{kind}");
+    }
+    let processes = run("--pid container:pot").sh("ps").succeeds().text();
+    assert!(processes.contains("sleep 1000"), "{processes}");
+    run("--pid container:nosuch").sh("true").expect_refusal(&["nosuch", "no such container is running"]);
+    container.verb("stop -t 0").succeeds();
+    run("--ipc container:pot").sh("true").expect_refusal(&["pot", "no such container is running"]);
 }
 
 fn its_process_is_pid_1() {

@@ -1,6 +1,6 @@
 //! Standard input and output.
 
-use crate::harness::{Case, cases, run};
+use crate::harness::{Case, Folder, cases, run};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -12,6 +12,7 @@ pub(crate) fn cases() -> Vec<Case> {
             big_output_arrives_whole,
             the_two_outputs_stay_apart,
             a_closed_output_ends_the_writer,
+            descriptors_are_passed_on_as_asked,
         ]
     )
 }
@@ -52,4 +53,21 @@ fn a_closed_output_ends_the_writer() {
     shell.env("PATH", "/usr/bin:/bin");
     let outcome = crate::harness::Running::start(shell, None).wait();
     assert_eq!((outcome.text().as_str(), outcome.told().as_str()), ("y\n", "141\n"), "{outcome}");
+}
+
+fn descriptors_are_passed_on_as_asked() {
+    let folder = Folder::new();
+    let file = folder.file("text", "soup");
+    let opening = format!("exec 3<{0} 4<{0}; exec \"$@\"", file.display());
+    for options in ["", "--init ", "--tty "] {
+        let given = |count: &str| {
+            run(&format!("{options}--preserve-fds {count}")).under("sh", &["-c", &opening, "-"])
+        };
+        let seen = given("1").sh("cat <&3; for n in 3 4 5; do [ -e /proc/$$/fd/$n ] && echo $n; done; true");
+        assert_eq!(seen.succeeds().text().trim_end(), "soup3", "{options}");
+        given("3").sh("true").expect_refusal(&["descriptor 5 is not open"]);
+    }
+    run("--preserve-fds 1").sh("true").expect_refusal(&["descriptor 3 is not open"]);
+    run("--preserve-fds x").sh("true").fails(125, &["pass on descriptors x"]);
+    run("-d --preserve-fds 0").sh("true").fails(125, &["--preserve-fds 0"]);
 }

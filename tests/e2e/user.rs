@@ -1,6 +1,6 @@
 //! Who the container's process is.
 
-use crate::harness::{Case, Folder, cases, run};
+use crate::harness::{Case, Folder, cases, detached, run};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -13,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
             a_number_is_never_looked_up_as_a_name,
             groups_of_the_image_are_given,
             groups_of_the_caller_are_not,
+            groups_are_added,
             an_unknown_name_is_refused,
             a_number_out_of_range_is_refused,
             an_image_without_accounts_has_numbers,
@@ -63,6 +64,18 @@ fn groups_of_the_image_are_given() {
     run.clone().option("-ucook").sh("id -G").prints("1000 50 51\n");
     run.clone().option("-u1000").sh("id -G").prints("1000 50 51\n");
     run.option("-ucook:hall").sh("id -G").prints("52 50 51\n");
+}
+
+fn groups_are_added() {
+    let more = run("-u mail --group-add video --group-add 4242 --group-add 12");
+    more.sh("id -G").prints("12 27 4242\n");
+    let container = detached("-u mail --group-add video --group-add 4242", &["sleep", "1000"]);
+    container.verb_with("exec", &["id", "-G"]).prints("12 27 4242\n");
+    container.verb("stop -t 0").succeeds();
+    container.verb("start").succeeds();
+    container.verb_with("exec", &["id", "-G"]).prints("12 27 4242\n");
+    run("--group-add bakers").sh("true").expect_refusal(&["no such user or group"]);
+    run("--group-add a:b").sh("true").fails(125, &["--group-add a:b"]);
 }
 
 fn groups_of_the_caller_are_not() {

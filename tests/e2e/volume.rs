@@ -27,6 +27,7 @@ pub(crate) fn cases() -> Vec<Case> {
             the_key_value_form,
             the_key_value_form_refuses_nonsense,
             a_tmpfs_is_bounded,
+            shared_memory_is_as_large_as_asked,
             a_tmpfs_has_the_mode_asked_for,
             unknown_options_are_refused,
             private_unless_asked_otherwise,
@@ -227,6 +228,18 @@ fn a_tmpfs_is_bounded() {
         let (bound_kib, all_kib) = (numbers[0] * numbers[1] / 1024, numbers[2]);
         assert!((all_kib / 11..=all_kib / 9).contains(&bound_kib), "{numbers:?}");
     }
+}
+
+fn shared_memory_is_as_large_as_asked() {
+    let kilobytes =
+        |options: &str| run(options).sh("df -k /dev/shm | awk 'END { print $2 }'").succeeds().text();
+    assert_eq!(kilobytes(""), "65536\n");
+    assert_eq!(kilobytes("--shm-size 1m"), "1024\n");
+    run("--shm-size 1m")
+        .sh("stat -c %a /dev/shm; dd if=/dev/zero of=/dev/shm/x bs=1M count=2 2>&1 | tail -1 >&2")
+        .assert_says("1777");
+    run("--shm-size 1m --tmpfs /dev/shm").sh("true").fails(125, &["--shm-size 1m"]);
+    run("--shm-size 0").sh("true").fails(125, &["--shm-size 0"]);
 }
 
 fn a_tmpfs_has_the_mode_asked_for() {

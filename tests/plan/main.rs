@@ -259,7 +259,7 @@ golden! {
         uids: &[IdMap { inside: 1000, outside: 1000, count: 1 }], gids: OWN.gids }), ..Namespaces::DEFAULT },
         process: Process { user: User { user: Account::Id(1000), group: None, additional: &[], exact: false }, ..PROCESS }, ..bare() }, USER;
     nested: usual(), HostFacts { nested: true, ..HostFacts::IDEAL };
-    nested_with_fixed_groups: Spec { process: Process { user: User { additional: &[5], ..PROCESS.user }, ..PROCESS }, ..bare() },
+    nested_with_fixed_groups: Spec { process: Process { user: User { additional: &[Account::Id(5)], ..PROCESS.user }, ..PROCESS }, ..bare() },
         HostFacts { nested: true, fixed_groups: true, ..HostFacts::IDEAL };
     time_namespace: Spec { namespaces: Namespaces { time: Join::New, ..Namespaces::DEFAULT }, ..bare() };
     rootless_pasta: Spec { namespaces: Namespaces { user: Some(OWN), ..Namespaces::DEFAULT }, network: Network { pasta: true,

@@ -2,7 +2,7 @@
 
 use super::super::launch::explain;
 use super::super::message::Failure;
-use super::super::{ExitCode, Outcome, kernel};
+use super::super::{ExitCode, Outcome, input, kernel};
 use super::state::View;
 use super::{Global, Sorted, activation, cannot_open, delete, hook, id, scope, start, tell};
 use crate::oci::config;
@@ -125,7 +125,7 @@ fn make(global: &Global, typed: &Sorted<'_>, leaves: bool) -> Result<Made, Failu
         id,
         bundle: &bundle.path,
         kernel: kernel::version(),
-        preserved: preserved(typed, activation::sockets())?,
+        preserved: input::descriptors(typed.last("--preserve-fds").unwrap_or("0"), activation::sockets())?,
         keeps_keyring: typed.has("--no-new-keyring"),
         held: held(),
         further: false,
@@ -192,22 +192,6 @@ fn join(spec: &mut Spec<'static>) -> Result<(), Failure> {
 pub(super) fn held() -> CapabilitySet {
     rustix::thread::capabilities(None)
         .map_or(CapabilitySet::EMPTY, |sets| CapabilitySet(sets.permitted.bits()))
-}
-
-/// How many descriptors are passed on, beside `others` before them; each must be there, or ours would be among them.
-pub(super) fn preserved(typed: &Sorted<'_>, others: u16) -> Result<u32, Failure> {
-    const FIRST: i32 = 3;
-    let text = typed.last("--preserve-fds").unwrap_or("0");
-    let wrong = |why: &[u8]| Failure::new("pass on descriptors", text.as_bytes(), why);
-    let count = text.parse::<u16>().ok().filter(|count| *count <= 1024);
-    let count = count.and_then(|count| count.checked_add(others));
-    let count = count.ok_or_else(|| wrong(b"give a number, 0 to 1024"))?;
-    for number in FIRST..FIRST + i32::from(count) {
-        if !Path::new(&["/proc/self/fd/", &number.to_string()].concat()).exists() {
-            return Err(wrong(["descriptor ", &number.to_string(), " is not open"].concat().as_bytes()));
-        }
-    }
-    Ok(count.into())
 }
 
 /// Everything that the making of one container needs.

@@ -2,7 +2,7 @@
 
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome, input, kernel};
-use super::create::{check_terminal, hand_over, held, preserved, send, told, write_pid};
+use super::create::{check_terminal, hand_over, held, send, told, write_pid};
 use super::listener::{self, Agent};
 use super::state::View;
 use super::{Global, Sorted, lock};
@@ -157,7 +157,7 @@ fn process(container: &Container, typed: &Sorted<'_>, bundle: &[u8]) -> Result<P
         id: container.id,
         bundle,
         kernel: kernel::version(),
-        preserved: preserved(typed, 0)?,
+        preserved: input::descriptors(typed.last("--preserve-fds").unwrap_or("0"), 0)?,
         keeps_keyring: false,
         held: held(),
         further: true,
@@ -241,7 +241,8 @@ fn amend(mut process: Process<'static>, typed: &Sorted<'_>) -> Result<Process<'s
         additional.clear();
     }
     for text in typed.all("--additional-gids") {
-        additional.push(text.parse().map_err(|_| wrong("--additional-gids", text, "give a number"))?);
+        let id = text.parse().map_err(|_| wrong("--additional-gids", text, "give a number"))?;
+        additional.push(Account::Id(id));
     }
     process.user.additional = keep::list(additional);
     let mut more = CapabilitySet::EMPTY;

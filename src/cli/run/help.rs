@@ -12,6 +12,7 @@ could not be executed, 127 when it was not found, 125 when Pipkin failed.
 
 Container:
       --name NAME                  its name
+      --cidfile FILE               write its id to a file, which must be new
       --rm                         remove it when it has ended
       --durable                    write what is known of it to the disk at once:
                                    a power cut loses nothing of it
@@ -42,12 +43,14 @@ Process:
       --env-file FILE              set variables from lines of NAME[=VALUE]
   -w, --workdir DIRECTORY          start in this directory
   -u, --user USER[:GROUP]          run as this user of the image, or number
+      --group-add GROUP            a further group, by name or number
       --entrypoint PROGRAM         run this, with COMMAND as its arguments
       --init                       put an init in front of it as process 1
   -i, --interactive                let it read Pipkin's standard input
   -t, --tty                        give it a terminal
       --ulimit NAME=SOFT[:HARD]    limit of the process, as nofile=1024
       --oom-score-adj NUMBER       -1000 (never killed) to 1000 (killed first)
+      --preserve-fds NUMBER        pass on so many descriptors from 3 on
 
 Resources; SIZE is in bytes or ends in k, m or g:
   -m, --memory SIZE                most memory
@@ -55,7 +58,10 @@ Resources; SIZE is in bytes or ends in k, m or g:
       --memory-reservation SIZE    memory that is spared when others need some
       --oom-group                  out of memory kills the container as a whole
       --cpu, --cpus NUMBER         most CPU time, in CPUs: 0.5
+      --cpu-quota US               the same in microseconds of each period
+      --cpu-period US              length of a period [100000]
       --cpu-weight NUMBER          share of contended CPU time, 1 to 10000
+  -c, --cpu-shares NUMBER          the same as docker has it, 2 to 262144
       --cpuset-cpus LIST           CPUs to run on: 0-3,8
       --cpuset-mems LIST           memory nodes to use
       --pids, --pids-limit NUMBER  most processes and threads; -1: any number
@@ -72,6 +78,7 @@ Files:
                                    type=tmpfs,dst=,size=,mode=
       --tmpfs DST[:OPTIONS]        file system in memory: size= [10% of it],
                                    mode=, exec ...
+      --shm-size SIZE              most in /dev/shm [64m]
       --read-only                  make the root read-only
       --layer DIRECTORY            lay this over the image; the last is on top
       --ephemeral                  keep changes of the root in memory
@@ -94,8 +101,8 @@ Network; --net again for a second bridge, then --ip and so on again for it:
       --add-host NAME:ADDRESS      a name it shall know
 
 Isolation:
-      --pid MODE                   private, host or ns:PATH
-      --ipc MODE                   private, host or ns:PATH
+      --pid MODE                   private, host, container:NAME or ns:PATH
+      --ipc MODE                   private, host, container:NAME or ns:PATH
       --uts MODE                   private, host or ns:PATH
       --cgroupns MODE              private, host or ns:PATH
       --time-ns                    clocks of its own

@@ -10,6 +10,9 @@ use crate::cli::signal;
 use crate::store::log::Limits;
 use crate::store::{Record, USERS, now_ns, time};
 use pipkin::plan::{HostStep, Plan};
+use pipkin::spec::Id;
+use std::fs::File;
+use std::io::{ErrorKind, Write};
 
 /// Smallest log file: with less, hardly an entry would stay.
 const SMALLEST_LOG: u64 = 4096;
@@ -55,6 +58,29 @@ fn health(typed: &Sorted<'_>) -> Checked<Option<Check>> {
 
 fn retries(text: &str) -> Result<u64, Why> {
     quantity::unsigned(text).filter(|count| *count > 0).ok_or("give a number from 1 on")
+}
+
+/// Writes the id of a new container where `--cidfile` says.
+///
+/// # Errors
+/// The file is there already, or cannot be made.
+pub(super) fn note_id(typed: &Sorted<'_>, id: &Id) -> Checked<()> {
+    let Some(path) = typed.last("--cidfile") else { return Ok(()) };
+    let noted = File::create_new(path).and_then(|mut file| file.write_all(id.as_str().as_bytes()));
+    noted.map_err(|error| {
+        let failure = Failure::io("note the id in", path.as_bytes(), &error);
+        match error.kind() {
+            ErrorKind::AlreadyExists => failure.remedy("give another, or take that one away"),
+            _ => failure,
+        }
+    })
+}
+
+/// Takes that file away again: there is no such container. Best effort: what kept it from being made is the news.
+pub(super) fn forget_id(typed: &Sorted<'_>) {
+    if let Some(path) = typed.last("--cidfile") {
+        std::fs::remove_file(path).unwrap_or(());
+    }
 }
 
 /// The record of the container to be.

@@ -10,7 +10,8 @@ use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
 /// Options that are not kept: the record has them elsewhere, or they were about that one run.
-const LEFT_OUT: [&str; 5] = ["--detach", "--die-with-parent", "--env", "--env-file", "--name"];
+const LEFT_OUT: [&str; 7] =
+    ["--cidfile", "--detach", "--die-with-parent", "--env", "--env-file", "--name", "--preserve-fds"];
 
 /// Notes what was typed.
 pub(super) fn write(typed: &Sorted<'_>, record: &mut Record) {

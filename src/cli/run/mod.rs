@@ -51,6 +51,7 @@ use super::remove::remove;
 use super::{ExitCode, Outcome, open_store, report};
 use crate::oci::keep;
 use crate::store::{Record, Store};
+use namespace::Joined;
 use pipkin::plan::{Plan, resolve};
 use pipkin::spec::Id;
 use quantity::Why;
@@ -100,7 +101,7 @@ fn carry_out(
     id: Id,
     (parent, former): (Option<OwnedFd>, Option<&Record>),
 ) -> Outcome {
-    let joined = network::joined(typed, store)?;
+    let joined = Joined::new(typed, store)?;
     let (images, own, networks) = (&store.images(), &store.layer(&id), &store.networks());
     let bridge_is_usual = pipkin::host::is_privileged();
     let claims = (!typed.has("--dry-run")).then_some(store);
@@ -122,23 +123,30 @@ fn carry_out(
     }
     request.make_sources()?;
     launch::sweep(store);
+    life::note_id(typed, &id)?;
     let job = Job { store, spec: &request.spec, plan: &plan, files: &request.files, record, former };
-    match orders {
-        Some(orders) if former.is_some() => detach(&job, &orders),
-        Some(orders) => match detach(&job, &orders)? {
-            ExitCode::SUCCESS => {
-                let id = id.as_str();
-                // One that nobody was told of, nobody could name.
-                report::write(id.as_bytes()).inspect_err(|_| {
-                    remove(store, id.as_ref(), true).unwrap_or_else(|failure| {
-                        failure.tell();
-                    });
-                })
-            }
-            code => Ok(code),
-        },
-        None => launch::launch(&job, &mut warden),
+    let (outcome, background) = match orders {
+        Some(orders) => (detach(&job, &orders), true),
+        None => (launch::launch(&job, &mut warden), false),
+    };
+    match outcome {
+        Ok(code) if code == ExitCode::SUCCESS && background && former.is_none() => show_id(store, &id),
+        Ok(code) if code == ExitCode::SUCCESS || !background => Ok(code),
+        failed => {
+            life::forget_id(typed);
+            failed
+        }
     }
+}
+
+/// Prints the id of a container that runs in the background. One that nobody was told of, nobody could name.
+fn show_id(store: &Store, id: &Id) -> Outcome {
+    let id = id.as_str();
+    report::write(id.as_bytes()).inspect_err(|_| {
+        remove(store, id.as_ref(), true).unwrap_or_else(|failure| {
+            failure.tell();
+        });
+    })
 }
 
 /// Checks a container's name.

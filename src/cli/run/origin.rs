@@ -1,7 +1,7 @@
 //! What a further process in a container is made of: kept in the record when the container is made, read by `exec`.
 //!
 //! Only what differs from the default is written, so what is missing is the default, which is never weaker than what
-//! `run` gave. Keys: `exec.env` (repeated), `exec.cwd`, `exec.user`, `exec.capabilities` (numbers in hex: bounding,
+//! `run` gave. Keys: `exec.env` (repeated), `exec.cwd`, `exec.user`, `exec.group` (repeated), `exec.capabilities` (numbers in hex: bounding,
 //! effective, permitted, inheritable, ambient, securebits), `exec.new-privileges`, `exec.filter` (`none`, or its instructions in
 //! hex after two switches), `exec.limit` (repeated, as `--ulimit` has it), `exec.oom-score`, `exec.landlock` (repeated,
 //! `ro:PATH` or `rw:PATH`), `exec.apparmor`, `exec.selinux`. Of its files: `root.layer` (repeated, topmost first), `root.uids`
@@ -41,9 +41,10 @@ fn write_process(process: &Process<'_>, record: &mut Record) {
     if process.cwd != c"/" {
         record.add("exec.cwd", process.cwd.to_bytes());
     }
-    if process.user != User::ROOT {
+    if (User { additional: &[], ..process.user }) != User::ROOT {
         record.add("exec.user", &user_text(&process.user));
     }
+    process.user.additional.iter().for_each(|group| record.add("exec.group", &account_text(*group)));
     if process.capabilities != Capabilities::plain(DEFAULT_CAPABILITIES) {
         let sets = sets(&process.capabilities).map(hex);
         record.add("exec.capabilities", sets.join(" ").as_bytes());
@@ -97,12 +98,15 @@ fn sets(capabilities: &Capabilities) -> [u64; 6] {
 
 /// As `--user` has it.
 fn user_text(user: &User<'_>) -> Vec<u8> {
-    let account = |account: Account<'_>| match account {
+    let group = user.group.map(|group| [b":", &*account_text(group)].concat()).unwrap_or_default();
+    [account_text(user.user), group].concat()
+}
+
+fn account_text(account: Account<'_>) -> Vec<u8> {
+    match account {
         Account::Id(id) => id.to_string().into_bytes(),
         Account::Name(name) => name.to_vec(),
-    };
-    let group = user.group.map(|group| [b":", &*account(group)].concat()).unwrap_or_default();
-    [account(user.user), group].concat()
+    }
 }
 
 /// What the container's own process was made of.
@@ -147,6 +151,7 @@ fn understand(record: &Record) -> Option<Origin<'_>> {
     let text = |key: &str| record.get(key).map(std::str::from_utf8).transpose().ok();
     let cwd = record.get("exec.cwd").map_or(Some(c"/"), keep::text)?;
     let user = record.get("exec.user").map_or(Some(User::ROOT), User::parse)?;
+    let groups = record.all("exec.group").map(Account::parse).collect::<Option<_>>()?;
     let capabilities = match text("exec.capabilities")? {
         None => Capabilities::plain(DEFAULT_CAPABILITIES),
         Some(sets) => {
@@ -171,7 +176,7 @@ fn understand(record: &Record) -> Option<Origin<'_>> {
     Some(Origin {
         env: record.all("exec.env").collect(),
         cwd,
-        user,
+        user: User { additional: keep::list(groups), ..user },
         capabilities,
         no_new_privileges: record.get("exec.new-privileges").is_none(),
         filter,
@@ -259,7 +264,10 @@ mod tests {
         let rlimits = [Rlimit { kind: RlimitKind::Core, soft: Some(0), hard: None }];
         let process = Process {
             cwd: c"/srv",
-            user: User::parse(b"7:wheel").unwrap(),
+            user: User {
+                additional: &[Account::Name(b"audio"), Account::Id(9)],
+                ..User::parse(b"7:wheel").unwrap()
+            },
             capabilities: Capabilities {
                 ambient: CapabilitySet(1),
                 secure_bits: 0xc3,
@@ -287,6 +295,7 @@ mod tests {
     fn damage_is_not_guessed_over() {
         for (key, value) in [
             ("exec.user", "1:"),
+            ("exec.group", ""),
             ("exec.capabilities", "1 2 3 4"),
             ("exec.capabilities", "x 2 3 4 5 6"),
             ("exec.capabilities", "1 2 3 4 5 123456789"),

@@ -2,15 +2,13 @@
 //!
 //! Pure. An error is the end of a sentence that began with the option and the value: what would be right.
 
-use pipkin::spec::{CpuMax, Limit};
+use pipkin::spec::{CpuMax, Limit, weight_of_shares};
 
 /// Why a value is refused.
 pub(super) type Why = &'static str;
 
 /// Largest size taken: the kernel counts in signed 64-bit numbers of bytes.
 const SIZE_MAX: u64 = i64::MAX as u64;
-/// Length of a CPU period, the kernel's default.
-const PERIOD_US: u32 = 100_000;
 /// Most CPUs a kernel can be built for (`NR_CPUS`, arch/x86/Kconfig).
 const CPUS_MAX: u64 = 8192;
 
@@ -79,17 +77,37 @@ pub(super) fn weight(text: &str) -> Result<u16, Why> {
 /// CPU time in CPUs: `0.5` is 50 ms of every 100 ms.
 pub(super) fn cpus(text: &str) -> Result<CpuMax, Why> {
     const WHY: Why = "give a number of CPUs from 0.01 on, as 0.5";
-    // Of a period of 10^5 µs, five places are whole microseconds.
+    // Of the usual period, 10^5 µs, five places are whole microseconds.
     let (whole, us) = decimal::<5>(text).ok_or(WHY)?;
     if whole > CPUS_MAX {
         return Err("no machine has that many CPUs");
     }
-    let quota = whole * u64::from(PERIOD_US) + us;
+    let quota = whole * u64::from(CpuMax::PERIOD_US) + us;
     // The kernel takes no quota below 1 ms.
     if quota < 1_000 {
         return Err(WHY);
     }
-    Ok(CpuMax { quota: Limit::At(quota), period_us: PERIOD_US })
+    Ok(CpuMax { quota: Limit::At(quota), period_us: CpuMax::PERIOD_US })
+}
+
+/// CPU time of each period in microseconds; -1 is any. The kernel takes no quota below 1 ms.
+pub(super) fn quota(text: &str) -> Result<Limit, Why> {
+    match count(text) {
+        Ok(Limit::At(..1_000)) | Err(_) => Err("give microseconds from 1000 on, or -1 for no bound"),
+        quota => quota,
+    }
+}
+
+/// The length of a period of CPU time in microseconds.
+pub(super) fn period(text: &str) -> Result<u32, Why> {
+    let period = unsigned(text).and_then(|us| u32::try_from(us).ok());
+    period.filter(|us| (1_000..=1_000_000).contains(us)).ok_or("give microseconds from 1000 to 1000000")
+}
+
+/// CPU shares, as a weight.
+pub(super) fn shares(text: &str) -> Result<u16, Why> {
+    let shares = unsigned(text).filter(|shares| (2..=1 << 18).contains(shares));
+    shares.map(weight_of_shares).ok_or("give a number from 2 to 262144")
 }
 
 /// A list of CPUs or memory nodes: numbers and ascending ranges between commas.

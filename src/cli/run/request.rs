@@ -3,6 +3,7 @@
 use super::environment::{DEFAULT_PATH, Environment};
 use super::image::{self, Image};
 use super::metadata::Metadata;
+use super::namespace::Joined;
 use super::privilege::Security;
 use super::volume::{self, Content, Volume};
 use super::{
@@ -15,7 +16,8 @@ use crate::cli::message::Failure;
 use crate::store::{Claim, Store};
 use pipkin::spec::{
     Account, Capabilities, Confinement, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Id, Join, Mapping,
-    Mount, Process, Root, RootSource, Source, Spec, Start, Sysctl, Tuning, Upper, User, WindowSize,
+    Mount, MountOption, Process, Root, RootSource, Source, Spec, Start, Sysctl, Tuning, Upper, User,
+    WindowSize,
 };
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr, OsString};
@@ -54,8 +56,8 @@ pub(super) struct Directories<'a> {
     pub(super) own: &'a Path,
     /// Where is what containers share of the network.
     pub(super) networks: &'a Path,
-    /// The network namespace of the container that `--net container:NAME` names.
-    pub(super) joined: Option<&'static CStr>,
+    /// The namespaces of the containers that `container:NAME` names.
+    pub(super) joined: Joined,
     /// Where ranges of ids are claimed; not for one that is only to be told of.
     pub(super) claims: Option<&'a Store>,
     /// Whether a container is on a bridge when nothing else is asked for.
@@ -73,7 +75,7 @@ impl<'a> Request<'a> {
         let mut found = image::find(image, directories.images)?;
         let root = root(typed, &mut found, directories.own)?;
         let mut claim = directories.claims.map(|store| Claim::new(store, id));
-        let mut namespaces = namespace::namespaces(typed, &id, claim.as_mut())?;
+        let mut namespaces = namespace::namespaces(typed, &directories.joined, &id, claim.as_mut())?;
         let (mut mounts, missing) = mounts(typed)?;
         let hostname = match given(typed, "--hostname", host_name)? {
             None if namespaces.uts == Join::New => host_name(id.as_str()).ok(),
@@ -205,6 +207,7 @@ fn process<'a>(
     let variables = environment.into_variables().into_iter().filter_map(keep::text).collect();
     let (add, drop): (Vec<_>, Vec<_>) = (typed.all("--cap-add").collect(), typed.all("--cap-drop").collect());
     // The first process of a user namespace has all there are.
+    let of = given(typed, "--user", user)?.or(image.user).unwrap_or_else(|| usual_user(typed));
     let every = if own_users { pipkin::host::known_capabilities } else { pipkin::host::own_capabilities };
     let capabilities = privilege::capabilities(&add, &drop, every)
         .map_err(|(name, why)| refuse("--cap-add or --cap-drop", name, &why))?;
@@ -214,7 +217,7 @@ fn process<'a>(
         path,
         home,
         cwd: given(typed, "--workdir", workdir)?.or(image.directory).unwrap_or(c"/"),
-        user: given(typed, "--user", user)?.or(image.user).unwrap_or_else(|| usual_user(typed)),
+        user: User { additional: keep::list(each(typed, "--group-add", group)?), ..of },
         umask: 0o022,
         capabilities: Capabilities { secure_bits: security.secure_bits, ..Capabilities::plain(capabilities) },
         no_new_privileges: security.no_new_privileges(),
@@ -223,13 +226,28 @@ fn process<'a>(
         oom_score_adj: given(typed, "--oom-score-adj", quantity::oom_score)?,
         terminal: typed.has("--tty").then(window_size),
         stdin: typed.has("--interactive"),
-        tuning: Tuning::PLAIN,
+        tuning: Tuning { preserved: preserved(typed)?, ..Tuning::PLAIN },
         confinement,
     })
 }
 
+/// Descriptors that the command gets; a supervisor would keep them open.
+fn preserved(typed: &Sorted<'_>) -> Checked<u32> {
+    match typed.last("--preserve-fds") {
+        None => Ok(0),
+        Some(text) if typed.has("--detach") => {
+            Err(refuse("--preserve-fds", text, "a container in the background gets none"))
+        }
+        Some(text) => input::descriptors(text, 0),
+    }
+}
+
 pub(super) fn user(text: &str) -> Result<User<'_>, Why> {
     User::parse(text.as_bytes()).ok_or("give a name or a number, and maybe ':' and a group")
+}
+
+fn group(text: &str) -> Result<Account<'_>, Why> {
+    Account::parse(text.as_bytes()).ok_or("give a name or a number")
 }
 
 /// Root; with `keep-id` whoever calls.
@@ -353,7 +371,28 @@ fn mounts(typed: &Sorted<'_>) -> Checked<(Vec<Mount<'static>>, Vec<&'static CStr
             }
         }
     }
+    if let Some(size) = given(typed, "--shm-size", quantity::size)? {
+        shared_memory(&mut mounts, size).ok_or_else(|| {
+            refuse(
+                "--shm-size",
+                typed.last("--shm-size").unwrap_or_default(),
+                "something else is to be mounted on /dev/shm",
+            )
+        })?;
+    }
     Ok((mounts, missing))
+}
+
+/// Gives shared memory another size, in bytes; `None` when something else is in its place.
+fn shared_memory(mounts: &mut [Mount<'static>], size: u64) -> Option<()> {
+    let usual = DEFAULT_MOUNTS.iter().find(|usual| usual.target == c"/dev/shm")?;
+    let shared = mounts.iter_mut().find(|mount| *mount == usual)?;
+    let Source::FileSystem { options, .. } = &mut shared.source else { return None };
+    let size = MountOption::Value(c"size", keep::text(size.to_string())?);
+    let others =
+        options.iter().filter(|option| !matches!(option, MountOption::Value(name, _) if *name == c"size"));
+    *options = keep::list(others.copied().chain([size]).collect());
+    Some(())
 }
 
 fn mount(volume: &Volume<'_>, missing: &mut Vec<&'static CStr>) -> Result<Mount<'static>, Why> {

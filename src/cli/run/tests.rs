@@ -1,6 +1,7 @@
 //! Whole command lines and the [`Spec`](pipkin::spec::Spec) they give.
 
 use super::help::RUN;
+use super::namespace::Joined;
 use super::request::{Directories, Request};
 use crate::cli::argv::{Order, Sorted, options, sort};
 use linux_raw_sys::general as raw;
@@ -25,7 +26,7 @@ pub(super) fn nowhere() -> Directories<'static> {
         images: Path::new("/nowhere/images"),
         own: Path::new("/nowhere/c"),
         networks: Path::new("/nowhere/networks"),
-        joined: None,
+        joined: Joined::default(),
         claims: None,
         bridge_is_usual: false,
     }

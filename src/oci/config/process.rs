@@ -142,7 +142,7 @@ fn user(process: &Value<'_>) -> Result<User<'static>, Fault> {
     };
     let mut additional = Vec::new();
     for given in process.elements("user.additionalGids") {
-        additional.push(given.whole(NO_ID - 1)? as u32);
+        additional.push(Account::Id(given.whole(NO_ID - 1)? as u32));
     }
     Ok(User {
         user: Account::Id(id("user.uid")?),

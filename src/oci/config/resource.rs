@@ -4,13 +4,7 @@
 use super::device::device_rules;
 use crate::oci::json::{Fault, Value};
 use crate::oci::keep;
-use pipkin::spec::{CpuMax, DeviceLimit, Limit, Resources};
-
-/// `cpu.weight` for 2 to the power of 1, 2, … 18 shares: 10 to the power of (x² + 125 x) / 612 - 7 / 34, by which the
-/// least, the usual 1024 and the most are 1, 100 and 10 000. What lies between is interpolated.
-const WEIGHTS: [u64; 18] = [1, 2, 3, 4, 7, 12, 20, 34, 58, 100, 173, 302, 531, 942, 1681, 3023, 5477, 10_000];
-/// The usual period of CPU time.
-const PERIOD_US: u32 = 100_000;
+use pipkin::spec::{CpuMax, DeviceLimit, Limit, Resources, weight_of_shares};
 
 /// What cgroup v2 does not have.
 const GONE: [&str; 9] = [
@@ -92,15 +86,6 @@ fn swap(value: &Value<'_>) -> Result<Option<Limit>, Fault> {
     }
 }
 
-fn weight_of_shares(shares: u64) -> u16 {
-    let shares = shares.clamp(2, 1 << 18);
-    let power = shares.ilog2() as usize;
-    let below = WEIGHTS.get(power - 1).copied().unwrap_or(1);
-    let above = WEIGHTS.get(power).copied().unwrap_or(below);
-    let start = 1_u64 << power;
-    (below + (above - below) * (shares - start) / start) as u16
-}
-
 fn cpu_max(value: &Value<'_>) -> Result<Option<CpuMax>, Fault> {
     let period = match value.at("cpu.period") {
         Some(given) => given.whole(1_000_000)? as u32,
@@ -112,7 +97,7 @@ fn cpu_max(value: &Value<'_>) -> Result<Option<CpuMax>, Fault> {
     }
     Ok(Some(CpuMax {
         quota: quota.unwrap_or(Limit::Max),
-        period_us: if period == 0 { PERIOD_US } else { period },
+        period_us: if period == 0 { CpuMax::PERIOD_US } else { period },
     }))
 }
 

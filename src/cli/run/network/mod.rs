@@ -18,12 +18,10 @@ use super::request::Directories;
 use super::{Checked, each, keep, refuse};
 use crate::cli::argv::Sorted;
 use crate::cli::message::Failure;
-use crate::store::{Store, process};
 use pipkin::host::network::ALIASES_MAX;
 use pipkin::netlink::wire::link::Name;
 use pipkin::spec::{Join, Network, Sysctl, UserNamespace};
 use std::ffi::CStr;
-use std::os::fd::IntoRawFd;
 
 /// What `--network` says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -72,7 +70,7 @@ pub(super) fn network(
     }
     let join = match modes.first() {
         Some(Mode::Join(join)) => *join,
-        _ => directories.joined.map_or(Join::New, Join::Path),
+        _ => directories.joined.by("--network").unwrap_or(Join::New),
     };
     Ok((join, Network::NONE))
 }
@@ -125,26 +123,6 @@ pub(super) fn for_ping(network: &Network<'_>, user: Option<&UserNamespace<'_>>) 
         gids.iter().map(|map| map.inside.saturating_add(map.count).saturating_sub(1)).max().unwrap_or(LAST);
     let value = keep::text([&first.to_string(), " ", &last.min(LAST).to_string()].concat())?;
     Some(Sysctl { name: c"net.ipv4.ping_group_range", value })
-}
-
-/// The network namespace of the container that is to be joined.
-pub(super) fn joined(typed: &Sorted<'_>, store: &Store) -> Checked<Option<&'static CStr>> {
-    let Some(name) = typed
-        .last("--network")
-        .and_then(|text| text.strip_prefix("container:"))
-        .filter(|name| !name.is_empty())
-    else {
-        return Ok(None);
-    };
-    let record = store.find(name).and_then(|id| store.read(&id)).ok().flatten();
-    let held = record.filter(|record| record.status.is_alive()).and_then(|record| {
-        let file = std::fs::File::open(["/proc/", &record.pid.to_string(), "/ns/net"].concat()).ok()?;
-        // A number that another process has by now is not the container's. What is open stays what it is.
-        (process::start_of(record.pid) == Some(record.pid_start)).then(|| file.into_raw_fd())
-    });
-    let path = held.and_then(|held| keep::text(["/proc/self/fd/", &held.to_string()].concat()));
-    let none = || Failure::new("join the network of", name.as_bytes(), b"no such container is running");
-    path.ok_or_else(none).map(Some)
 }
 
 fn mode(text: &str) -> Result<Mode, Why> {

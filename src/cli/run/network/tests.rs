@@ -1,12 +1,14 @@
 //! What is typed of the network, and what comes of it.
 
+use super::super::namespace::Joined;
 use super::super::tests::{nowhere, sorted, words};
 use super::*;
 use pipkin::spec::{Attachment, IdMap, Publish, Subnet, Transport};
 use std::net::IpAddr;
 
 fn of(text: &str) -> Checked<(Join<'static>, Network<'static>)> {
-    let directories = Directories { joined: Some(c"/proc/7/ns/net"), bridge_is_usual: true, ..nowhere() };
+    let directories =
+        Directories { joined: Joined::network(c"/proc/7/ns/net"), bridge_is_usual: true, ..nowhere() };
     network(&sorted(&words(text)), &[b"host", b"pot"], &directories)
 }
 
