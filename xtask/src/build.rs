@@ -272,6 +272,12 @@ const RUSTFLAGS: &[&str] = &[
     // A function with more than this on its stack stays one of its own: in the caller's frame every access to it would
     // be three bytes longer. 8 KB; half and twice the bound are no better.
     "-Cllvm-args=-inline-max-stacksize=512",
+    // What is inlined is what makes its caller no larger; the compiler's own bound for size is 5: 1 KB. Below 0 the
+    // callers grow.
+    "-Cllvm-args=-inline-threshold=0",
+    // Equal runs of instructions stand once, as on aarch64 without being asked: 16 KB on x86_64. A second pass over
+    // what the first leaves, and merging functions that differ in constants, make it larger again.
+    "-Cllvm-args=-enable-machine-outliner=always",
     // Nothing unwinds: 11 KB of tables.
     "-Cforce-unwind-tables=no",
     // A bit per relocated word instead of 24 bytes, 4 KB. The C library built into the target reads it (musl 1.2.4).
