@@ -9,7 +9,7 @@
 //! The directory is its own lock: whoever changes a container holds it. Making the directory takes the id.
 
 use super::{caller, keep};
-use crate::store::process;
+use crate::store::{process, told};
 use pipkin::spec::Id;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
@@ -108,7 +108,7 @@ impl Root {
         match caller::session() {
             Some(run) => Ok(Self(Path::new(&run).join("pipkin/oci"))),
             None if rustix::process::geteuid().is_root() => Ok(Self("/run/pipkin/oci".into())),
-            None => Err(io::Error::new(ErrorKind::NotFound, "XDG_RUNTIME_DIR is not set")),
+            None => Err(told(ErrorKind::NotFound, "XDG_RUNTIME_DIR is not set")),
         }
     }
 

@@ -2,6 +2,7 @@
 
 use super::layer;
 use super::record::{Record, Status};
+use super::told;
 use pipkin::spec::Id;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RawDir, fcntl_lock};
@@ -54,7 +55,7 @@ impl Store {
         }
         let variable =
             |name: &str| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
-        let missing = |what: &'static str| io::Error::new(ErrorKind::NotFound, what);
+        let missing = |what: &'static str| told(ErrorKind::NotFound, what);
         let usual = || {
             let path =
                 PathBuf::from(["/run/user/", &rustix::process::geteuid().as_raw().to_string()].concat());
@@ -218,7 +219,7 @@ impl Store {
         match found.as_slice() {
             [one] => Ok(*one),
             [] => Err(ErrorKind::NotFound.into()),
-            _ => Err(io::Error::new(ErrorKind::InvalidInput, "several ids begin so")),
+            _ => Err(told(ErrorKind::InvalidInput, "several ids begin so")),
         }
     }
 

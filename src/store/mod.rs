@@ -45,3 +45,22 @@ pub(crate) use claim::Claim;
 pub(crate) use container::{Container, Store, USERS};
 pub(crate) use record::{Record, Status};
 pub(crate) use time::now_ns;
+
+use std::io::{Error, ErrorKind};
+
+/// An error that is a text of ours. The standard library's own for texts also writes them as Rust would: 2 KB.
+#[derive(Debug)]
+struct Told(&'static str);
+
+impl std::fmt::Display for Told {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        out.write_str(self.0)
+    }
+}
+
+impl std::error::Error for Told {}
+
+/// An error of this kind that says `what`.
+pub(crate) fn told(kind: ErrorKind, what: &'static str) -> Error {
+    Error::new(kind, Told(what))
+}

@@ -4,7 +4,6 @@ use super::profile::{Profile, strictness};
 use pipkin::bpf::compile::Fault;
 use pipkin::bpf::instruction::MAX_INSTRUCTIONS;
 use pipkin::bpf::policy::{Action, Arch, Policy, Rule, Section, Span, X32_BIT};
-use std::collections::BTreeMap;
 
 /// `ENOSYS`
 const NO_SUCH_CALL: u16 = 38;
@@ -39,20 +38,21 @@ struct Draft<'p> {
     verdicts: Vec<Vec<Rule<'p>>>,
     spans: Vec<Span>,
     /// Which verdict the calls with these rules have.
-    known: BTreeMap<Vec<usize>, u16>,
+    known: Vec<(Vec<usize>, u16)>,
 }
 
 impl<'p> Draft<'p> {
     fn new(profile: &'p Profile, arch: Arch) -> Self {
-        let mut by_number: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        let mut named: Vec<(u32, usize)> = Vec::new();
         for (index, rule) in profile.rules.iter().enumerate() {
-            for number in rule.calls.iter().filter_map(|call| call.number(arch)) {
-                by_number.entry(number).or_default().push(index);
-            }
+            named.extend(rule.calls.iter().filter_map(|call| Some((call.number(arch)?, index))));
         }
-        let mut draft = Self { arch, verdicts: Vec::new(), spans: Vec::new(), known: BTreeMap::new() };
+        named.sort_unstable();
+        let mut draft = Self { arch, verdicts: Vec::new(), spans: Vec::new(), known: Vec::new() };
         let mut next = 0;
-        for (number, indices) in by_number {
+        for same in named.chunk_by(|one, other| one.0 == other.0) {
+            let Some((number, _)) = same.first().copied() else { continue };
+            let indices = same.iter().map(|(_, index)| *index).collect();
             if next < PRIVATE && number >= PRIVATE {
                 draft.newer(next, profile);
                 next = PRIVATE;
@@ -88,7 +88,7 @@ impl<'p> Draft<'p> {
 
     /// From `first` on, the rules of these indices hold, and the default where none applies.
     fn begin(&mut self, first: u32, profile: &'p Profile, indices: Vec<usize>) {
-        if let Some(verdict) = self.known.get(&indices) {
+        if let Some((_, verdict)) = self.known.iter().find(|(known, _)| *known == indices) {
             self.spans.push(Span { first, verdict: *verdict });
             return;
         }
@@ -105,7 +105,7 @@ impl<'p> Draft<'p> {
         rules.sort_by_key(|rule| strictness(rule.action));
         rules.push(last.unwrap_or(always(profile.default)));
         let verdict = self.add(first, rules);
-        self.known.insert(indices, verdict);
+        self.known.push((indices, verdict));
     }
 
     /// A verdict of its own from `first` on.
