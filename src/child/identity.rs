@@ -83,6 +83,8 @@ struct Identity {
     uid: u32,
     gid: u32,
     groups: heapless::Vec<Gid, MOST_GROUPS>,
+    /// How many of them were asked for, the primary one first; the others the image gives.
+    asked: usize,
 }
 
 /// Becomes `user` with exactly its groups, the given capability sets, and `HOME` in its slot.
@@ -107,7 +109,7 @@ pub(super) fn become_user(
     drop_bounding(capabilities.bounding)?;
     set_secure_bits(capabilities.secure_bits)?;
     if Defence::Groups.stands() {
-        set_groups(&identity.groups, gid, groups)?;
+        set_groups(&identity, groups)?;
     }
     set_thread_res_gid(gid, gid, gid)?;
     set_thread_res_uid(uid, uid, uid)?;
@@ -119,18 +121,23 @@ pub(super) fn become_user(
     super::program::hide()
 }
 
-/// Sets the supplementary groups. One without a place in the maps owns no file that is seen inside.
-fn set_groups(wanted: &[Gid], primary: Gid, groups: Groups<'_>) -> Result<()> {
+/// Sets the supplementary groups. One of the image's without a place in the maps owns no file that is seen inside; one
+/// that was asked for is not left out.
+fn set_groups(identity: &Identity, groups: Groups<'_>) -> Result<()> {
     let maps = match groups {
         Groups::Inherited => return Ok(()),
-        Groups::All => return set_thread_groups(wanted),
+        Groups::All => return set_thread_groups(&identity.groups),
         Groups::Mapped(maps) => maps,
     };
-    let has_place = |id: &Gid| {
+    let mut kept = heapless::Vec::<Gid, MOST_GROUPS>::new();
+    for (place, id) in identity.groups.iter().enumerate() {
         let fits = |map: &IdMap| id.as_raw().wrapping_sub(map.inside) < map.count;
-        *id == primary || maps.iter().any(fits)
-    };
-    let kept: heapless::Vec<Gid, MOST_GROUPS> = wanted.iter().copied().filter(has_place).collect();
+        if maps.iter().any(fits) {
+            kept.push(*id).map_err(|_| Errno::TOOBIG)?;
+        } else if place < identity.asked {
+            return Err(Errno::INVAL);
+        }
+    }
     set_thread_groups(&kept)
 }
 
@@ -165,15 +172,21 @@ fn look_up(root: BorrowedFd<'_>, user: &User<'_>, home: Option<&StrSlot<256>>) -
     };
     // The primary group stands in the list too: a file that its group may not read must not open by it being lost.
     let mut groups = heapless::Vec::new();
-    let members = listed.member.iter().copied();
-    let numbers = core::iter::once(gid).chain(members).map(Account::Id);
-    for account in numbers.chain(user.additional.iter().copied()) {
-        let id = Gid::from_raw(group_id(root, account)?);
+    let mut add = |id| {
+        let id = Gid::from_raw(id);
         if !groups.contains(&id) {
             groups.push(id).map_err(|_| Errno::TOOBIG)?;
         }
+        Ok(groups.len())
+    };
+    let mut asked = add(gid)?;
+    for group in user.additional {
+        asked = add(group_id(root, *group)?)?;
     }
-    Ok(Identity { uid, gid, groups })
+    for id in &listed.member {
+        add(*id)?;
+    }
+    Ok(Identity { uid, gid, groups, asked })
 }
 
 /// The number of a group; `ENOENT` when the image has none of that name.

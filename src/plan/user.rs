@@ -24,18 +24,16 @@ pub(super) fn check(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> 
     if mappings(spec).next().is_some() && !facts.root {
         return cannot_map("only root may map the ids of files", "leave out idmap");
     }
+    let fixed = spec.namespaces.user.map_or(facts.fixed_groups, |user| keeps_groups(&user, facts));
+    if fixed && !spec.process.user.additional.is_empty() {
+        let why = "this user namespace does not let them be changed";
+        let remedy = "leave them out, or have ranges of ids mapped";
+        return Err(Conflict::new("give supplementary groups", why, remedy));
+    }
     let Some(user) = spec.namespaces.user else {
         return match mappings(spec).any(|mapping| mapping.own.is_none()) {
             true => {
                 cannot_map("the container has no user namespace", "give --userns auto, or leave out idmap")
-            }
-            false if facts.fixed_groups && !spec.process.user.additional.is_empty() => {
-                let why = "this user namespace does not let them be changed";
-                Err(Conflict::new(
-                    "give supplementary groups",
-                    why,
-                    "leave them out, or have ranges of ids mapped",
-                ))
             }
             false => check_capabilities(spec, facts),
         };

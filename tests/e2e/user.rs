@@ -74,6 +74,11 @@ fn groups_are_added() {
     container.verb("stop -t 0").succeeds();
     container.verb("start").succeeds();
     container.verb_with("exec", &["id", "-G"]).prints("12 27 4242\n");
+    // One that has no place is refused, not left out.
+    run("--userns auto --group-add 4242").sh("id -G").succeeds();
+    let mapped = run("--uidmap 0:100000:1000 --gidmap 0:100000:1000");
+    mapped.clone().option("--group-add=999").sh("id -G | tr ' ' '\\n' | grep 999").prints("999\n");
+    mapped.option("--group-add=1000").sh("true").expect_refusal(&["no place in the user namespace's maps"]);
     run("--group-add bakers").sh("true").expect_refusal(&["no such user or group"]);
     run("--group-add a:b").sh("true").fails(125, &["--group-add a:b"]);
 }

@@ -139,6 +139,8 @@ fn root_inside_is_the_caller() {
     let told = user.sh("", "id -u; cat /proc/self/uid_map /proc/self/setgroups; stat -c %u /bin/busybox");
     let words = told.succeeds().words().join(" ");
     assert_eq!(words, format!("0 0 {UID} 1 deny 0"));
+    // With one id alone the kernel lets nobody change groups.
+    user.sh("--group-add 5", "true").expect_refusal(&["supplementary groups", "ranges of ids"]);
 }
 
 fn it_has_every_wall() {
