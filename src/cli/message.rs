@@ -131,6 +131,11 @@ impl From<Error> for Failure {
                 Errno::NETUNREACH,
                 "pasta needs a way out of this machine, and /dev/net/tun open to you",
             ),
+            (
+                "give away the writable layer in",
+                Errno::INVAL,
+                "the user namespace around Pipkin has not these ids: give --userns host, or map ids that it has",
+            ),
             ("clone the child", Errno::NOSYS, CLONE_REMEDY),
             ("clone the child", Errno::PERM, CLONE_REMEDY),
             ("map user ids by newuidmap", Errno::NOENT, "install newuidmap (package uidmap)"),

@@ -144,7 +144,7 @@ fn readable(channel: &OwnedFd) -> rustix::io::Result<()> {
 }
 
 /// Reads a map of `member`'s user namespace.
-fn read(member: Pid, file: &str) -> rustix::io::Result<Lines> {
+pub(super) fn read(member: Pid, file: &str) -> rustix::io::Result<Lines> {
     let mut path = heapless::String::<40>::new();
     uwrite!(&mut path, "/proc/{}/{}\0", member.as_raw_nonzero().get(), file)
         .map_err(|_| Errno::NAMETOOLONG)?;

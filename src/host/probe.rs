@@ -4,7 +4,7 @@ use crate::cgroup::controller::Controller;
 use crate::cgroup::hierarchy;
 use crate::cgroup::obstacle::{Facts, Obstacle};
 use crate::error::{Result, Stage};
-use crate::plan::{Availability, Controllers, HostFacts};
+use crate::plan::{Availability, Controllers, HostFacts, outside};
 use crate::spec;
 use core::ffi::CStr;
 use rustix::fs::{Access, CWD, Mode, OFlags, access, openat};
@@ -53,6 +53,14 @@ fn reads(path: &CStr, letter: u8) -> bool {
     opened.and_then(|file| rustix::io::read(file, &mut first)).is_ok() && first == [letter]
 }
 
+/// The group `tty`, to which devptses are told to give terminals.
+const TERMINALS: u32 = 5;
+
+/// Whether our user namespace has this group.
+fn has_group(id: u32) -> bool {
+    super::id_map::read(rustix::process::getpid(), "gid_map").is_ok_and(|maps| outside(&maps, id).is_some())
+}
+
 /// The number of the machine's first user namespace (`PROC_USER_INIT_INO` in the kernel's proc_ns.h).
 const FIRST_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
 
@@ -82,6 +90,7 @@ pub fn probe() -> Result<HostFacts> {
     Ok(HostFacts {
         root,
         nested,
+        terminal_group: !nested || has_group(TERMINALS),
         fixed_groups: nested && reads(c"/proc/self/setgroups", b'd'),
         capabilities: spec::CapabilitySet(
             rustix::thread::capabilities(None).stage("read our capabilities")?.permitted.bits(),

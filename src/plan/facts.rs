@@ -49,6 +49,8 @@ pub struct HostFacts {
     pub nested: bool,
     /// Whether supplementary groups cannot be changed in it (`/proc/PID/setgroups` in user_namespaces(7)).
     pub fixed_groups: bool,
+    /// Whether group 5, of terminals, has a place in it.
+    pub terminal_group: bool,
     /// The capabilities that we have.
     pub capabilities: CapabilitySet,
     /// Our effective user id.
@@ -73,6 +75,7 @@ impl HostFacts {
         root: true,
         nested: false,
         fixed_groups: false,
+        terminal_group: true,
         capabilities: CapabilitySet::ALL,
         uid: 0,
         gid: 0,

@@ -245,7 +245,7 @@ impl<'a> Child<'_, 'a> {
         }
         self.early = self.slots;
         for mount in spec.mounts {
-            if let Some(Source::FileSystem { kind, options }) = source::shown(mount, spec)
+            if let Some(Source::FileSystem { kind, options }) = source::shown(mount, spec, facts)
                 && source::is_early(kind, spec, facts)
             {
                 let slot = self.slot();
@@ -292,7 +292,7 @@ impl<'a> Child<'_, 'a> {
 
     fn mount(&mut self, mount: &Mount<'a>, spec: &Spec<'a>, facts: &HostFacts, binds: &mut u8) {
         let Mount { target, attributes, propagation, .. } = *mount;
-        let Some(shown) = source::shown(mount, spec) else { return };
+        let Some(shown) = source::shown(mount, spec, facts) else { return };
         match shown {
             Source::FileSystem { kind, .. } if source::is_early(kind, spec, facts) => {
                 let slot = self.early;
@@ -318,7 +318,8 @@ impl<'a> Child<'_, 'a> {
     }
 
     fn fill_dev(&mut self, spec: &Spec<'a>, facts: &HostFacts) {
-        let bound = |mount: &&Mount<'a>| matches!(source::shown(mount, spec), Some(Source::Bind { .. }));
+        let bound =
+            |mount: &&Mount<'a>| matches!(source::shown(mount, spec, facts), Some(Source::Bind { .. }));
         let binds = spec.mounts.iter().filter(bound).count();
         for (place, device) in devices(spec).enumerate() {
             if source::in_user_namespace(spec, facts) {

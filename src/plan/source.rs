@@ -38,17 +38,17 @@ pub(super) fn by_host(spec: &Spec<'_>, facts: &HostFacts) -> bool {
 /// Everything held, in the order of its numbers: binds, devices, and when the host opens them the layers and the
 /// directory of the writable one.
 pub(super) fn held<'a>(spec: &Spec<'a>, facts: &HostFacts) -> impl Iterator<Item = Held<'a>> {
-    let spec = *spec;
-    let binds = spec.mounts.iter().filter_map(move |mount| match shown(mount, &spec)? {
+    let (spec, facts) = (*spec, *facts);
+    let binds = spec.mounts.iter().filter_map(move |mount| match shown(mount, &spec, &facts)? {
         Source::Bind { path, recursive, mapped } => Some(Held { path, recursive, mapped }),
         Source::FileSystem { .. } | Source::Cgroup => None,
     });
     let one = |path, mapped: Option<Mapping<'a>>| Held { path, recursive: false, mapped };
-    let count = if in_user_namespace(&spec, facts) { usize::MAX } else { 0 };
+    let count = if in_user_namespace(&spec, &facts) { usize::MAX } else { 0 };
     let devices = devices(&spec).take(count).map(move |device| one(device.source, None));
     let (lower, own) = match spec.root.source {
         RootSource::Layers { lower, upper, .. }
-            if spec.namespaces.user.is_some() && by_host(&spec, facts) =>
+            if spec.namespaces.user.is_some() && by_host(&spec, &facts) =>
         {
             (lower, directory(upper))
         }
@@ -68,10 +68,12 @@ pub(super) fn directory(upper: Upper<'_>) -> Option<&CStr> {
 
 /// What `mount` shows: in a user namespace that shares another namespace with the host, the host's own view of it,
 /// or nothing of what the host may not have mounted itself.
-pub(super) fn shown<'a>(mount: &Mount<'a>, spec: &Spec<'a>) -> Option<Source<'a>> {
+pub(super) fn shown<'a>(mount: &Mount<'a>, spec: &Spec<'a>, facts: &HostFacts) -> Option<Source<'a>> {
     let ns = &spec.namespaces;
     let Source::FileSystem { kind, options } = mount.source else { return Some(mount.source) };
-    let Some(user) = ns.user else { return Some(mount.source) };
+    if !in_user_namespace(spec, facts) {
+        return Some(mount.source);
+    }
     for (name, join, path) in
         [(c"proc", ns.pid, Some(c"/proc")), (c"sysfs", ns.network, Some(c"/sys")), (c"mqueue", ns.ipc, None)]
     {
@@ -80,7 +82,8 @@ pub(super) fn shown<'a>(mount: &Mount<'a>, spec: &Spec<'a>) -> Option<Source<'a>
         }
     }
     let group = options.contains(&TERMINAL_GROUP);
-    let options = if group && outside(user.gids, 5).is_none() { &TERMINALS_WITHOUT_GROUP } else { options };
+    let has_place = ns.user.map_or(facts.terminal_group, |user| outside(user.gids, 5).is_some());
+    let options = if group && !has_place { &TERMINALS_WITHOUT_GROUP } else { options };
     Some(Source::FileSystem { kind, options })
 }
 

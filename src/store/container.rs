@@ -5,7 +5,7 @@ use super::record::{Record, Status};
 use super::told;
 use pipkin::spec::Id;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::fs::{CWD, FlockOperation, Mode, OFlags, RawDir, fcntl_lock};
+use rustix::fs::{Access, CWD, FlockOperation, Mode, OFlags, RawDir, access, fcntl_lock};
 use rustix::io::Errno;
 use std::fs::{self, DirBuilder};
 use std::io::{self, ErrorKind};
@@ -44,13 +44,20 @@ pub(crate) struct Container {
     lock: OwnedFd,
 }
 
+/// Whether we are root, to whom the machine's directories belong. Whoever is root of another's user namespace is not:
+/// theirs is nobody there.
+fn is_machines() -> bool {
+    let writable = || access("/run", Access::WRITE_OK) != Err(Errno::ACCESS);
+    rustix::process::geteuid().is_root() && (!pipkin::host::is_nested() || writable())
+}
+
 impl Store {
     /// The store of root, or of the user whose directories the environment names.
     ///
     /// # Errors
     /// `NotFound` when there is no `XDG_RUNTIME_DIR` or no home to put it in.
     pub(crate) fn open() -> io::Result<Self> {
-        if rustix::process::geteuid().is_root() {
+        if is_machines() {
             return Ok(Self { run: "/run/pipkin".into(), data: "/var/lib/pipkin".into() });
         }
         let variable =
@@ -66,6 +73,11 @@ impl Store {
         let data = variable("XDG_DATA_HOME").or_else(|| Some(variable("HOME")?.join(".local/share")));
         let data = data.ok_or_else(|| missing("neither XDG_DATA_HOME nor HOME is set"))?;
         Ok(Self { run: run.join("pipkin"), data: data.join("pipkin") })
+    }
+
+    /// Its directories: of what lasts until the machine goes down, and of the rest.
+    pub(crate) fn directories(self) -> [PathBuf; 2] {
+        [self.run, self.data]
     }
 
     /// One for a test.

@@ -2,6 +2,7 @@
 
 use super::super::{kernel, message};
 use super::{Check, trial};
+use crate::store::Store;
 use linux_raw_sys::general as raw;
 use pipkin::netlink::batch::{Batch, Step};
 use pipkin::netlink::socket::{Protocol, Socket};
@@ -53,7 +54,7 @@ pub(super) fn checks(root: bool) -> Vec<Check> {
     let mut checks = file_systems(root);
     checks.extend(root.then(capabilities));
     checks.extend([system_calls(root), seccomp(), own_filter(), security_modules()]);
-    checks.extend(directories(root));
+    checks.extend(directories());
     checks.extend([forwarding(), packet_filter()]);
     checks.extend(super::firewall::checks());
     checks
@@ -183,15 +184,8 @@ fn security_modules() -> Check {
 const DATA: &str = "data directory";
 
 /// Where state and images are kept.
-fn directories(root: bool) -> Vec<Check> {
-    let (state, data) = if root {
-        (Some(PathBuf::from("/run/pipkin")), Some(PathBuf::from("/var/lib/pipkin")))
-    } else {
-        let below =
-            |variable: &str, rest: &str| std::env::var_os(variable).map(|base| Path::new(&base).join(rest));
-        let home = || below("HOME", ".local/share/pipkin");
-        (below("XDG_RUNTIME_DIR", "pipkin"), below("XDG_DATA_HOME", "pipkin").or_else(home))
-    };
+fn directories() -> Vec<Check> {
+    let [state, data] = Store::open().map_or([None, None], |store| store.directories().map(Some));
     vec![
         directory("state directory", state, "set XDG_RUNTIME_DIR to a directory of yours").required(),
         directory(DATA, data, "set XDG_DATA_HOME to a directory of yours"),

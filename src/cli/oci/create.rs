@@ -280,8 +280,9 @@ impl Maker<'_> {
                 self.container.save(record).map_err(keep)
             }
             Moment::Built => {
+                // The environment is there, which is when a container is created (runtime.md, state and lifecycle 2).
                 let view =
-                    View { id: &self.container.id, status: b"creating", record, config: Some(self.config) };
+                    View { id: &self.container.id, status: b"created", record, config: Some(self.config) };
                 hook::run(self.config, "prestart", &view, None)?;
                 hook::run(self.config, "createRuntime", &view, None)?;
                 hook::run(self.config, "createContainer", &view, Some(pidfd))

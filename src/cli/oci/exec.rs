@@ -1,6 +1,7 @@
 //! `exec`: a further process in a container that runs.
 
 use super::super::message::Failure;
+use super::super::run::exec::{NEWUSER, groups};
 use super::super::{ExitCode, Outcome, input, kernel};
 use super::create::{check_terminal, hand_over, held, send, told, write_pid};
 use super::listener::{self, Agent};
@@ -20,17 +21,8 @@ use std::ffi::CStr;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
 
-/// `CLONE_NEWUSER`.
-const NEWUSER: u64 = 0x1000_0000;
-
 /// Why nothing can be run in it, in the words that engines know.
 const NOT_RUNNING: &[u8] = b"container not running";
-
-/// Which supplementary groups a process beside `pid` can be given (`/proc/PID/setgroups` in user_namespaces(7)).
-fn groups(pid: i32) -> Groups<'static> {
-    let fixed = std::fs::read_to_string(["/proc/", &pid.to_string(), "/setgroups"].concat());
-    if fixed.is_ok_and(|text| text.trim() == "deny") { Groups::Inherited } else { Groups::All }
-}
 
 /// `exec ID`.
 pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
@@ -51,7 +43,7 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
     if namespaces & NEWUSER == 0 {
         process.capabilities = config::granted(process.capabilities, held());
     }
-    let groups = groups(record.pid);
+    let groups = groups(record.pid, namespaces)?;
     if groups == Groups::Inherited && !process.user.additional.is_empty() {
         return Err(cannot(b"its user namespace does not let supplementary groups be changed"));
     }

@@ -89,18 +89,21 @@ fn exec(typed: &Sorted<'_>) -> Outcome {
     }
 }
 
-/// Which supplementary groups can be given in the user namespace of process `pid`: user_namespaces(7).
-fn groups(pid: i32, namespaces: u64) -> Checked<Groups<'static>> {
-    const NEWUSER: u64 = 0x1000_0000;
-    if namespaces & NEWUSER == 0 {
-        return Ok(Groups::All);
-    }
+/// `CLONE_NEWUSER`.
+pub(in super::super) const NEWUSER: u64 = 0x1000_0000;
+
+/// Which supplementary groups can be given in the user namespace of process `pid`, ours or another
+/// (`/proc/PID/setgroups` in user_namespaces(7)).
+pub(in super::super) fn groups(pid: i32, namespaces: u64) -> Checked<Groups<'static>> {
     let read = |name: &str| {
         let path = ["/proc/", &pid.to_string(), name].concat();
         std::fs::read_to_string(&path).map_err(|error| Failure::io("read", path.as_bytes(), &error))
     };
     if read("/setgroups")?.trim() == "deny" {
         return Ok(Groups::Inherited);
+    }
+    if namespaces & NEWUSER == 0 {
+        return Ok(Groups::All);
     }
     let maps = read("/gid_map")?;
     let maps = parse_map(maps.as_bytes());

@@ -30,6 +30,7 @@ pub(crate) fn cases() -> Vec<Case> {
             ids_of_others_are_refused,
             ranges_come_from_what_was_allotted,
             a_group_that_was_delegated_is_used,
+            root_of_a_namespace_keeps_its_containers_as_who_it_is,
         ]
     );
     [own, limits, pasta::cases()].concat()
@@ -141,6 +142,29 @@ fn root_inside_is_the_caller() {
     assert_eq!(words, format!("0 0 {UID} 1 deny 0"));
     // With one id alone the kernel lets nobody change groups.
     user.sh("--group-add 5", "true").expect_refusal(&["supplementary groups", "ranges of ids"]);
+}
+
+/// As `unshare -r` and engines' own such commands have it: one id, fixed groups, and all that is the machine's somebody
+/// else's.
+fn root_of_a_namespace_keeps_its_containers_as_who_it_is() {
+    let user = User::new();
+    let script = "p() { \"$P\" \"$@\"; }
+        p run --rm --net host $IMAGE sh -c 'id -u; id -G; cat /proc/self/setgroups; mount | grep -c devpts; ls -d /sys/kernel'
+        p run -d --name ns --net none $IMAGE /bin/sh -c 'while :; do cat /etc/passwd > /dev/null; done' > /dev/null
+        ls $XDG_RUNTIME_DIR/pipkin/containers | grep -q . && echo kept
+        p exec ns sh -c 'id -u; id -G'
+        p exec -u ann ns true; echo $?; p rm -f ns > /dev/null; ls $XDG_RUNTIME_DIR/pipkin/containers | grep -q . || echo gone
+        p run --rm --net none --userns auto $IMAGE true; echo $?";
+    let mut command = Command::new("unshare");
+    command.args(["--user", "--map-root-user", "sh", "-c", script]);
+    command.envs(user.command(&[]).get_envs().filter_map(|(name, value)| Some((name, value?))));
+    command.env("P", user.folder.join("pipkin")).env("IMAGE", user.image());
+    command.uid(UID).gid(UID).current_dir("/");
+    let outcome = Running::start(command, None).wait();
+    assert_eq!(outcome.text(), "0\n0\ndeny\n1\n/sys/kernel\nkept\n0\n0\n125\ngone\n125\n", "{outcome}");
+    for words in ["become user ann", "map ids that it has"] {
+        assert!(outcome.told().contains(words), "{outcome}");
+    }
 }
 
 fn it_has_every_wall() {
