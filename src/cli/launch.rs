@@ -344,6 +344,7 @@ pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
         (Step::BecomeUser { .. }, Errno::INVAL) => {
             failure.remedy("the id has no place in the user namespace's maps")
         }
+        (Step::JoinNamespace { .. }, Errno::INVAL) => failure.remedy("the path must lead to a namespace of this kind"),
         (Step::SetLabel { .. }, Errno::NOENT) => failure.remedy("load the profile first: apparmor_parser -r FILE"),
         (Step::SetLabel { .. }, Errno::INVAL) => failure.remedy("the loaded policy has no such label"),
         (Step::OpenSource { .. } | Step::MountOverlay { .. }, Errno::NOENT) => {
@@ -352,9 +353,7 @@ pub(crate) fn explain(step: &Step<'_>, errno: Errno) -> Failure {
         (Step::ChangeDirectory(_) | Step::GoTo(_), Errno::LOOP) => {
             failure.remedy("links lead round in a circle there, or it is one of /proc, which may lead out")
         }
-        (_, Errno::LOOP) => {
-            failure.remedy("the image has a symbolic link there; only real directories are mounted on")
-        }
+        (_, Errno::LOOP) => failure.remedy("the image has a symbolic link there, not a directory"),
         (_, Errno::NOTDIR) => failure.remedy("the image has a file where a directory is needed"),
         (Step::Attach { .. }, Errno::ACCESS | Errno::PERM) => failure.remedy(
             "the image has nothing there to mount on, and you may not make it: add it to the image, or own the image",

@@ -136,6 +136,22 @@ impl From<Error> for Failure {
                 Errno::INVAL,
                 "the user namespace around Pipkin has not these ids: give --userns host, or map ids that it has",
             ),
+            (
+                "enter the pid namespace",
+                Errno::INVAL,
+                "the path must lead to a pid namespace, Pipkin's own or one in it",
+            ),
+            (
+                "read the id maps of",
+                Errno::INVAL,
+                "the path must lead to a user namespace, and not to Pipkin's own",
+            ),
+            ("enable the cgroup controller", Errno::INVAL, "this kernel has no such controller"),
+            (
+                "enable the cgroup controller",
+                Errno::NOENT,
+                "have it handed down to the cgroup that Pipkin is in (cgroup.subtree_control)",
+            ),
             ("clone the child", Errno::NOSYS, CLONE_REMEDY),
             ("clone the child", Errno::PERM, CLONE_REMEDY),
             ("map user ids by newuidmap", Errno::NOENT, "install newuidmap (package uidmap)"),

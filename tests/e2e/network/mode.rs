@@ -39,7 +39,7 @@ fn a_namespace_by_its_path() {
     let option = format!("--net ns:/proc/{}/ns/net", first.pid("pid"));
     run(&option).sh("ip -o -4 addr show eth0 | awk '{print $4}'").prints("172.20.5.6/16\n");
     run("--net ns:/nowhere").sh("true").expect_refusal(&["/nowhere"]);
-    run("--net ns:/etc/passwd").sh("true").expect_refusal(&["network namespace"]);
+    run("--net ns:/etc/passwd").sh("true").expect_refusal(&["network namespace", "of this kind"]);
     let other = format!("--net ns:/proc/{}/ns/uts", first.pid("pid"));
     run(&other).sh("true").expect_refusal(&["namespace"]);
 }

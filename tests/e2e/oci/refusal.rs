@@ -11,6 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
             wrong_values_are_named,
             wrong_surroundings_are_named,
             wrong_filters_and_nodes_are_named,
+            a_path_to_no_such_namespace_is_named,
             wrong_resources_are_named,
             texts_that_are_no_configuration,
             bad_ids_and_options,
@@ -133,6 +134,25 @@ fn wrong_surroundings_are_named() {
         ("/process/terminal", json!(true), &["--console-socket"]),
     ] {
         refused(&Bundle::new(&["true"]).set(pointer, value).written(), words);
+    }
+}
+
+fn a_path_to_no_such_namespace_is_named() {
+    for (kind, path, words) in [
+        ("network", "/proc/self/ns/ipc", "of this kind"),
+        ("ipc", "/etc/passwd", "of this kind"),
+        ("uts", "/tmp", "of this kind"),
+        ("cgroup", "/proc/self/ns/net", "of this kind"),
+        ("time", "/proc/self/ns/net", "time namespace"),
+        ("pid", "/proc/self/ns/net", "a pid namespace"),
+        ("user", "/proc/self/ns/net", "a user namespace"),
+        ("user", "/proc/self/ns/user", "not to Pipkin's own"),
+        ("ipc", "/nonexistent", "No such file"),
+    ] {
+        let namespaces = json!([{ "type": "mount" }, { "type": kind, "path": path }]);
+        let bundle =
+            Bundle::new(&["true"]).set("/linux/namespaces", namespaces).set("/hostname", json!(null));
+        refused(&bundle.written(), &[path, words]);
     }
 }
 
