@@ -5,7 +5,7 @@ use super::origin::{self, Origin};
 use super::request::{user, variables, window_size, workdir};
 use super::{Checked, given, keep};
 use crate::cli::argv::Sorted;
-use crate::cli::launch::tell;
+use crate::cli::launch::{errno_of, tell};
 use crate::cli::message::Failure;
 use crate::cli::operand::Found;
 use crate::cli::{Outcome, open_store};
@@ -95,17 +95,20 @@ pub(in super::super) const NEWUSER: u64 = 0x1000_0000;
 /// Which supplementary groups can be given in the user namespace of process `pid`, ours or another
 /// (`/proc/PID/setgroups` in user_namespaces(7)).
 pub(in super::super) fn groups(pid: i32, namespaces: u64) -> Checked<Groups<'static>> {
+    // Missing where the kernel knows no user namespaces; and when the process is gone, which is found out on entering.
     let read = |name: &str| {
         let path = ["/proc/", &pid.to_string(), name].concat();
-        std::fs::read_to_string(&path).map_err(|error| Failure::io("read", path.as_bytes(), &error))
+        match std::fs::read_to_string(&path) {
+            Err(error) if matches!(errno_of(&error), Errno::NOENT | Errno::SRCH) => Ok(None),
+            text => text.map(Some).map_err(|error| Failure::io("read", path.as_bytes(), &error)),
+        }
     };
-    if read("/setgroups")?.trim() == "deny" {
+    if read("/setgroups")?.is_some_and(|text| text.trim() == "deny") {
         return Ok(Groups::Inherited);
     }
-    if namespaces & NEWUSER == 0 {
+    let Some(maps) = (if namespaces & NEWUSER == 0 { None } else { read("/gid_map")? }) else {
         return Ok(Groups::All);
-    }
-    let maps = read("/gid_map")?;
+    };
     let maps = parse_map(maps.as_bytes());
     let maps = maps.ok_or_else(|| Failure::new("read the map of", b"group ids", b"it is no map"))?;
     Ok(Groups::Mapped(keep::list(maps.to_vec())))
