@@ -13,13 +13,14 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 /// Why a verb may be refused while others change the same container. Each is a sentence that a user understands.
-const REFUSALS: [&str; 14] = [
+const REFUSALS: [&str; 15] = [
     "there is no such container",
     "there is none",
     "this name is in use",
     "it does not run",
     "it is paused",
     "it is running",
+    "it is being started again",
     "another command starts it or takes it away just now",
     "it is being started or removed",
     "nobody saw how it ended",
