@@ -107,6 +107,15 @@ fn look_around() {
     }
 }
 
+/// Counts a worker off when it ends, however that is.
+struct Done<'a>(&'a AtomicU64);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
 fn any_verbs_at_once() {
     let seconds: Option<u64> = std::env::var("PIPKIN_SOAK").ok().and_then(|text| text.parse().ok());
     let (workers, containers) = if seconds.is_some() { (50, 20) } else { (6, 4) };
@@ -120,6 +129,8 @@ fn any_verbs_at_once() {
         for worker in 0..workers {
             let (names, steps, working) = (&names, &steps, &working);
             scope.spawn(move || {
+                // Also when it fails: nobody waits for it then.
+                let _done = Done(working);
                 let mut dice = Dice(seed ^ (worker + 1) << 32 | 1);
                 while Instant::now() < end {
                     let name = &names[dice.roll(names.len())];
@@ -130,7 +141,6 @@ fn any_verbs_at_once() {
                     }
                     *steps.lock().unwrap() += 1;
                 }
-                working.fetch_sub(1, Ordering::Relaxed);
             });
         }
         // A command that enters one which was paused at that moment waits until it goes on.
