@@ -36,8 +36,8 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     let unreadable = |error: &std::io::Error| Failure::errno("list the containers", b"", errno_of(error));
     let mut found = store.survey(end).map_err(|error| unreadable(&error))?;
     found.iter_mut().for_each(|(id, record)| look_again(id, record));
-    // Whoever asks for a status means it.
     let last = last(sorted)?;
+    // Whoever asks for a status means it.
     let all = sorted.has("--all")
         || last.is_some()
         || filters.iter().any(|filter| ["status", "exited"].contains(&key(filter)));

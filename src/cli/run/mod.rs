@@ -129,8 +129,11 @@ fn carry_out(
         Some(orders) => (detach(&job, &orders), true),
         None => (launch::launch(&job, &mut warden), false),
     };
+    let outcome = match outcome {
+        Ok(ExitCode::SUCCESS) if background && former.is_none() => show_id(store, &id),
+        other => other,
+    };
     match outcome {
-        Ok(code) if code == ExitCode::SUCCESS && background && former.is_none() => show_id(store, &id),
         Ok(code) if code == ExitCode::SUCCESS || !background => Ok(code),
         failed => {
             life::forget_id(typed);
