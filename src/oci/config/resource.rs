@@ -39,6 +39,10 @@ pub(crate) fn resources(value: Option<&Value<'_>>) -> Result<Resources<'static>,
             return Err(given.fault(OF_V1));
         }
     }
+    // What is below always counts there.
+    if let Some(given) = value.at("memory.useHierarchy").filter(|_| !value.is_true("memory.useHierarchy")) {
+        return Err(given.fault(OF_V1));
+    }
     let mut unified = Unified::new();
     let mut devices = Vec::new();
     let io_weight = block_io(value, &mut devices, &mut unified)?;

@@ -13,8 +13,17 @@ pub(crate) fn cases() -> Vec<Case> {
         Nothing,
         [what_is_used_is_told, events_end_with_the_container, rules_for_devices_are_exchanged, wrong_updates]
     );
-    let with =
-        cases!(Limits, [limits_are_changed, a_refusal_changes_nothing, a_kill_for_want_of_memory_is_told]);
+    let with = cases!(
+        Limits,
+        [
+            limits_are_as_configured,
+            limits_are_as_updated,
+            limits_that_cannot_be_had_are_refused,
+            limits_are_changed,
+            a_refusal_changes_nothing,
+            a_kill_for_want_of_memory_is_told
+        ]
+    );
     [everywhere, with].concat()
 }
 
@@ -124,6 +133,136 @@ fn read(file: &str) -> String {
 fn end_limited(bundle: &Bundle) {
     end(bundle);
     fs::remove_dir("/sys/fs/cgroup/oci-limits").unwrap();
+}
+
+/// A container that sleeps, with these resources.
+fn bounded(resources: &Value) -> Bundle {
+    let bundle = Bundle::new(&["sleep", "1000"]);
+    started(bundle.set("/linux/cgroupsPath", json!(GROUP)).set("/linux/resources", resources.clone()))
+}
+
+#[track_caller]
+fn reads(expected: &[(&str, &str)]) {
+    for (file, value) in expected {
+        assert_eq!(read(file), *value, "{file}");
+    }
+}
+
+fn has_huge_pages() -> bool {
+    let offered = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap();
+    offered.split_whitespace().any(|name| name == "hugetlb")
+}
+
+fn limits_are_as_configured() {
+    let bundle = bounded(&json!({
+        "memory": { "limit": 64 << 20, "swap": 96 << 20, "reservation": 16 << 20 },
+        "cpu": { "shares": 512, "quota": 50_000, "period": 200_000, "burst": 20_000, "cpus": "0", "mems": "0" },
+        "pids": { "limit": 0 },
+        "unified": { "memory.high": "50331648", "cgroup.max.depth": "3", "memory.oom.group": "1" }
+    }));
+    reads(&[
+        ("memory.max", "67108864"),
+        ("memory.swap.max", "33554432"),
+        ("memory.low", "16777216"),
+        ("memory.high", "50331648"),
+        ("memory.oom.group", "1"),
+        ("cpu.max", "50000 200000"),
+        ("cpu.max.burst", "20000"),
+        ("cpu.weight", "58"),
+        ("cpuset.cpus", "0"),
+        ("cpuset.mems", "0"),
+        ("cgroup.max.depth", "3"),
+        // The command is there, and nobody beside it.
+        ("pids.max", "1"),
+        ("pids.current", "1"),
+    ]);
+    bundle.call("exec c true").fails_with(255, "Resource temporarily unavailable");
+    end_limited(&bundle);
+    let unlimited = json!({
+        "memory": { "limit": -1, "swap": -1 }, "cpu": { "quota": -1, "idle": 1 }, "pids": { "limit": -1 }
+    });
+    let bundle = bounded(&unlimited);
+    reads(&[("cpu.max", "max 100000"), ("cpu.idle", "1"), ("cpu.weight", "0")]);
+    // What is unlimited needs no controller, which a machine need not have.
+    reads(&[("cgroup.controllers", "cpu")]);
+    end_limited(&bundle);
+    let pages = json!({ "hugepageLimits": [{ "pageSize": "2MB", "limit": 4 << 20 }] });
+    if has_huge_pages() {
+        let bundle = bounded(&pages);
+        reads(&[("hugetlb.2MB.max", "4194304"), ("hugetlb.2MB.rsvd.max", "4194304")]);
+        end_limited(&bundle);
+    } else {
+        refused(&pages, &["hugetlb"]);
+    }
+}
+
+fn limits_are_as_updated() {
+    let bundle = bounded(&json!({ "pids": { "limit": 5 } }));
+    for (document, expected) in [
+        (
+            json!({ "memory": { "limit": 48 << 20, "swap": 64 << 20, "reservation": 8 << 20 } }),
+            &[("memory.max", "50331648"), ("memory.swap.max", "16777216"), ("memory.low", "8388608")][..],
+        ),
+        (
+            json!({ "memory": { "limit": 96 << 20 } }),
+            &[("memory.max", "100663296"), ("memory.swap.max", "16777216")],
+        ),
+        (json!({ "cpu": { "shares": 2048 } }), &[("cpu.weight", "173")]),
+        (json!({ "cpu": { "quota": 30_000 } }), &[("cpu.max", "30000 100000")]),
+        (json!({ "cpu": { "period": 50_000 } }), &[("cpu.max", "30000 50000")]),
+        (json!({ "cpu": { "burst": 10_000 } }), &[("cpu.max.burst", "10000"), ("cpu.max", "30000 50000")]),
+        (json!({ "cpu": { "quota": -1, "burst": 0 } }), &[("cpu.max", "max 50000"), ("cpu.max.burst", "0")]),
+        (json!({ "cpu": { "idle": 1 } }), &[("cpu.idle", "1")]),
+        (json!({ "cpu": { "idle": 0 } }), &[("cpu.idle", "0")]),
+        (json!({ "cpu": { "cpus": "0", "mems": "0" } }), &[("cpuset.cpus", "0"), ("cpuset.mems", "0")]),
+        (json!({ "pids": { "limit": 0 } }), &[("pids.max", "1")]),
+        (json!({ "pids": { "limit": -1 } }), &[("pids.max", "max")]),
+        (
+            json!({ "unified": { "memory.high": "max", "pids.max": "9" } }),
+            &[("memory.high", "max"), ("pids.max", "9")],
+        ),
+    ] {
+        let output = update(&bundle, &document);
+        assert!(output.status.success(), "{document}: {output:?}");
+        reads(expected);
+    }
+    if has_huge_pages() {
+        let pages = json!({ "hugepageLimits": [{ "pageSize": "2MB", "limit": 2 << 20 }] });
+        assert!(update(&bundle, &pages).status.success());
+        reads(&[("hugetlb.2MB.max", "2097152"), ("hugetlb.2MB.rsvd.max", "2097152")]);
+    }
+    // The weight of I/O is a file of one of the kernel's schedulers, which need not be there.
+    let output = update(&bundle, &json!({ "blockIO": { "weight": 500 } }));
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    if output.status.success() {
+        reads(&[("io.weight", "default 4950")]);
+    } else {
+        assert!(told.contains("io.weight") && told.contains("No such file"), "{told}");
+    }
+    end_limited(&bundle);
+}
+
+/// No container comes of these resources; why is one line with `words`, and nothing is left.
+#[track_caller]
+fn refused(resources: &Value, words: &[&str]) {
+    let bundle = Bundle::new(&["true"]).set("/linux/cgroupsPath", json!(GROUP));
+    let bundle = bundle.set("/linux/resources", resources.clone()).written();
+    bundle.call("create c").fails(1, words);
+    bundle.is_clean();
+    let group = Path::new("/sys/fs/cgroup").join(GROUP.trim_start_matches('/'));
+    assert!(!group.exists(), "{}", group.display());
+    fs::remove_dir("/sys/fs/cgroup/oci-limits").unwrap_or(());
+}
+
+fn limits_that_cannot_be_had_are_refused() {
+    refused(&json!({ "rdma": { "nosuch": { "hcaHandles": 2 } } }), &["rdma"]);
+    refused(&json!({ "hugepageLimits": [{ "pageSize": "3MB", "limit": 0 }] }), &["hugetlb"]);
+    refused(&json!({ "unified": { "memory.nosuch": "1" } }), &["memory.nosuch", "No such file"]);
+    refused(&json!({ "unified": { "nosuch.max": "1" } }), &["nosuch.max", "No such file"]);
+    refused(&json!({ "unified": { "memory.max": "many" } }), &["memory.max", "Invalid argument"]);
+    refused(&json!({ "unified": { "cgroup.type": "nonsense" } }), &["cgroup.type"]);
+    refused(&json!({ "cpu": { "cpus": "4000" } }), &["cpuset.cpus"]);
+    refused(&json!({ "cpu": { "quota": 5_000, "burst": 6_000 } }), &["cpu.max.burst", "Invalid argument"]);
 }
 
 fn limits_are_changed() {

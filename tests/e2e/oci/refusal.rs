@@ -200,6 +200,24 @@ fn wrong_resources_are_named() {
             json!({ "blockIO": { "weightDevice": [{ "major": 8, "minor": 0, "leafWeight": 10 }] } }),
             &["weightDevice[0]", "leafWeight", "cgroup v1"],
         ),
+        ("/linux/resources", json!({ "memory": { "useHierarchy": false } }), &["useHierarchy", "cgroup v1"]),
+        ("/linux/resources", json!({ "memory": { "disableOOMKiller": true } }), &["OOMKiller", "cgroup v1"]),
+        (
+            "/linux/resources",
+            json!({ "cpu": { "realtimeRuntime": 5 } }),
+            &["cpu.realtimeRuntime", "cgroup v1"],
+        ),
+        (
+            "/linux/resources",
+            json!({ "blockIO": { "leafWeight": 10 } }),
+            &["blockIO.leafWeight", "cgroup v1"],
+        ),
+        ("/linux/resources", json!({ "network": { "classID": 1 } }), &["network.classID", "cgroup v1"]),
+        (
+            "/linux/resources",
+            json!({ "hugepageLimits": [{ "pageSize": "2 MB", "limit": 0 }] }),
+            &["hugepageLimits[0]", "pageSize"],
+        ),
         ("/linux/memoryPolicy", json!({ "nodes": "0" }), &["linux.memoryPolicy", "mode is missing"]),
     ] {
         refused(&Bundle::new(&["true"]).set(pointer, value).written(), words);
