@@ -1,19 +1,22 @@
 //! What a new file system in memory takes over from the directory that it is put on: the mode, and where that was asked
-//! for all that lies there (`tmpcopyup`).
+//! for all that lies there (`tmpcopyup`); and what a volume does while it is empty.
 //!
 //! Dangers: the directory is the image's, hostile, and read by descriptor without following links; what is written is
-//! ours and new, seen by nobody else yet.
+//! ours and new, seen by nobody else yet. Of several containers that begin with the same volume one fills it, and the
+//! others wait for that; what was left half done is done anew by the next one.
 
 use super::filesystem;
 use super::path::{self, Links};
 use crate::spec::{Attributes, MountOption};
+use crate::sys::clock::{monotonic_ms, pause_ms};
 use core::ffi::CStr;
 use core::mem::MaybeUninit;
 use linux_raw_sys::general::MOUNT_ATTR_RDONLY;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, FileType, Mode, OFlags, RawDir, Timespec, Timestamps, chmodat, chownat, fchmod, fchown, fstat,
-    mkdirat, mknodat, openat, readlinkat_raw, sendfile, statat, symlinkat, utimensat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, Stat, Timespec, Timestamps, chmodat, chownat,
+    fchmod, fchown, flock, fstat, mkdirat, mknodat, openat, readlinkat_raw, sendfile, statat, symlinkat,
+    syncfs, unlinkat, utimensat,
 };
 use rustix::io::{Errno, Result, retry_on_intr};
 use rustix::process::{Gid, Uid};
@@ -24,6 +27,11 @@ const DEEPEST: usize = 64;
 const PORTION: usize = 1 << 20;
 /// `PATH_MAX` of the kernel.
 const PATH_CAPACITY: usize = 4096;
+/// A file in a volume that is there as long as it is being filled, locked by whoever does that.
+const FILLING: &CStr = c".pipkin-filling";
+/// How long another container may take for that, and how often that is looked at.
+const PATIENCE_MS: u64 = 60_000;
+const PAUSE_MS: u64 = 10;
 
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 const DIRECTORY: OFlags = READ.union(OFlags::DIRECTORY);
@@ -68,9 +76,77 @@ fn fill(root: BorrowedFd<'_>, mount: &OwnedFd, options: &[MountOption<'_>], targ
         return Ok(());
     }
     if !given(c"uid") && !given(c"gid") {
-        fchown(&to, Some(Uid::from_raw(stat.st_uid)), Some(Gid::from_raw(stat.st_gid)))?;
+        own(&to, &stat)?;
     }
     copy_all(&from, &to, 0)
+}
+
+fn own(directory: &OwnedFd, like: &Stat) -> Result<()> {
+    fchown(directory, Some(Uid::from_raw(like.st_uid)), Some(Gid::from_raw(like.st_gid)))
+}
+
+/// Copies what lies at `target` into the volume `mount`, its mode and owner too, unless something is in that.
+///
+/// # Errors
+/// `ENOTDIR` when a file lies there, `ETIMEDOUT` when another container does not finish, and those of copying: the next
+/// one begins anew then.
+pub(super) fn volume(root: BorrowedFd<'_>, mount: &OwnedFd, target: &CStr) -> Result<()> {
+    let to = openat(mount, c".", DIRECTORY, Mode::empty())?;
+    let Some(_lock) = lock_empty(&to)? else { return Ok(()) };
+    match path::open(root, target, OFlags::DIRECTORY, Links::Follow) {
+        Err(Errno::NOENT) => {}
+        found => {
+            let from = found?;
+            let stat = fstat(&from)?;
+            copy_all(&from, &to, 0)?;
+            own(&to, &stat)?;
+            fchmod(&to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+            // What no longer says that it is half done is whole, after a power cut too.
+            syncfs(&to)?;
+        }
+    }
+    unlinkat(&to, FILLING, AtFlags::empty())
+}
+
+/// The lock of a volume that is to be filled; `None` when something is in it.
+fn lock_empty(volume: &OwnedFd) -> Result<Option<OwnedFd>> {
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let deadline_ms = monotonic_ms().saturating_add(PATIENCE_MS);
+    while is_empty(volume)? {
+        let lock = openat(volume, FILLING, flags, Mode::RUSR | Mode::WUSR)?;
+        while let Err(errno) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            if errno != Errno::WOULDBLOCK {
+                return Err(errno);
+            }
+            if monotonic_ms() > deadline_ms {
+                return Err(Errno::TIMEDOUT);
+            }
+            pause_ms(PAUSE_MS);
+        }
+        // Whoever had it before may have finished, and taken the file away.
+        if fstat(&lock)?.st_nlink > 0 {
+            return Ok(Some(lock));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether nothing is in a volume but what is left of filling it.
+fn is_empty(volume: &OwnedFd) -> Result<bool> {
+    match statat(volume, FILLING, AtFlags::SYMLINK_NOFOLLOW) {
+        Err(Errno::NOENT) => {}
+        found => return found.map(|_| true),
+    }
+    // Its own place to read from.
+    let directory = openat(volume, c".", DIRECTORY, Mode::empty())?;
+    let mut buffer = [MaybeUninit::uninit(); 1024];
+    let mut entries = RawDir::new(&directory, &mut buffer);
+    while let Some(entry) = entries.next() {
+        if ![c".", c".."].contains(&entry?.file_name()) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
 }
 
 fn copy_all(from: &OwnedFd, to: &OwnedFd, depth: usize) -> Result<()> {
@@ -92,9 +168,13 @@ fn copy_all(from: &OwnedFd, to: &OwnedFd, depth: usize) -> Result<()> {
 fn copy(from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: usize) -> Result<()> {
     let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
     let (kind, mode) = (FileType::from_raw_mode(stat.st_mode), Mode::from_raw_mode(stat.st_mode & 0o7777));
+    if kind != FileType::Directory {
+        // It is there where a copy was begun before.
+        unless(unlinkat(to, name, AtFlags::empty()), Errno::NOENT)?;
+    }
     match kind {
         FileType::Directory => {
-            mkdirat(to, name, Mode::RWXU)?;
+            unless(mkdirat(to, name, Mode::RWXU), Errno::EXIST)?;
             let open = |directory: &OwnedFd| openat(directory, name, DIRECTORY, Mode::empty());
             copy_all(&open(from)?, &open(to)?, depth.saturating_add(1))?;
         }
@@ -120,6 +200,11 @@ fn copy(from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: usize) -> Result<()> {
         last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ },
     };
     utimensat(to, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+}
+
+/// `done`, where `expected` is no error.
+fn unless(done: Result<()>, expected: Errno) -> Result<()> {
+    if done == Err(expected) { Ok(()) } else { done }
 }
 
 #[inline(never)]

@@ -227,12 +227,15 @@ impl<'a> State<'a> {
                 }
                 Ok(())
             }
-            Step::Attach { slot, target, attributes, propagation } => {
+            Step::Attach { slot, target, attributes, propagation, volume } => {
                 let own = self.sources.get_mut(usize::from(slot)).and_then(Option::take);
                 let held = own.as_ref().or_else(|| self.context.sources.get(usize::from(slot)));
                 let source = held.ok_or(Errno::BADF)?;
                 self.parent = None;
                 let root = self.root.as_ref().ok_or(Errno::BADF)?.as_fd();
+                if volume {
+                    fill::volume(root, source, target)?;
+                }
                 let id = filesystem::attach(root, source, target, attributes, propagation)?;
                 self.mounted.add(id, Kind::Deep)?;
                 if target == c"/proc" { self.note_proc(source) } else { Ok(()) }

@@ -56,6 +56,7 @@ Verbs:
   port       show where the ports of a container are on the host
   rename     give a container another name
   events     tell what happens to containers, as it happens
+  volume     list, make and remove volumes, which outlast containers
   doctor     tell what this machine and user can and cannot do, and what to do
              about it
   init       be the init of a container: start a command, forward signals to it,

@@ -61,6 +61,8 @@ mod stop;
 mod text;
 #[cfg(feature = "runtime")]
 mod top;
+#[cfg(feature = "runtime")]
+mod volume;
 
 #[cfg(feature = "runtime")]
 use crate::store::Store;
@@ -155,6 +157,8 @@ const VERBS: &[Verb] = &[
     Verb { name: "top", help: top::HELP, order: Order::Mixed, run: top::run },
     #[cfg(feature = "runtime")]
     Verb { name: "update", help: run::update::HELP, order: Order::Mixed, run: run::update::run },
+    #[cfg(feature = "runtime")]
+    Verb { name: "volume", help: volume::HELP, order: Order::Mixed, run: volume::run },
     #[cfg(feature = "runtime")]
     Verb { name: "run", help: run::help::RUN, order: Order::OptionsFirst, run: run::run },
 ];

@@ -249,15 +249,16 @@ impl<'a> Step<'a> {
                     ("propagation", propagation_name(propagation)),
                 ],
             ),
-            Self::Attach { slot, target, attributes, propagation } => Description::new(
+            Self::Attach { slot, target, attributes, propagation, volume } => Description::new(
                 "attach",
-                "attach held source {source} at {target}[ ({attributes})][, and below it ({recursive})][, propagation {propagation}]",
+                "attach held source {source} at {target}[ ({attributes})][, and below it ({recursive})][, propagation {propagation}][, as long as it is empty with a copy of what lies there{volume}]",
                 [
                     ("source", Value::Number(slot.into())),
                     ("target", path(target)),
                     ("attributes", Value::Attributes(attributes.set)),
                     ("recursive", Value::Attributes(attributes.set_recursive)),
                     ("propagation", propagation_name(propagation)),
+                    ("volume", Value::Yes(volume)),
                 ],
             ),
             Self::MakeDevice(device) => describe_device(&device),

@@ -297,13 +297,13 @@ impl<'a> Child<'_, 'a> {
             Source::FileSystem { kind, .. } if source::is_early(kind, spec, facts) => {
                 let slot = self.early;
                 self.early = slot.saturating_add(1);
-                self.push(Step::Attach { slot, target, attributes, propagation })
+                self.push(Step::Attach { slot, target, attributes, propagation, volume: false })
             }
-            Source::Bind { .. } => {
+            Source::Bind { volume, .. } => {
                 let slot = *binds;
                 *binds = slot.saturating_add(1);
                 let attributes = source::attributes(mount);
-                self.push(Step::Attach { slot, target, attributes, propagation })
+                self.push(Step::Attach { slot, target, attributes, propagation, volume })
             }
             Source::FileSystem { kind, options } => {
                 self.push(Step::MountFileSystem { kind, options, target, attributes, propagation })
@@ -325,7 +325,8 @@ impl<'a> Child<'_, 'a> {
             if source::in_user_namespace(spec, facts) {
                 let slot = u8::try_from(binds.saturating_add(place)).unwrap_or(u8::MAX);
                 let attributes = crate::spec::Attributes::default();
-                self.push(Step::Attach { slot, target: device.path, attributes, propagation: None });
+                let target = device.path;
+                self.push(Step::Attach { slot, target, attributes, propagation: None, volume: false });
             } else {
                 self.push(Step::MakeDevice(device));
             }

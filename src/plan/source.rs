@@ -40,7 +40,11 @@ pub(super) fn by_host(spec: &Spec<'_>, facts: &HostFacts) -> bool {
 pub(super) fn held<'a>(spec: &Spec<'a>, facts: &HostFacts) -> impl Iterator<Item = Held<'a>> {
     let (spec, facts) = (*spec, *facts);
     let binds = spec.mounts.iter().filter_map(move |mount| match shown(mount, &spec, &facts)? {
-        Source::Bind { path, recursive, mapped } => Some(Held { path, recursive, mapped }),
+        Source::Bind { path, recursive, mapped, volume } => {
+            let shifted = volume && spec.namespaces.user.is_some() && by_host(&spec, &facts);
+            let mapped = mapped.or(shifted.then_some(Mapping::CONTAINER));
+            Some(Held { path, recursive, mapped })
+        }
         Source::FileSystem { .. } | Source::Cgroup => None,
     });
     let one = |path, mapped: Option<Mapping<'a>>| Held { path, recursive: false, mapped };
@@ -78,7 +82,7 @@ pub(super) fn shown<'a>(mount: &Mount<'a>, spec: &Spec<'a>, facts: &HostFacts) -
         [(c"proc", ns.pid, Some(c"/proc")), (c"sysfs", ns.network, Some(c"/sys")), (c"mqueue", ns.ipc, None)]
     {
         if kind == name && join == Join::Host {
-            return path.map(|path| Source::Bind { path, recursive: true, mapped: None });
+            return path.map(|path| Source::Bind { path, recursive: true, mapped: None, volume: false });
         }
     }
     let group = options.contains(&TERMINAL_GROUP);

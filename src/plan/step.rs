@@ -293,6 +293,8 @@ pub enum Step<'a> {
         attributes: Attributes,
         /// Propagation.
         propagation: Option<Propagation>,
+        /// Whether it first takes over what lies there, when it is empty.
+        volume: bool,
     },
     /// Make a device node.
     MakeDevice(Device<'a>),

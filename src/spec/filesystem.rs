@@ -118,6 +118,9 @@ pub enum Source<'a> {
         recursive: bool,
         /// Whose ids its files are shown with; the host's when not given.
         mapped: Option<Mapping<'a>>,
+        /// Whether it is a volume of Pipkin's: its files have the container's ids on disk, and as long as it is empty
+        /// it takes over what lies at the target.
+        volume: bool,
     },
     /// A new instance of a file system of the kernel.
     FileSystem {

@@ -30,7 +30,7 @@ const LISTING: usize = 32 << 10;
 #[derive(Clone, Debug)]
 pub(crate) struct Store {
     pub(super) run: PathBuf,
-    data: PathBuf,
+    pub(super) data: PathBuf,
 }
 
 /// A container that this process owns: as long as this value lives, its lock is held.

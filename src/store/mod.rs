@@ -14,7 +14,7 @@
 //! | `users/uFIRST`, `users/gFIRST` | a link by which a container holds a range of ids |
 //!
 //! and under the data directory (`/var/lib/pipkin`, or `$XDG_DATA_HOME/pipkin`): `containers/ID/{upper,work}`, the
-//! writable layer, `containers/ID/log…`, `containers/ID/record`, a copy of the record, and `images/NAME`. What the machine
+//! writable layer, `containers/ID/log…`, `containers/ID/record`, a copy of the record, `images/NAME` and `volumes/NAME`. What the machine
 //! forgets when it goes down comes back from there: see `container::recover`.
 //!
 //! Duty: make, find, list and take away containers so that a crash at any point leaves nothing that the next
@@ -40,11 +40,13 @@ pub(crate) mod process;
 mod record;
 #[allow(dead_code, reason = "verbs that come next use the rest")]
 pub(crate) mod time;
+mod volume;
 
 pub(crate) use claim::Claim;
 pub(crate) use container::{Container, Store, USERS};
 pub(crate) use record::{Record, Status};
 pub(crate) use time::now_ns;
+pub(crate) use volume::{VOLUME, lock};
 
 use std::io::{Error, ErrorKind};
 

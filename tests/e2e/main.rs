@@ -40,6 +40,7 @@ mod logs;
 mod machine;
 mod manage;
 mod mask;
+mod named;
 mod namespace;
 mod nested;
 mod network;
@@ -92,6 +93,7 @@ fn cases() -> Vec<Case> {
         root::cases(),
         mask::cases(),
         volume::cases(),
+        named::cases(),
         network::cases(),
         nested::cases(),
         exit::cases(),

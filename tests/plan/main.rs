@@ -138,7 +138,7 @@ fn limited(resources: Resources<'static>) -> Spec<'static> {
 fn bind(target: &'static CStr, path: &'static CStr, attributes: Attributes) -> Mount<'static> {
     Mount {
         target,
-        source: Source::Bind { path, recursive: true, mapped: None },
+        source: Source::Bind { path, recursive: true, mapped: None, volume: false },
         attributes,
         propagation: None,
     }
@@ -219,8 +219,17 @@ golden! {
         uids: &[IdMap { inside: 0, outside: 100_000, count: 65_536 }],
         gids: &[IdMap { inside: 0, outside: 100_000, count: 65_536 }] }), ..Namespaces::DEFAULT }, ..usual() };
     user_namespace_idmap: Spec { namespaces: Namespaces { user: Some(RANGE), ..Namespaces::DEFAULT }, mounts: &[
-        Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: Some(Mapping::CONTAINER) }, ..bind(c"/s", c"/srv", Attributes::default()) },
+        Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: Some(Mapping::CONTAINER), volume: false }, ..bind(c"/s", c"/srv", Attributes::default()) },
     ], ..bare() };
+    volume: Spec { mounts: &[Mount {
+        source: Source::Bind { path: c"/v/data", recursive: false, mapped: None, volume: true },
+        ..bind(c"/data", c"/v/data", Attributes { set_recursive: linux_raw_sys::general::MOUNT_ATTR_RDONLY, ..Attributes::default() }) }], ..bare() };
+    user_namespace_volume: Spec { namespaces: Namespaces { user: Some(RANGE), ..Namespaces::DEFAULT }, mounts: &[Mount {
+        source: Source::Bind { path: c"/v/data", recursive: false, mapped: None, volume: true },
+        ..bind(c"/data", c"/v/data", Attributes::default()) }], ..bare() };
+    rootless_volume: Spec { namespaces: Namespaces { user: Some(OWN), ..Namespaces::DEFAULT }, mounts: &[Mount {
+        source: Source::Bind { path: c"/v/data", recursive: false, mapped: None, volume: true },
+        ..bind(c"/data", c"/v/data", Attributes::default()) }], ..bare() }, USER;
     user_namespace_of_the_host: Spec { namespaces: Namespaces { user: Some(RANGE), network: Join::Host, pid: Join::Host,
         ipc: Join::Host, uts: Join::Host, cgroup: Join::Host, time: Join::Host, clocks: &[] }, ..usual() };
     user_namespace_joining: Spec { namespaces: Namespaces { user: Some(RANGE), network: Join::Path(c"/run/netns/x"),
@@ -232,15 +241,15 @@ golden! {
         ..RANGE }), network: Join::Path(c"/proc/7/ns/net"), ..Namespaces::DEFAULT }, ..usual() };
     idmap_of_its_own: Spec { mounts: &[
         Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: Some(Mapping {
-            own: Some((RANGE.uids, RANGE.gids)), recursive: false }) }, ..bind(c"/s", c"/srv", Attributes::default()) },
+            own: Some((RANGE.uids, RANGE.gids)), recursive: false }), volume: false }, ..bind(c"/s", c"/srv", Attributes::default()) },
         bind(c"/t", c"/tmp", Attributes::default()),
     ], ..bare() };
     idmap_without_root: Spec { namespaces: Namespaces { user: Some(OWN), ..Namespaces::DEFAULT }, mounts: &[
         Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: Some(Mapping {
-            own: Some((RANGE.uids, RANGE.gids)), recursive: false }) }, ..bind(c"/s", c"/srv", Attributes::default()) },
+            own: Some((RANGE.uids, RANGE.gids)), recursive: false }), volume: false }, ..bind(c"/s", c"/srv", Attributes::default()) },
     ], ..bare() }, USER;
     idmap_without_user_namespace: Spec { mounts: &[
-        Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: Some(Mapping::CONTAINER) }, ..bind(c"/s", c"/srv", Attributes::default()) },
+        Mount { source: Source::Bind { path: c"/srv", recursive: true, mapped: Some(Mapping::CONTAINER), volume: false }, ..bind(c"/s", c"/srv", Attributes::default()) },
     ], ..bare() };
     landlock: Spec { process: Process { confinement: Confinement { paths: &[PathRule { path: c"/", write: false },
         PathRule { path: c"/work", write: true }], ..Confinement::NONE }, ..PROCESS }, ..bare() };

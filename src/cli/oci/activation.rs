@@ -34,8 +34,12 @@ pub(super) fn pass_on(spec: &mut Spec<'static>) -> Result<(), Failure> {
         && path.starts_with('/')
     {
         let wrong = || Failure::new("pass on the socket of systemd", path.as_bytes(), b"it has no name");
-        let source =
-            Source::Bind { path: keep::text(&*path).ok_or_else(wrong)?, recursive: false, mapped: None };
+        let source = Source::Bind {
+            path: keep::text(&*path).ok_or_else(wrong)?,
+            recursive: false,
+            mapped: None,
+            volume: false,
+        };
         let mount = Mount { target: NOTIFY, source, attributes: Attributes::default(), propagation: None };
         spec.mounts = keep::list([spec.mounts, &[mount]].concat());
         env.push(c"NOTIFY_SOCKET=/run/notify/notify.sock");

@@ -72,9 +72,10 @@ Resources; SIZE is in bytes or ends in k, m or g:
       --device-write-iops DEV:N    most writes
 
 Files:
-  -v, --volume SRC:DST[:OPTIONS]   show a file or directory of the host: ro, rw,
-                                   noexec, nosuid, nodev, idmap, rslave ...
-      --mount KEY=VALUE,...        type=bind,src=,dst=,ro or
+  -v, --volume SRC:DST[:OPTIONS]   show a file or directory of the host, or a
+                                   volume by its name: ro, rw, noexec, nosuid,
+                                   nodev, idmap, rslave ...
+      --mount KEY=VALUE,...        type=bind,src=,dst=,ro, or type=volume, or
                                    type=tmpfs,dst=,size=,mode=
       --tmpfs DST[:OPTIONS]        file system in memory: size= [10% of it],
                                    mode=, exec ...

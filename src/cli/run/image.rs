@@ -3,7 +3,8 @@
 use super::keep;
 use super::metadata::{self, Metadata};
 use crate::cli::message::Failure;
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use crate::store::lock;
+use rustix::fs::FlockOperation;
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -67,21 +68,15 @@ fn directory_name(name: &[u8]) -> Option<String> {
 fn stored_image(path: &Path) -> Result<Option<Image>, Failure> {
     let name = path.as_os_str().as_bytes();
     let fail = |errno| Failure::errno(FIND, name, errno);
-    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let lock = match rustix::fs::open(name, flags, Mode::empty()) {
+    let lock = match lock(path, FlockOperation::NonBlockingLockShared) {
         Ok(lock) => lock,
         Err(Errno::NOENT) => return Ok(None),
+        Err(Errno::WOULDBLOCK) => return Err(Failure::new(FIND, name, b"it is being removed or replaced")),
+        Err(Errno::STALE) => {
+            return Err(Failure::new(FIND, name, b"it was replaced just now").remedy("try again"));
+        }
         Err(errno) => return Err(fail(errno)),
     };
-    match rustix::fs::flock(&lock, FlockOperation::NonBlockingLockShared) {
-        Err(Errno::WOULDBLOCK) => return Err(Failure::new(FIND, name, b"it is being removed or replaced")),
-        result => result.map_err(fail)?,
-    }
-    // Replaced between opening and locking: what the path names now is not what we hold.
-    let (held, named) = (rustix::fs::fstat(&lock).map_err(fail)?, rustix::fs::stat(name).map_err(fail)?);
-    if (held.st_dev, held.st_ino) != (named.st_dev, named.st_ino) {
-        return Err(Failure::new(FIND, name, b"it was replaced just now").remedy("try again"));
-    }
     Ok(Some(Image { layers: layers(path)?, metadata: metadata::read(path)?, _lock: Some(lock) }))
 }
 
@@ -130,6 +125,7 @@ pub(super) fn directory(what: &str, typed: &OsStr) -> Result<&'static CStr, Fail
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::fs::{Mode, OFlags};
     use std::fs::{create_dir, create_dir_all, write};
     use std::os::unix::fs::symlink;
     use std::path::PathBuf;

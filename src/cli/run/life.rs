@@ -8,7 +8,7 @@ use crate::cli::detach::{Check, Orders, Policy};
 use crate::cli::message::Failure;
 use crate::cli::signal;
 use crate::store::log::Limits;
-use crate::store::{Record, USERS, now_ns, time};
+use crate::store::{Record, USERS, VOLUME, now_ns, time};
 use pipkin::plan::{HostStep, Plan};
 use pipkin::spec::Id;
 use std::fs::File;
@@ -118,6 +118,9 @@ pub(super) fn record(typed: &Sorted<'_>, request: &Request<'_>, plan: &Plan<'_>)
     }
     for name in ["--volume", "--mount", "--tmpfs"] {
         typed.all(name).for_each(|text| record.add("mount", text.as_bytes()));
+    }
+    for name in &request.volumes {
+        record.add(VOLUME, name.as_bytes());
     }
     for step in &plan.host {
         if let HostStep::SetLimit { file, value } = step {

@@ -103,9 +103,10 @@ fn carry_out(
 ) -> Outcome {
     let joined = Joined::new(typed, store)?;
     let (images, own, networks) = (&store.images(), &store.layer(&id), &store.networks());
+    let volumes = &store.volumes();
     let bridge_is_usual = pipkin::host::is_privileged();
     let claims = (!typed.has("--dry-run")).then_some(store);
-    let directories = Directories { images, own, networks, joined, claims, bridge_is_usual };
+    let directories = Directories { images, own, volumes, networks, joined, claims, bridge_is_usual };
     let request = Request::new(typed, id, directories)?;
     let facts = pipkin::host::probe()?;
     let mut plan = Box::<Plan>::default();
@@ -122,6 +123,7 @@ fn carry_out(
         return explain::in_words(&plan);
     }
     request.make_sources()?;
+    let _volumes = request.hold_volumes(store)?;
     launch::sweep(store);
     life::note_id(typed, &id)?;
     let job = Job { store, spec: &request.spec, plan: &plan, files: &request.files, record, former };
@@ -150,6 +152,14 @@ fn show_id(store: &Store, id: &Id) -> Outcome {
             failure.tell();
         });
     })
+}
+
+/// Checks a volume's name.
+///
+/// # Errors
+/// What a name is made of.
+pub(super) fn volume_name(text: &str) -> Result<&str, &'static str> {
+    volume::name(text)
 }
 
 /// Checks a container's name.

@@ -13,12 +13,14 @@ use super::{
 use crate::cli::argv::Sorted;
 use crate::cli::input;
 use crate::cli::message::Failure;
+use crate::cli::volume::cannot;
 use crate::store::{Claim, Store};
 use pipkin::spec::{
     Account, Capabilities, Confinement, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Id, Join, Mapping,
     Mount, MountOption, Process, Root, RootSource, Source, Spec, Start, Sysctl, Tuning, Upper, User,
     WindowSize,
 };
+use rustix::fd::OwnedFd;
 use rustix::io::Errno;
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
@@ -40,6 +42,8 @@ pub(super) struct Request<'a> {
     pub(super) files: Vec<network::File>,
     /// Sources of binds that do not exist and are to be made.
     missing: Vec<&'static CStr>,
+    /// Volumes by their names.
+    pub(super) volumes: Vec<&'a str>,
     /// The ranges of ids that are its own, until it is there.
     pub(super) claim: Option<Claim>,
     /// Keeps a stored image from being removed.
@@ -54,6 +58,8 @@ pub(super) struct Directories<'a> {
     /// Where the root is put together; `upper` and `work` in it are the writable layer. It exists when the
     /// container is made.
     pub(super) own: &'a Path,
+    /// Where volumes are.
+    pub(super) volumes: &'a Path,
     /// Where is what containers share of the network.
     pub(super) networks: &'a Path,
     /// The namespaces of the containers that `container:NAME` names.
@@ -76,7 +82,7 @@ impl<'a> Request<'a> {
         let root = root(typed, &mut found, directories.own)?;
         let mut claim = directories.claims.map(|store| Claim::new(store, id));
         let mut namespaces = namespace::namespaces(typed, &directories.joined, &id, claim.as_mut())?;
-        let (mut mounts, missing) = mounts(typed)?;
+        let Mounts { mut mounts, missing, volumes } = mounts(typed, directories.volumes)?;
         let hostname = match given(typed, "--hostname", host_name)? {
             None if namespaces.uts == Join::New => host_name(id.as_str()).ok(),
             given => given,
@@ -120,6 +126,7 @@ impl<'a> Request<'a> {
             stop_signal,
             files,
             missing,
+            volumes,
             claim,
             _image: found,
         })
@@ -131,6 +138,15 @@ impl<'a> Request<'a> {
             let made = std::fs::create_dir_all(OsStr::from_bytes(path.to_bytes()));
             made.map_err(|error| Failure::io("make the directory", path.to_bytes(), &error))
         })
+    }
+
+    /// Makes its volumes unless they are there, and keeps them from being removed as long as the answer is held.
+    pub(super) fn hold_volumes(&self, store: &Store) -> Checked<Vec<OwnedFd>> {
+        let mut held = Vec::new();
+        for name in &self.volumes {
+            held.push(store.hold_volume(name).map_err(|error| cannot("use the volume", name, &error))?);
+        }
+        Ok(held)
     }
 
     /// The command and its arguments, joined by blanks, for showing.
@@ -350,13 +366,19 @@ fn sysctl(text: &str) -> Result<Sysctl<'static>, Why> {
     pair.map(|(name, value)| Sysctl { name, value }).ok_or("give NAME=VALUE")
 }
 
-/// The usual mounts, then those asked for; one asked for in the place of a usual one takes its turn. Also the
-/// sources that have to be made first.
-fn mounts(typed: &Sorted<'_>) -> Checked<(Vec<Mount<'static>>, Vec<&'static CStr>)> {
-    let options: [(&str, Parse<'_, Volume<'_>>); 3] =
+/// What is mounted, the sources of binds that have to be made first, and the names of volumes.
+struct Mounts<'a> {
+    mounts: Vec<Mount<'static>>,
+    missing: Vec<&'static CStr>,
+    volumes: Vec<&'a str>,
+}
+
+/// The usual mounts, then those asked for; one asked for in the place of a usual one takes its turn.
+fn mounts<'a>(typed: &Sorted<'a>, place: &Path) -> Checked<Mounts<'a>> {
+    let options: [(&str, Parse<'_, Volume<'a>>); 3] =
         [("--volume", volume::volume), ("--mount", volume::mount), ("--tmpfs", |text| volume::tmpfs(text))];
     let mut mounts = DEFAULT_MOUNTS.to_vec();
-    let (mut missing, mut taken) = (Vec::new(), Vec::new());
+    let (mut missing, mut volumes, mut taken) = (Vec::new(), Vec::new(), Vec::new());
     for (name, parse) in options {
         for text in typed.all(name) {
             let volume = parse(text).map_err(|why| refuse(name, text, why))?;
@@ -364,7 +386,10 @@ fn mounts(typed: &Sorted<'_>) -> Checked<(Vec<Mount<'static>>, Vec<&'static CStr
                 return Err(refuse(name, text, "something else is to be mounted there already"));
             }
             taken.push(volume.target);
-            let mount = mount(&volume, &mut missing).map_err(|why| refuse(name, text, why))?;
+            if let Content::Volume(name) = volume.content {
+                volumes.push(name);
+            }
+            let mount = mount(&volume, place, &mut missing).map_err(|why| refuse(name, text, why))?;
             match mounts.iter_mut().find(|usual| usual.target == mount.target) {
                 Some(usual) => *usual = mount,
                 None => mounts.push(mount),
@@ -380,7 +405,7 @@ fn mounts(typed: &Sorted<'_>) -> Checked<(Vec<Mount<'static>>, Vec<&'static CStr
             )
         })?;
     }
-    Ok((mounts, missing))
+    Ok(Mounts { mounts, missing, volumes })
 }
 
 /// Gives shared memory another size, in bytes; `None` when something else is in its place.
@@ -395,19 +420,24 @@ fn shared_memory(mounts: &mut [Mount<'static>], size: u64) -> Option<()> {
     Some(())
 }
 
-fn mount(volume: &Volume<'_>, missing: &mut Vec<&'static CStr>) -> Result<Mount<'static>, Why> {
+fn mount(volume: &Volume<'_>, place: &Path, missing: &mut Vec<&'static CStr>) -> Result<Mount<'static>, Why> {
     let Volume { content, target, attributes, propagation } = *volume;
+    const NO_PATH: Why = "it has no absolute path";
     let source = match content {
+        Content::Volume(name) => {
+            let path = keep::path(place.join(name).as_os_str().as_bytes()).ok_or(NO_PATH)?;
+            Source::Bind { path, recursive: false, mapped: None, volume: true }
+        }
         Content::Tmpfs(options) => Source::FileSystem { kind: c"tmpfs", options },
         Content::Bind { source, create, recursive, mapped } => {
-            let path = keep::path(source.as_bytes()).ok_or("it has no absolute path")?;
+            let path = keep::path(source.as_bytes()).ok_or(NO_PATH)?;
             if let Err(Errno::NOENT) = rustix::fs::stat(path) {
                 if !create {
                     return Err("the source does not exist");
                 }
                 missing.push(path);
             }
-            Source::Bind { path, recursive, mapped: mapped.then_some(Mapping::CONTAINER) }
+            Source::Bind { path, recursive, mapped: mapped.then_some(Mapping::CONTAINER), volume: false }
         }
     };
     Ok(Mount { target, source, attributes, propagation })

@@ -25,6 +25,7 @@ pub(super) fn nowhere() -> Directories<'static> {
     Directories {
         images: Path::new("/nowhere/images"),
         own: Path::new("/nowhere/c"),
+        volumes: Path::new("/nowhere/volumes"),
         networks: Path::new("/nowhere/networks"),
         joined: Joined::default(),
         claims: None,
@@ -107,7 +108,10 @@ fn a_mount_takes_the_turn_of_the_usual_one() {
         let targets: Vec<_> = spec.mounts.iter().map(|mount| mount.target).collect();
         let usual = DEFAULT_MOUNTS.map(|mount| mount.target);
         assert_eq!(targets, [&usual[..], &[c"/data"]].concat());
-        assert_eq!(spec.mounts[1].source, Source::Bind { path: c"/etc", recursive: true, mapped: None });
+        assert_eq!(
+            spec.mounts[1].source,
+            Source::Bind { path: c"/etc", recursive: true, mapped: None, volume: false }
+        );
         let options = &[MountOption::Value(c"size", c"1048576")];
         assert_eq!(spec.mounts[3].source, Source::FileSystem { kind: c"tmpfs", options });
         assert_eq!(spec.mounts[7].attributes.set_recursive, raw::MOUNT_ATTR_RDONLY);

@@ -35,6 +35,8 @@ pub(super) enum Content<'a> {
         /// With the ids that its files have on the host.
         mapped: bool,
     },
+    /// A volume by its name.
+    Volume(&'a str),
     /// Memory.
     Tmpfs(&'static [MountOption<'static>]),
 }
@@ -123,18 +125,35 @@ pub(super) fn volume(text: &str) -> Result<Volume<'_>, Why> {
     if parts.next().is_some() {
         return Err("it has too many colons: use --mount for paths with colons");
     }
-    if !source.contains('/') && source != "." && source != ".." {
-        return Err("there are no named volumes: give a path, as ./data");
-    }
     let mut flags = Flags::default();
     options.split(',').filter(|word| !word.is_empty()).try_for_each(|word| flags.bind_word(word))?;
-    let content = Content::Bind { source, create: true, recursive: true, mapped: flags.mapped };
+    let content = if source.contains('/') || source == "." || source == ".." {
+        Content::Bind { source, create: true, recursive: true, mapped: flags.mapped }
+    } else {
+        Content::Volume(name(source)?)
+    };
     Ok(Volume {
         content,
         target: place(target)?,
         attributes: flags.attributes,
         propagation: flags.propagation,
     })
+}
+
+/// The name of a volume, as docker has them.
+///
+/// # Errors
+/// What a name is made of.
+pub(crate) fn name(text: &str) -> Result<&str, Why> {
+    const LONGEST: usize = 255;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"_.-".contains(&byte);
+    let begins = text.starts_with(|first: char| first.is_ascii_alphanumeric());
+    let good = begins && text.len() <= LONGEST && text.bytes().all(plain);
+    if good {
+        Ok(text)
+    } else {
+        Err("a volume's name has letters, digits, '_', '.' and '-'; a path has a slash, as ./data")
+    }
 }
 
 /// `--tmpfs DST[:OPTIONS]`.
@@ -223,10 +242,12 @@ pub(super) fn mount(text: &str) -> Result<Volume<'_>, Why> {
         target.filter(|target| !target.is_empty()).ok_or("the place inside is missing: give dst=")?;
     match (kind, source) {
         ("bind", Some(source)) if !source.is_empty() => bind_mount(source, target, &rest),
-        ("bind", _) => Err("the source is missing: give src="),
+        ("bind" | "volume", None | Some("")) => Err("the source is missing: give src="),
+        ("volume", Some(source)) => bind_mount(source, target, &rest)
+            .and_then(|volume| Ok(Volume { content: Content::Volume(name(source)?), ..volume })),
         ("tmpfs", None) => tmpfs_mount(target, &rest),
         ("tmpfs", Some(_)) => Err("a tmpfs has no source: leave out src="),
-        _ => Err("give type=bind or type=tmpfs"),
+        _ => Err("give type=bind, type=volume or type=tmpfs"),
     }
 }
 
@@ -333,7 +354,9 @@ mod tests {
             "/a:/.",
             "/a:/b/../c",
             "/a:/b:ro:x",
-            "data:/b",
+            "_data:/b",
+            "da+ta:/b",
+            "data:/b:z",
             "/a:/b:z",
             "/a:/b:ro,Z",
             "/a:/b:foo",
@@ -398,7 +421,8 @@ mod tests {
             "type=bind,dst=/c",
             "type=bind,src=,dst=/c",
             "src=/a,dst=/c",
-            "type=volume,src=a,dst=/c",
+            "type=volume,dst=/c",
+            "type=volume,src=./a,dst=/c",
             "type=tmpfs,src=/a,dst=/c",
             "type=bind,src=/a,dst=c",
             "type=bind,src=/a,dst=/c,size=1m",

@@ -131,7 +131,7 @@ pub(super) fn mount(
         }
         let path =
             from_bundle(path.text()?, context).ok_or_else(|| path.fault("this must not hold a NUL"))?;
-        Source::Bind { path, recursive: options.recursive, mapped: options.mapped }
+        Source::Bind { path, recursive: options.recursive, mapped: options.mapped, volume: false }
     } else {
         match kind {
             "" | "none" => return Err(value.fault("type is missing")),

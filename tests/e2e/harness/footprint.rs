@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Directories that stay once they were made, as places for others.
-const PLACES: [&str; 13] = [
+const PLACES: [&str; 14] = [
     "/run/pipkin",
     "/run/pipkin/recovered",
     "/var/lib/pipkin/boot",
@@ -31,6 +31,7 @@ const PLACES: [&str; 13] = [
     "/run/pipkin/users",
     "/var/lib/pipkin/containers",
     "/var/lib/pipkin/images",
+    "/var/lib/pipkin/volumes",
 ];
 
 /// What there is.

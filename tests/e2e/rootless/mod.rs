@@ -23,6 +23,7 @@ pub(crate) fn cases() -> Vec<Case> {
             what_is_kept_can_be_removed,
             the_caller_keeps_its_id_on_request,
             volumes_belong_to_the_caller,
+            volumes_by_name_are_the_callers_own,
             scratch_memory_and_terminals_work,
             the_network_is_its_own_or_the_hosts,
             an_image_without_a_place_for_a_file_is_told,
@@ -222,6 +223,18 @@ fn volumes_belong_to_the_caller() {
     user.sh(&option, "cat /v/file 2>/dev/null || echo refused").prints("refused\n");
 }
 
+fn volumes_by_name_are_the_callers_own() {
+    let user = User::new();
+    user.sh("-v keep:/etc", "cat /etc/group; stat -c %u /etc/group; touch /etc/made")
+        .prints("root:x:0:root\nstaff:x:7:ann\n0\n");
+    user.sh("-v keep:/v:ro", "ls /v").prints("group\nmade\npasswd\n");
+    let path = user.folder.join("data/pipkin/volumes/keep");
+    assert_eq!(fs::metadata(path.join("made")).unwrap().uid(), UID);
+    user.pipkin(&["volume", "ls"]).prints(&format!("keep\t{}\n", path.display()));
+    user.pipkin(&["volume", "rm", "keep"]).prints("keep\n");
+    assert!(!path.exists());
+}
+
 fn scratch_memory_and_terminals_work() {
     let user = User::new();
     let told = user.pipkin(&["run", "--rm", "scratch"]).succeeds().text();
@@ -318,6 +331,11 @@ fn ranges_come_from_what_was_allotted() {
     assert_eq!(fs::metadata(made).unwrap().uid(), 900_004);
     user.pipkin(&["rm", "pot"]).succeeds();
     assert!(!user.below("data").iter().any(|path| path.ends_with("upper")));
+    user.sh("-v shared:/v", "mkdir /v/x; touch /v/x/y; chown -R 5:6 /v/x").prints("");
+    user.sh("-v shared:/v -u 5:6", "stat -c '%u %g' /v/x/y; rm /v/x/y").prints("5 6\n");
+    user.sh("-v shared:/v", "mkdir -p /v/x/z; chown -R 7:7 /v/x").prints("");
+    user.pipkin(&["volume", "rm", "shared"]).prints("shared\n");
+    assert!(!user.below("data").iter().any(|path| path.ends_with("x")));
     let kept = user.sh("--userns keep-id", "id -u; cat /proc/self/uid_map").succeeds().words().join(" ");
     assert_eq!(kept, format!("{UID} 0 900000 100 {UID} {UID} 1"));
     user.sh("--uidmap 0:4711:1 --uidmap 1:900050:10 --gidmap 0:4711:1", "id -u").prints("0\n");

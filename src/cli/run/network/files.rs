@@ -44,7 +44,7 @@ pub(in crate::cli::run) fn files(
                 Some(_) => Attributes::only(INERT),
                 None => Attributes::only(INERT | raw::MOUNT_ATTR_RDONLY),
             };
-            let source = Source::Bind { path, recursive: false, mapped: None };
+            let source = Source::Bind { path, recursive: false, mapped: None, volume: false };
             mounts.push(Mount { target, source, attributes, propagation: None });
             files.extend(contents.map(|contents| (path, contents)));
         }
