@@ -99,7 +99,8 @@ Network; --net again for a second bridge, then --ip and so on again for it:
       --dns ADDRESS                resolver to ask for names
       --dns-search DOMAIN          where names are looked for
       --dns-opt, --dns-option OPTION  option of resolv.conf, as ndots:2
-      --add-host NAME:ADDRESS      a name it shall know
+      --add-host NAME:ADDRESS      a name it shall know; host-gateway: the host's
+                                   address on its bridge
 
 Isolation:
       --pid MODE                   private, host, container:NAME or ns:PATH

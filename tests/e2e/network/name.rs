@@ -13,6 +13,7 @@ pub(crate) fn cases() -> Vec<Case> {
         [
             neighbours_are_found_by_name,
             lines_of_its_own,
+            the_host_by_a_name,
             its_own_name,
             resolvers_that_are_asked_for,
             a_resolver_on_the_loopback_is_of_no_use,
@@ -60,6 +61,16 @@ fn lines_of_its_own() {
     }
     assert!(text.contains("\tother") || text.contains(" other "), "{outcome}");
     assert_eq!(other.verb_with("exec", &["grep", "-c", "192.0.2.9", "/etc/hosts"]).text(), "0\n");
+}
+
+/// By a name that the container is told its host answers, whatever bridge it is on.
+fn the_host_by_a_name() {
+    let host = |options: &str| {
+        let script = "getent hosts host | awk '{print $1}'; ip route | awk '/^default/ {print $3}'; ping -c 1 host | grep -c '1 packets received'";
+        run(&format!("--add-host host:host-gateway {options}")).sh(script).succeeds().words()
+    };
+    assert_eq!(host(""), ["172.20.0.1", "172.20.0.1", "1"]);
+    assert_eq!(host("--bridge br-host --subnet 10.77.3.0/24"), ["10.77.3.1", "10.77.3.1", "1"]);
 }
 
 fn its_own_name() {

@@ -156,13 +156,13 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(plain)
 }
 
-/// `--add-host`: the line it becomes.
-pub(super) fn host_line(text: &str) -> Result<Vec<u8>, Why> {
-    const WHY: Why = "give NAME:ADDRESS, the name of letters, digits, '-', '_' and '.'";
-    let (name, address) = text.split_once([':', '=']).ok_or(WHY)?;
-    let address = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
-    if !is_name(name) || address.parse::<IpAddr>().is_err() {
-        return Err(WHY);
+/// `--add-host`: a name and its address; none for the host's own on the container's bridge.
+pub(super) fn host(text: &str) -> Result<(&str, Option<&str>), Why> {
+    const WHY: Why = "give NAME:ADDRESS or NAME:host-gateway, the name of letters, digits, '-', '_' and '.'";
+    let (name, address) = text.split_once([':', '=']).filter(|(name, _)| is_name(name)).ok_or(WHY)?;
+    if address == "host-gateway" {
+        return Ok((name, None));
     }
-    Ok([address, "\t", name, "\n"].concat().into_bytes())
+    let address = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(address);
+    if address.parse::<IpAddr>().is_ok() { Ok((name, Some(address))) } else { Err(WHY) }
 }

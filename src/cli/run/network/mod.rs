@@ -81,7 +81,15 @@ fn on_bridges(
     bridges: &[&'static CStr],
     directories: &Directories<'_>,
 ) -> Checked<Network<'static>> {
-    let lines = each(typed, "--add-host", files::host_line)?.concat();
+    let attachments = address::attachments(typed, bridges)?;
+    // Where the container reaches its host.
+    let gateway = attachments.iter().flat_map(|attachment| attachment.subnets).next();
+    let gateway = gateway.map_or(String::new(), |subnet| subnet.gateway.to_string());
+    let lines: Vec<Vec<u8>> = each(typed, "--add-host", files::host)?
+        .into_iter()
+        .map(|(name, address)| [address.unwrap_or(&gateway), "\t", name, "\n"].concat().into_bytes())
+        .collect();
+    let lines = lines.concat();
     let aliases = each(typed, "--network-alias", files::host_name)?;
     if aliases.join(" ").len() >= ALIASES_MAX {
         return Err(refuse(
@@ -97,7 +105,7 @@ fn on_bridges(
         .chain(aliases.into_iter().map(str::as_bytes))
         .collect();
     Ok(Network {
-        attachments: keep::list(address::attachments(typed, bridges)?),
+        attachments: keep::list(attachments),
         ports: keep::list(each(typed, "--publish", port::publish)?),
         pasta: false,
         // A path made of our own directories holds no NUL.
