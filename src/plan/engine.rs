@@ -76,8 +76,8 @@ impl<'a> HostStep<'a> {
             ),
             Self::LimitDevices(rules) => Description::new(
                 "limit-devices",
-                "let its processes use devices by {rules} rules",
-                [("rules", Value::Number(rules.len() as u64))],
+                "let its processes use devices by rules, later ones counting more: {rules}",
+                [("rules", Value::DeviceRules(rules))],
             ),
             Self::OffsetClocks(offsets) => Description::new(
                 "offset-clocks",

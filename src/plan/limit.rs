@@ -1,7 +1,7 @@
 //! Limits: from what was asked for to what is written into which cgroup file.
 
 use super::conflict::Conflict;
-use super::facts::{Availability, Controllers};
+use super::facts::{Availability, Controllers, HostFacts};
 use super::step::{HostStep, LimitValue};
 use crate::spec::{CpuMax, DeviceLimit, Limit, Resources};
 use ufmt::uwrite;
@@ -49,6 +49,16 @@ pub(super) fn resolve<'a>(
         push(HostStep::LimitDevices(resources.access))?;
     }
     Ok(())
+}
+
+/// Whether the kernel takes rules on devices from us (bpf(2)).
+pub(super) fn check_rules(resources: &Resources<'_>, facts: &HostFacts) -> Result<(), Conflict> {
+    if resources.access.is_empty() || facts.root && !facts.nested && facts.cgroup {
+        return Ok(());
+    }
+    let why = "it takes root of the machine itself, and a cgroup v2 hierarchy in which a group can be made";
+    let remedy = "run as root where cgroup2 is mounted, or leave rights and rules out";
+    Err(Conflict::new("limit the use of devices", why, remedy))
 }
 
 /// Whether any limit is asked for.

@@ -107,6 +107,7 @@ fn check(spec: &Spec<'_>, facts: &HostFacts) -> Result<(), Conflict> {
             return Err(Conflict::full("stack layers"));
         }
     }
+    limit::check_rules(&spec.resources, facts)?;
     user::check(spec, facts)?;
     confinement::check(&spec.process, facts)?;
     spec.sysctls.iter().try_for_each(|parameter| sysctl::check(parameter, &spec.namespaces))

@@ -1,7 +1,7 @@
 //! The values in a description, and how a person reads them.
 
 use super::network;
-use crate::spec::{CapabilitySet, MountOption};
+use crate::spec::{CapabilitySet, DeviceRule, MountOption};
 use linux_raw_sys::general as raw;
 use ufmt::{uWrite, uwrite};
 
@@ -36,6 +36,8 @@ pub enum Value<'a> {
     Ports(&'a [crate::spec::Publish]),
     /// Paths, and what may be done there.
     PathRules(&'a [crate::spec::PathRule<'a>]),
+    /// Rules on the use of devices.
+    DeviceRules(&'a [DeviceRule]),
     /// Bits that the kernel has a number for, in hex.
     Bits(u32),
     /// A limit that may be missing.
@@ -116,12 +118,37 @@ impl Value<'_> {
                 write_bytes(rule.path.to_bytes(), out)?;
                 out.write_str(if rule.write { "" } else { " (only to read)" })
             }),
+            Self::DeviceRules(rules) => {
+                rules.iter().enumerate().try_for_each(|(place, rule)| write_rule(place, rule, out))
+            }
             Self::Bits(bits) => uwrite!(out, "0x{:x}", bits),
             Self::Unlimited => out.write_str("unlimited"),
             // Its sentence part is there or it is not; that says it.
             Self::Yes(_) => Ok(()),
         }
     }
+}
+
+/// One of several rules, as `deny c 10:229 w`: in cgroup v1's words, which OCI has too.
+fn write_rule<W: uWrite + ?Sized>(place: usize, rule: &DeviceRule, out: &mut W) -> Result<(), W::Error> {
+    out.write_str(if place == 0 { "" } else { ", " })?;
+    out.write_str(if rule.allow { "allow " } else { "deny " })?;
+    out.write_str(match rule.block {
+        None => "a ",
+        Some(true) => "b ",
+        Some(false) => "c ",
+    })?;
+    for (number, after) in [(rule.major, ":"), (rule.minor, " ")] {
+        match number {
+            None => out.write_str("*")?,
+            Some(number) => uwrite!(out, "{}", number)?,
+        }
+        out.write_str(after)?;
+    }
+    for (bit, letter) in [(2, "r"), (4, "w"), (1, "m")] {
+        out.write_str(if rule.access & bit == 0 { "" } else { letter })?;
+    }
+    Ok(())
 }
 
 fn write_bytes<W: uWrite + ?Sized>(bytes: &[u8], out: &mut W) -> Result<(), W::Error> {

@@ -150,6 +150,13 @@ const RANGE: UserNamespace<'static> = UserNamespace {
     gids: &[IdMap { inside: 0, outside: 100_000, count: 65_536 }],
 };
 
+/// What `--device /dev/fuse:r` asks for, and the same of every disk.
+const TO_READ: &[DeviceRule] = &[
+    DeviceRule { allow: true, block: None, major: None, minor: None, access: 7 },
+    DeviceRule { allow: false, block: Some(false), major: Some(10), minor: Some(229), access: 4 },
+    DeviceRule { allow: false, block: Some(true), major: Some(8), minor: None, access: 4 },
+];
+
 /// Root inside is user 1000 outside.
 const OWN: UserNamespace<'static> = UserNamespace {
     path: None,
@@ -209,6 +216,13 @@ golden! {
         HostFacts { cgroup: false, controllers: Controllers::all(Availability::NoHierarchy), ..HostFacts::IDEAL };
     limit_not_delegated: limited(Resources { cpu_weight: Some(5), ..Resources::default() }),
         HostFacts { controllers: Controllers::all(Availability::NotDelegated), ..HostFacts::IDEAL };
+    device_to_read: limited(Resources { access: TO_READ, ..Resources::default() });
+    device_to_read_without_root: Spec { namespaces: Namespaces { user: Some(OWN), ..Namespaces::DEFAULT },
+        ..limited(Resources { access: TO_READ, ..Resources::default() }) }, HostFacts { cgroup: true, ..USER };
+    device_to_read_nested: limited(Resources { access: TO_READ, ..Resources::default() }),
+        HostFacts { nested: true, ..HostFacts::IDEAL };
+    device_to_read_without_hierarchy: limited(Resources { access: TO_READ, ..Resources::default() }),
+        HostFacts { cgroup: false, ..HostFacts::IDEAL };
     host_network: Spec { namespaces: Namespaces { network: Join::Host, ..Namespaces::DEFAULT }, ..usual() };
     host_everything: Spec { namespaces: Namespaces { network: Join::Host, pid: Join::Host, ipc: Join::Host,
         uts: Join::Host, cgroup: Join::Host, user: None, time: Join::Host, clocks: &[] }, ..bare() };

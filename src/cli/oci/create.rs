@@ -13,7 +13,7 @@ use crate::oci::systemd::Scope;
 use crate::store::{now_ns, process};
 use pipkin::host::{Host, Moment};
 use pipkin::plan::{Availability, Controllers, Plan, Step, resolve};
-use pipkin::spec::{CapabilitySet, Id, IdMap, Spec};
+use pipkin::spec::{CapabilitySet, Id, IdMap, Resources, Spec};
 use pipkin::sys::stdio::Stream;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -389,6 +389,8 @@ pub(super) fn plan_again<'p>(
         const ROOT: &[IdMap] = &[IdMap { inside: 0, outside: 0, count: 1 }];
         (user.uids, user.gids) = (ROOT, ROOT);
     }
+    // The host's affair, and settled when it was made, be it that none could be had.
+    spec.resources = Resources::default();
     let mut facts = pipkin::host::probe()?;
     facts.cgroup = pipkin::host::open_group(&id, record.cgroup())?.is_some();
     Ok(resolve(&spec, &facts, plan)?)

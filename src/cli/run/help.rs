@@ -83,7 +83,8 @@ Files:
       --read-only                  make the root read-only
       --layer DIRECTORY            lay this over the image; the last is on top
       --ephemeral                  keep changes of the root in memory
-      --device HOST[:INSIDE]       give it a device of the host
+      --device HOST[:INSIDE]       give it a device of the host; :r or :w behind
+                                   it: only to read or to write
 
 Network; --net again for a second bridge, then --ip and so on again for it:
       --net, --network MODE        bridge or the name of one, none, host, pasta

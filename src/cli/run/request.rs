@@ -17,8 +17,8 @@ use crate::cli::volume::cannot;
 use crate::store::{Claim, Store};
 use pipkin::spec::{
     Account, Capabilities, Confinement, DEFAULT_MASKED, DEFAULT_MOUNTS, DEFAULT_READONLY, Id, Join, Mapping,
-    Mount, MountOption, Process, Root, RootSource, Source, Spec, Start, Sysctl, Tuning, Upper, User,
-    WindowSize,
+    Mount, MountOption, Process, Resources, Root, RootSource, Source, Spec, Start, Sysctl, Tuning, Upper,
+    User, WindowSize,
 };
 use rustix::fd::OwnedFd;
 use rustix::io::Errno;
@@ -97,21 +97,26 @@ impl<'a> Request<'a> {
         sysctls.extend(each(typed, "--sysctl", sysctl)?);
         let walls = security(typed)?;
         let (open, own_users) = (walls.0.open, namespaces.user.is_some());
+        let process = process(typed, command, &root, (hostname, own_users), &found.metadata, walls)?;
+        let (mut devices, mut rules) = (Vec::new(), Vec::new());
+        for text in typed.all("--device") {
+            devices.push(device::device(text, process.capabilities.bounding, &mut rules)?);
+        }
         let spec = Spec {
             id,
             root,
-            process: process(typed, command, &root, (hostname, own_users), &found.metadata, walls)?,
+            process,
             init: typed.has("--init"),
             namespaces,
             network,
             hostname,
             domainname: given(typed, "--domainname", host_name)?,
             mounts: keep::list(mounts),
-            devices: keep::list(devices(typed)?),
+            devices: keep::list(devices),
             sysctls: keep::list(sysctls),
             masked: if open { &[] } else { &DEFAULT_MASKED },
             readonly: if open { &[] } else { &DEFAULT_READONLY },
-            resources: resource::resources(typed)?,
+            resources: Resources { access: keep::list(rules), ..resource::resources(typed)? },
             handovers: &[],
             cgroup: None,
             managed: false,
@@ -351,14 +356,6 @@ pub(super) fn window_size() -> WindowSize {
         }
     }
     WindowSize { rows: 24, columns: 80 }
-}
-
-fn devices(typed: &Sorted<'_>) -> Checked<Vec<pipkin::spec::Device<'static>>> {
-    let mut devices = Vec::new();
-    for text in typed.all("--device") {
-        devices.push(device::device(text)?);
-    }
-    Ok(devices)
 }
 
 fn sysctl(text: &str) -> Result<Sysctl<'static>, Why> {

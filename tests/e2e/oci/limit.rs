@@ -5,13 +5,20 @@ use crate::harness::{Case, cases};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Stdio;
 
 pub(crate) fn cases() -> Vec<Case> {
     let everywhere = cases!(
         Nothing,
-        [what_is_used_is_told, events_end_with_the_container, rules_for_devices_are_exchanged, wrong_updates]
+        [
+            what_is_used_is_told,
+            events_end_with_the_container,
+            rules_for_devices_are_exchanged,
+            wrong_updates,
+            a_start_that_fails_without_a_cgroup_is_told
+        ]
     );
     let with = cases!(
         Limits,
@@ -95,6 +102,26 @@ fn rules_for_devices_are_exchanged() {
     assert!(update(&bundle, &rule(false)).status.success());
     assert!(seen().contains("Operation not permitted"));
     end(&bundle);
+}
+
+/// Limits are none of the child's steps, of which the one that failed is told.
+fn a_start_that_fails_without_a_cgroup_is_told() {
+    let bundle = Bundle::new(&["/mnt/bad"]);
+    fs::create_dir(bundle.path("source")).unwrap();
+    let bad = bundle.path("source/bad");
+    fs::write(&bad, "\x7fELF, but for the rest").unwrap();
+    fs::set_permissions(&bad, fs::Permissions::from_mode(0o755)).unwrap();
+    let mount = json!({ "destination": "/mnt", "type": "bind", "source": bundle.path("source"), "options": ["bind"] });
+    let rules = json!({ "devices": [{ "allow": false, "access": "rwm" }] });
+    let bundle = bundle.set("/mounts/-", mount).set("/linux/resources", rules).written();
+    for manager in ["cgroupfs", "disabled"] {
+        let mut command = bundle.command(&format!("--cgroup-manager {manager} create c"));
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        assert!(command.status().unwrap().success());
+        bundle.call("start c").fails(1, &["/mnt/bad", "xec format"]);
+        bundle.call("delete --force c").succeeds();
+    }
+    bundle.is_clean();
 }
 
 fn wrong_updates() {

@@ -269,6 +269,8 @@ fn an_image_without_a_place_for_a_file_is_told() {
 
 fn a_limit_is_refused_where_none_can_be_had() {
     let user = User::new();
+    user.sh("--device /dev/tty:/dev/own:r", "true").expect_refusal(&["every container"]);
+    user.sh("--device /dev/kmsg:r", "true").expect_refusal(&["use of devices", "root of the machine"]);
     user.sh("--memory 64m", "true").expect_refusal(&["memory"]);
 }
 
