@@ -56,7 +56,7 @@ fn mistakes() -> Result<(), Failed> {
         (&["run", "--memory", "64q", "scratch"], "--memory 64q: give a size"),
         (&["run", "--memory", "2m", "--swap", "1m", "scratch"], "it must not be less than --memory"),
         (&["run", "--cpu", "0", "scratch"], "--cpus 0: give a number of CPUs"),
-        (&["run", "-v", "data:/x", "scratch"], "there are no named volumes"),
+        (&["run", "-v", "-data:/x", "scratch"], "a volume's name has letters"),
         (&["run", "-v", "/tmp:/proc/sys", "scratch"], "nothing can be mounted in /proc"),
         (&["run", "--cap-add", "FLY", "scratch"], "it is no capability"),
         (&["run", "no-such-image"], "there is none of this name"),
