@@ -3,7 +3,7 @@
 use super::super::message::Failure;
 use super::super::{ExitCode, Outcome};
 use super::listener::{self, Agent};
-use super::state::View;
+use super::state::{View, is_frozen};
 use super::{Global, Sorted, create, hook, lock};
 use crate::oci::config;
 use crate::oci::json::Value;
@@ -24,6 +24,8 @@ pub(super) fn start(global: &Global, typed: &Sorted<'_>) -> Outcome {
 pub(super) fn begin(container: &Container, record: &Record) -> Result<(), Failure> {
     let cannot = |why: &[u8]| Failure::new("start the container", container.id.as_str().as_bytes(), why);
     match container.status(record) {
+        // Frozen, it would not answer.
+        Status::Created if is_frozen(container, record) => return Err(cannot(b"it is paused")),
         Status::Created => {}
         Status::Creating => return Err(cannot(b"it is not made yet")),
         Status::Running => return Err(cannot(b"it runs already")),

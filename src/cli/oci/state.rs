@@ -21,18 +21,21 @@ pub(super) struct View<'v> {
     pub(super) config: Option<&'v Value<'v>>,
 }
 
-/// The word for what it is up to. Frozen is what the kernel says, not what we remember.
+/// The word for what it is up to.
 pub(super) fn word(container: &Container, record: &Record) -> &'static [u8] {
     match container.status(record) {
         Status::Creating => b"creating",
-        Status::Created => b"created",
         Status::Stopped => b"stopped",
-        Status::Running => {
-            let group = pipkin::host::open_group(&container.id, record.cgroup()).ok().flatten();
-            let frozen = group.and_then(|group| group.occupancy().ok()).is_some_and(|now| now.frozen);
-            if frozen { b"paused" } else { b"running" }
-        }
+        _ if is_frozen(container, record) => b"paused",
+        Status::Created => b"created",
+        Status::Running => b"running",
     }
+}
+
+/// Whether its processes are frozen, which is what the kernel says, not what we remember.
+pub(super) fn is_frozen(container: &Container, record: &Record) -> bool {
+    let group = pipkin::host::open_group(&container.id, record.cgroup()).ok().flatten();
+    group.and_then(|group| group.occupancy().ok()).is_some_and(|now| now.frozen)
 }
 
 /// The state as runtime.md has it, and what runc tells beside.

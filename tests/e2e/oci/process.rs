@@ -28,6 +28,7 @@ pub(crate) fn cases() -> Vec<Case> {
             pidfds_go_to_the_engine,
             devices_are_allowed_by_rules,
             a_paused_container_is_told_and_deleted,
+            a_paused_container_is_not_started,
         ]
     )
 }
@@ -308,4 +309,17 @@ fn a_paused_container_is_told_and_deleted() {
     bundle.call("kill c KILL").succeeds();
     bundle.call("delete --force c").succeeds();
     bundle.is_clean();
+}
+
+fn a_paused_container_is_not_started() {
+    let bundle = Bundle::sh(SLEEPER).written();
+    bundle.create("");
+    bundle.call("pause c").succeeds();
+    assert_eq!(bundle.status(), "paused");
+    bundle.call("start c").fails(1, &["cannot start the container c: it is paused"]);
+    bundle.call("resume c").succeeds();
+    assert_eq!(bundle.status(), "created");
+    bundle.call("start c").succeeds();
+    assert_eq!(bundle.status(), "running");
+    end(&bundle);
 }
