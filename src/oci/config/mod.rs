@@ -232,8 +232,8 @@ fn root(value: &Value<'_>, context: &Context<'_>) -> Result<Root<'static>, Fault
     let Some(path) = value.at("root.path") else { return Err(value.fault("root is missing")) };
     let staging = from_bundle(path.text()?, context).ok_or_else(|| path.fault("this must not hold a NUL"))?;
     let on_host = std::path::Path::new(std::ffi::OsStr::new(staging.to_str().unwrap_or_default()));
-    if !on_host.is_dir() {
-        return Err(path.fault("this must be a directory that exists"));
+    if !on_host.symlink_metadata().is_ok_and(|about| about.is_dir()) {
+        return Err(path.fault("this must be a directory that exists, and no link to one"));
     }
     let mut source = RootSource::Directory { propagation: None, recursive: false };
     if let Some(word) = value.at("linux.rootfsPropagation").filter(|word| word.text() != Ok("")) {

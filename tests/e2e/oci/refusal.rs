@@ -82,6 +82,7 @@ fn wrong_surroundings_are_named() {
         ("/root", Value::Null, &["root is missing"][..]),
         ("/root/path", json!("nosuch"), &["root.path", "directory that exists"]),
         ("/root/path", json!("/etc/passwd"), &["root.path", "directory that exists"]),
+        ("/root/path", json!("/proc/self/root"), &["root.path", "no link to one"]),
         ("/root/readonly", json!("yes"), &["root.readonly", "true or false"]),
         ("/hostname", json!("a".repeat(65)), &["hostname", "64 bytes"]),
         ("/mounts/-", json!({ "type": "tmpfs" }), &["mounts[5]", "destination is missing"]),
