@@ -13,6 +13,7 @@ use crate::store::{process, told};
 use pipkin::spec::Id;
 use rustix::fd::OwnedFd;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock, open};
+use rustix::io::Errno;
 use std::ffi::CStr;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, ErrorKind, Write};
@@ -139,7 +140,12 @@ impl Root {
     /// # Errors
     /// `AlreadyExists` when the id is in use, and those of making the directory.
     pub(crate) fn create(&self, id: Id) -> io::Result<Container> {
-        DirBuilder::new().recursive(true).mode(0o700).create(&self.0)?;
+        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.0);
+        // Said of the root it would be taken for the id.
+        made.map_err(|error| match error.kind() {
+            ErrorKind::AlreadyExists => io::Error::from_raw_os_error(Errno::NOTDIR.raw_os_error()),
+            _ => error,
+        })?;
         let directory = self.0.join(id.as_str());
         DirBuilder::new().mode(0o700).create(&directory)?;
         lock(directory, id)

@@ -323,8 +323,10 @@ pub(super) fn told(plan: &Plan<'_>, failure: pipkin::host::Failure) -> Failure {
 /// The whole file appears at once: engines watch for it.
 pub(super) fn write_pid(path: &str, pid: i32) -> io::Result<()> {
     let temporary = [path, ".new"].concat();
-    std::fs::write(&temporary, pid.to_string())?;
-    std::fs::rename(temporary, path)
+    let written =
+        std::fs::write(&temporary, pid.to_string()).and_then(|()| std::fs::rename(&temporary, path));
+    // The reason comes first.
+    written.inspect_err(|_| drop(std::fs::remove_file(temporary)))
 }
 
 fn listen(path: &str) -> Result<OwnedFd, Errno> {

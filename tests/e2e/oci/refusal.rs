@@ -15,7 +15,8 @@ pub(crate) fn cases() -> Vec<Case> {
             wrong_resources_are_named,
             texts_that_are_no_configuration,
             bad_ids_and_options,
-            bundles_that_are_not_there
+            bundles_that_are_not_there,
+            places_where_nothing_can_be_written
         ]
     )
 }
@@ -278,4 +279,19 @@ fn bundles_that_are_not_there() {
     bundle.call("create --bundle /nosuch c").fails(1, &["/nosuch", "No such file"]);
     std::fs::remove_file(bundle.path("bundle/config.json")).unwrap();
     refused(&bundle, &["config.json", "No such file"]);
+}
+
+fn places_where_nothing_can_be_written() {
+    let bundle = Bundle::new(&["true"]).written();
+    let there = bundle.path("there");
+    std::fs::create_dir(&there).unwrap();
+    for (path, why) in [(there.clone(), "Is a directory"), (bundle.path("nosuch/pid"), "No such file")] {
+        let path = path.to_str().unwrap();
+        bundle.call(&format!("create --pid-file {path} c")).fails(1, &["write the pid to", path, why]);
+        bundle.is_clean();
+    }
+    assert!(!bundle.path("there.new").exists());
+    let file = bundle.path("bundle/config.json");
+    let call = format!("--root {} create c", file.display());
+    bundle.call(&call).fails(1, &["cannot open the container c", "Not a directory"]);
 }
