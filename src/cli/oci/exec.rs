@@ -32,7 +32,7 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
     if !matches!(container.status(&record), Status::Running | Status::Created) {
         return Err(cannot(NOT_RUNNING));
     }
-    if typed.last("--cgroup").is_some_and(|path| !path.is_empty() && path != "/") {
+    if typed.last("--cgroup").is_some_and(|path| path != "/") {
         return Err(cannot(b"it goes into the container's own cgroup"));
     }
     let process = process(&container, typed, &record.bundle)?;
@@ -208,7 +208,7 @@ fn amend(mut process: Process<'static>, typed: &Sorted<'_>) -> Result<Process<'s
     }
     let Confinement { apparmor, selinux, .. } = &mut process.confinement;
     for (option, label) in [("--apparmor", apparmor), ("--process-label", selinux)] {
-        if let Some(text) = typed.last(option).filter(|text| !text.is_empty()) {
+        if let Some(text) = typed.last(option) {
             *label = keep::text(text);
         }
     }
@@ -217,6 +217,9 @@ fn amend(mut process: Process<'static>, typed: &Sorted<'_>) -> Result<Process<'s
     process.terminal = typed
         .has("--tty")
         .then_some(process.terminal.unwrap_or(pipkin::spec::WindowSize { rows: 0, columns: 0 }));
+    if typed.off.contains(&"--no-new-privs") {
+        process.no_new_privileges = false;
+    }
     process.no_new_privileges |= typed.has("--no-new-privs");
     if let Some(cwd) = typed.last("--cwd") {
         let kept = keep::text(cwd).filter(|_| cwd.starts_with('/'));

@@ -71,7 +71,7 @@ const VERBS: &[Verb] = &[
     Verb("kill", help::KILL, kill::kill, false, 2),
     Verb("delete", help::DELETE, delete::delete, true, 1),
     Verb("list", help::LIST, state::list, true, 0),
-    Verb("ps", help::PS, state::processes, false, usize::MAX),
+    Verb("ps", help::PS, state::processes, false, 1),
     Verb("pause", help::PLAIN, kill::pause, false, 1),
     Verb("resume", help::PLAIN, kill::resume, false, 1),
     Verb("update", help::UPDATE, update::update, false, 1),
@@ -180,7 +180,9 @@ fn answer(typed: &Sorted<'_>) -> Outcome {
     let rest: Vec<OsString> = typed.operands.iter().skip(1).map(|word| (*word).to_owned()).collect();
     // What follows the id of exec is the command's own.
     let order = if *name == "exec" { Order::OptionsFirst } else { Order::Mixed };
-    let sorted = argv::sort(help, order, &rest).map_err(|why| usage(&why))?;
+    let mut sorted = argv::sort(help, order, &rest).map_err(|why| usage(&why))?;
+    // Engines give options that they have no value for, and mean the usual.
+    sorted.options.retain(|(_, value)| *value != Some(""));
     if is_help_wanted(&sorted) {
         return super::help::show(help);
     }
@@ -199,7 +201,7 @@ fn answer(typed: &Sorted<'_>) -> Outcome {
     let manager = known("--cgroup-manager", &["cgroupfs", "systemd", "disabled"])?;
     let systemd = typed.has("--systemd-cgroup") || manager == "systemd";
     let no_root = |error| Failure::io("find the directory of containers", b"", &error).code(FAILED);
-    let root = Root::new(typed.last("--root")).map_err(no_root)?;
+    let root = Root::new(typed.last("--root").filter(|path| !path.is_empty())).map_err(no_root)?;
     run(&Global { root, no_cgroup: manager == "disabled", systemd }, &sorted).map_err(|failure| {
         failure.code(if *name == "exec" && !sorted.operands.is_empty() { EXEC_FAILED } else { FAILED })
     })

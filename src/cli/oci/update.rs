@@ -31,7 +31,7 @@ const OPTIONS: [(&str, &str, &str); 15] = [
     ("--pids-limit", "pids", "limit"),
 ];
 
-const WHAT: &str = "change the limits";
+const WHAT: &str = "change the limits of";
 
 /// `update [--resources FILE] ID`.
 pub(super) fn update(global: &Global, typed: &Sorted<'_>) -> Outcome {

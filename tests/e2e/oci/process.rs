@@ -62,6 +62,10 @@ fn a_further_process_is_as_asked_for() {
         "uid=7(halt) gid=8 groups=8,9(kmem)\nb\n/etc\nCapBnd:\t0000000000000021\n",
         "{outcome}"
     );
+    for (option, barred) in [("", 1), ("--no-new-privs=false", 0)] {
+        let told = bundle.call(&format!("exec {option} c grep NoNewPrivs /proc/self/status")).exits(0);
+        assert_eq!(told.text(), format!("NoNewPrivs:\t{barred}\n"));
+    }
     bundle.call("exec --env PATH=/nosuch c true").fails_with(255, "not found in $PATH");
     let options = "--env A=b --env A=c --env HOME=/h --env PATH=/usr/bin";
     let outcome = bundle.call(&format!("exec {options} c env"));

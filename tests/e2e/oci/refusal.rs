@@ -261,6 +261,7 @@ fn bad_ids_and_options() {
         ("kill c TERM x", ["kill", "x"]),
         ("list c", ["list", "c"]),
         ("features c", ["features", "c"]),
+        ("ps c aux", ["ps", "aux"]),
         ("exec", ["an id is", "in front"]),
         ("--log /nosuch/log list", ["/nosuch/log", "No such file"]),
     ] {
