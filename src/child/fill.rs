@@ -1,9 +1,10 @@
 //! What a new file system in memory takes over from the directory that it is put on: the mode, and where that was asked
 //! for all that lies there (`tmpcopyup`); and what a volume does while it is empty.
 //!
-//! Dangers: the directory is the image's, hostile, and read by descriptor without following links; what is written is
-//! ours and new, seen by nobody else yet. Of several containers that begin with the same volume one fills it, and the
-//! others wait for that; what was left half done is done anew by the next one.
+//! Dangers: the directory is the image's, hostile, and read by descriptor without following links. A file system in memory
+//! is seen by nobody else yet, but a volume may be: that no container has anything in it does not mean that none is
+//! there. So nothing in it is believed or followed either. Of several containers that begin with the same one, one fills
+//! it and the others wait for that; what was left half done is done anew by the next one.
 
 use super::filesystem;
 use super::path::{self, Links};
@@ -14,12 +15,12 @@ use core::mem::MaybeUninit;
 use linux_raw_sys::general::MOUNT_ATTR_RDONLY;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
-    AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, Stat, Timespec, Timestamps, chmodat, chownat,
-    fchmod, fchown, flock, fstat, mkdirat, mknodat, openat, readlinkat_raw, sendfile, statat, symlinkat,
+    AtFlags, FileType, FlockOperation, Mode, OFlags, RawDir, Stat, Timespec, Timestamps, chownat, fchmod,
+    fchown, flock, fstat, futimens, mkdirat, mknodat, openat, readlinkat_raw, sendfile, statat, symlinkat,
     syncfs, unlinkat, utimensat,
 };
 use rustix::io::{Errno, Result, retry_on_intr};
-use rustix::process::{Gid, Uid};
+use rustix::process::{Gid, Uid, umask};
 
 /// Deepest nesting that is copied: each level stands on the stack.
 const DEEPEST: usize = 64;
@@ -70,7 +71,7 @@ fn fill(root: BorrowedFd<'_>, mount: &OwnedFd, options: &[MountOption<'_>], targ
     let stat = fstat(&from)?;
     let to = openat(mount, c".", DIRECTORY, Mode::empty())?;
     if !given(c"mode") {
-        fchmod(&to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+        fchmod(&to, mode(&stat))?;
     }
     if !copies {
         return Ok(());
@@ -100,7 +101,7 @@ pub(super) fn volume(root: BorrowedFd<'_>, mount: &OwnedFd, target: &CStr) -> Re
             let stat = fstat(&from)?;
             copy_all(&from, &to, 0)?;
             own(&to, &stat)?;
-            fchmod(&to, Mode::from_raw_mode(stat.st_mode & 0o7777))?;
+            fchmod(&to, mode(&stat))?;
             // What no longer says that it is half done is whole, after a power cut too.
             syncfs(&to)?;
         }
@@ -134,8 +135,10 @@ fn lock_empty(volume: &OwnedFd) -> Result<Option<OwnedFd>> {
 /// Whether nothing is in a volume but what is left of filling it.
 fn is_empty(volume: &OwnedFd) -> Result<bool> {
     match statat(volume, FILLING, AtFlags::SYMLINK_NOFOLLOW) {
-        Err(Errno::NOENT) => {}
-        found => return found.map(|_| true),
+        Ok(stat) if FileType::from_raw_mode(stat.st_mode) == FileType::RegularFile => return Ok(true),
+        // Something else by that name is the containers' own.
+        Ok(_) | Err(Errno::NOENT) => {}
+        Err(errno) => return Err(errno),
     }
     // Its own place to read from.
     let directory = openat(volume, c".", DIRECTORY, Mode::empty())?;
@@ -167,7 +170,7 @@ fn copy_all(from: &OwnedFd, to: &OwnedFd, depth: usize) -> Result<()> {
 
 fn copy(from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: usize) -> Result<()> {
     let stat = statat(from, name, AtFlags::SYMLINK_NOFOLLOW)?;
-    let (kind, mode) = (FileType::from_raw_mode(stat.st_mode), Mode::from_raw_mode(stat.st_mode & 0o7777));
+    let kind = FileType::from_raw_mode(stat.st_mode);
     if kind != FileType::Directory {
         // It is there where a copy was begun before.
         unless(unlinkat(to, name, AtFlags::empty()), Errno::NOENT)?;
@@ -176,30 +179,54 @@ fn copy(from: &OwnedFd, to: &OwnedFd, name: &CStr, depth: usize) -> Result<()> {
         FileType::Directory => {
             unless(mkdirat(to, name, Mode::RWXU), Errno::EXIST)?;
             let open = |directory: &OwnedFd| openat(directory, name, DIRECTORY, Mode::empty());
-            copy_all(&open(from)?, &open(to)?, depth.saturating_add(1))?;
+            let made = open(to)?;
+            copy_all(&open(from)?, &made, depth.saturating_add(1))?;
+            make_alike(&made, &stat)
         }
         FileType::RegularFile => {
             let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
             let made = openat(to, name, flags, Mode::RUSR)?;
             let file = openat(from, name, READ, Mode::empty())?;
             while retry_on_intr(|| sendfile(&made, &file, None, PORTION))? > 0 {}
+            make_alike(&made, &stat)
         }
-        FileType::Symlink => copy_link(from, to, name)?,
         // It is bound to a process outside, if to any.
-        FileType::Socket => return Ok(()),
-        kind => mknodat(to, name, kind, mode, stat.st_rdev)?,
+        FileType::Socket => Ok(()),
+        FileType::Symlink => copy_link(from, to, name).and_then(|()| make_name_alike(to, name, &stat)),
+        kind => {
+            let mask = umask(Mode::empty());
+            let made = mknodat(to, name, kind, mode(&stat), stat.st_rdev);
+            umask(mask);
+            made.and_then(|()| make_name_alike(to, name, &stat))
+        }
     }
-    let (uid, gid) = (Uid::from_raw(stat.st_uid), Gid::from_raw(stat.st_gid));
-    chownat(to, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
-    if kind != FileType::Symlink {
-        chmodat(to, name, mode, AtFlags::empty())?;
-    }
+}
+
+/// Gives owner, mode and times of the original, by descriptor: a volume's other users may have put something else in
+/// the place of its name by now.
+fn make_alike(made: &OwnedFd, like: &Stat) -> Result<()> {
+    own(made, like)?;
+    fchmod(made, mode(like))?;
+    futimens(made, &times(like))
+}
+
+/// The same for what cannot be opened, and has its mode.
+fn make_name_alike(directory: &OwnedFd, name: &CStr, like: &Stat) -> Result<()> {
+    let (uid, gid) = (Uid::from_raw(like.st_uid), Gid::from_raw(like.st_gid));
+    chownat(directory, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW)?;
+    utimensat(directory, name, &times(like), AtFlags::SYMLINK_NOFOLLOW)
+}
+
+const fn mode(stat: &Stat) -> Mode {
+    Mode::from_raw_mode(stat.st_mode & 0o7777)
+}
+
+fn times(stat: &Stat) -> Timestamps {
     // Unsigned or not, as rustix's backend has it.
-    let times = Timestamps {
+    Timestamps {
         last_access: Timespec { tv_sec: stat.st_atime, tv_nsec: stat.st_atime_nsec as _ },
         last_modification: Timespec { tv_sec: stat.st_mtime, tv_nsec: stat.st_mtime_nsec as _ },
-    };
-    utimensat(to, name, &times, AtFlags::SYMLINK_NOFOLLOW)
+    }
 }
 
 /// `done`, where `expected` is no error.

@@ -14,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
             an_empty_volume_takes_over_what_is_there,
             a_volume_is_filled_once,
             what_was_half_filled_is_filled_anew,
+            filling_follows_nothing_in_a_volume,
             a_volume_has_the_containers_ids,
             volumes_are_made_listed_and_removed,
             a_volume_that_somebody_has_stays,
@@ -110,6 +111,24 @@ fn what_was_half_filled_is_filled_anew() {
     let plain = run("").sh(seen).succeeds().text();
     volume.at("", "/etc/apk").sh(seen).prints(&plain);
     assert!(!path.join(".pipkin-filling").exists());
+}
+
+/// One container may want another that begins with the same volume to write elsewhere for it.
+fn filling_follows_nothing_in_a_volume() {
+    let volume = Named::new();
+    let elsewhere = Folder::new();
+    let (file, folder) = (elsewhere.file("file", "kept\n"), elsewhere.folder("folder"));
+    let mine = |options: &str| volume.at(options, "/etc/apk").volume(elsewhere.path(), "/mnt");
+    volume.at("", "/v").sh("touch /v/.pipkin-filling; ln -s /mnt/file /v/arch").prints("");
+    mine("").sh("cat /etc/apk/arch | wc -l; ls -l /etc/apk/arch | cut -c 1").prints("1\n-\n");
+    volume.at("", "/v").sh("touch /v/.pipkin-filling; rm -r /v/keys; ln -s /mnt/folder /v/keys").prints("");
+    mine("").sh("true").expect_refusal(&["/etc/apk"]);
+    for other in ["mkdir", "ln -s /mnt/file", "mkfifo"] {
+        volume.at("", "/v").sh(&format!("rm -rf /v/* /v/.p*; {other} /v/.pipkin-filling")).prints("");
+        mine("").sh("ls -A /etc/apk").prints(".pipkin-filling\n");
+    }
+    assert_eq!(fs::read_to_string(file).unwrap(), "kept\n");
+    assert_eq!(fs::read_dir(folder).unwrap().count(), 0);
 }
 
 /// In a user namespace too, whose root is nobody on the host.
