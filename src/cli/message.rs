@@ -82,7 +82,7 @@ impl Failure {
     /// What went wrong, on one line.
     pub(crate) fn text(&self) -> String {
         let line = String::from_utf8_lossy(&self.0.line);
-        line.trim_start_matches(": ").to_owned()
+        line.trim_start_matches([':', ' ']).to_owned()
     }
 
     /// The exit code it ends with.

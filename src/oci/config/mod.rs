@@ -268,13 +268,19 @@ fn mounts(value: &Value<'_>, context: &Context<'_>) -> Result<&'static [Mount<'s
     Ok(keep::list(mounts))
 }
 
-/// Where its cgroup is. A path that is longer than paths can be is found out after half of it was made.
+/// Where its cgroup is. What no group is called is found out only after half of the path was made.
 fn cgroup(value: &Value<'_>) -> Result<Option<&'static CStr>, Fault> {
     const LONGEST: usize = 1024;
+    const DEEPEST: usize = 17;
     let Some(path) = value.at("linux.cgroupsPath") else { return Ok(None) };
     let text = path.text()?;
-    if text.len() > LONGEST {
-        return Err(path.fault("this is too long: give up to 1024 bytes"));
+    let illegal = |name: &str| matches!(name, "." | "..") || name.len() > 255 || name.contains('\n');
+    let depth = text.split('/').filter(|name| !name.is_empty()).count();
+    let fits = text.len() <= LONGEST && depth <= DEEPEST && (depth > 0 || text.is_empty());
+    if !fits || text.split('/').any(illegal) {
+        let rule =
+            "this must lead to a group below the root, by up to 17 names and 1024 bytes, without . and ..";
+        return Err(path.fault(rule));
     }
     Ok(keep::text(text).filter(|_| !text.is_empty()))
 }

@@ -170,6 +170,9 @@ fn name_device(value: &Value<'_>, options: &mut Options) -> Result<(), Fault> {
 fn target(value: &Value<'_>) -> Result<&'static CStr, Fault> {
     let Some(target) = value.at("destination") else { return Ok(c"/") };
     let text = target.text()?;
+    if text.split('/').all(|name| matches!(name, "" | "." | "..")) {
+        return Err(target.fault("this is the root itself, which root.path names"));
+    }
     // Old configurations have relative ones, which count from the root.
     let slash = if text.starts_with('/') { "" } else { "/" };
     keep::text([slash, text].concat()).ok_or_else(|| target.fault("this must not hold a NUL"))

@@ -140,8 +140,13 @@ fn user(process: &Value<'_>) -> Result<User<'static>, Fault> {
         }
         _ => Ok(process.number_at(name).unwrap_or_default() as u32),
     };
+    // As many as fit beside the first.
+    const MOST: usize = 255;
     let mut additional = Vec::new();
     for given in process.elements("user.additionalGids") {
+        if additional.len() == MOST {
+            return Err(given.fault("Pipkin gives up to 255 of these"));
+        }
         additional.push(Account::Id(given.whole(NO_ID - 1)? as u32));
     }
     Ok(User {

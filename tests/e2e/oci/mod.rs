@@ -217,6 +217,10 @@ fn errors_are_logged_as_asked() {
     let line: serde_json::Value = serde_json::from_slice(&fs::read(&log).unwrap()).unwrap();
     assert_eq!(line["level"], "error");
     assert!(line["msg"].as_str().unwrap().contains("executable file not found"), "{line}");
+    bundle.call(&format!("--log={} --log-format json create --nonsense c", log.display())).fails(1, &[]);
+    let text = fs::read_to_string(&log).unwrap();
+    let line: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+    assert_eq!(line["msg"], "create: unknown option --nonsense");
     bundle.call(&format!("--log {} state c", bundle.path("log.txt").display())).fails(1, &[]);
     let text = fs::read_to_string(bundle.path("log.txt")).unwrap();
     assert!(text.starts_with("time=\"") && text.contains("level=error msg=\"cannot open"), "{text}");

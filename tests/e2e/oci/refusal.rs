@@ -45,6 +45,11 @@ fn wrong_values_are_named() {
         ("/process/args", json!("true"), &["process.args", "must be an array"]),
         ("/process/args", json!(["true", 1]), &["process.args[1]", "must be a string"]),
         ("/process/args", json!(["a\u{0}b"]), &["process.args[0]", "NUL"]),
+        (
+            "/process/user/additionalGids",
+            json!((1..257).collect::<Vec<_>>()),
+            &["additionalGids[255]", "up to 255"],
+        ),
         ("/process/cwd", json!("etc"), &["process.cwd", "must be an absolute path"]),
         ("/process/cwd", Value::Null, &["process", "cwd is missing"]),
         ("/process/user/uid", json!(-1), &["process.user.uid", "0 to 4294967295"]),
@@ -87,6 +92,15 @@ fn wrong_surroundings_are_named() {
         ("/root/readonly", json!("yes"), &["root.readonly", "true or false"]),
         ("/hostname", json!("a".repeat(65)), &["hostname", "64 bytes"]),
         ("/mounts/-", json!({ "type": "tmpfs" }), &["mounts[5]", "destination is missing"]),
+        (
+            "/mounts/-",
+            json!({ "destination": "/..//.", "type": "tmpfs" }),
+            &["mounts[5].destination", "the root itself"],
+        ),
+        ("/linux/cgroupsPath", json!("/pipkin-refused/../../x"), &["linux.cgroupsPath", "below the root"]),
+        ("/linux/cgroupsPath", json!("a\nb"), &["linux.cgroupsPath", "below the root"]),
+        ("/linux/cgroupsPath", json!("a/".repeat(18)), &["linux.cgroupsPath", "up to 17 names"]),
+        ("/linux/cgroupsPath", json!("/"), &["linux.cgroupsPath", "below the root"]),
         ("/mounts/-", json!({ "destination": "/mnt", "type": "bind" }), &["mounts[5]", "source is missing"]),
         (
             "/mounts/-",
