@@ -63,6 +63,8 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     sit(&found, follower, &unfinished, ways)
 }
 
+const GONE: &str = "its supervisor is gone";
+
 /// How to be attached.
 pub(super) struct Ways {
     /// What leads away from it; nothing does when it is empty.
@@ -103,7 +105,10 @@ pub(super) fn sit(found: &Found<'_>, mut follower: Follower, unfinished: &[u8], 
             follower.turn().map_err(fail)?;
             let record = found.store.read(&found.id).map_err(fail)?;
             let exit = record.and_then(|record| record.exit);
-            return exit.map(ExitCode).ok_or_else(|| found.errno(errno));
+            return exit.map(ExitCode).ok_or_else(|| match errno {
+                Errno::NOENT | Errno::CONNREFUSED | Errno::CONNRESET | Errno::PIPE => found.fail(GONE),
+                errno => found.errno(errno),
+            });
         }
     };
     let mut seat = Seat::take(found, input, ways, signals).map_err(|errno| found.errno(errno))?;
@@ -121,7 +126,7 @@ pub(super) fn sit(found: &Found<'_>, mut follower: Follower, unfinished: &[u8], 
     };
     if let Some(status) = ended {
         follower.turn().map_err(fail)?;
-        let status = status.ok_or_else(|| found.fail("its supervisor is gone"))?;
+        let status = status.ok_or_else(|| found.fail(GONE))?;
         return Ok(ExitCode(u8::try_from(status).unwrap_or(u8::MAX)));
     }
     drop(seat);

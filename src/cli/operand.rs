@@ -30,10 +30,7 @@ impl<'a> Found<'a> {
     /// There is none, several ids begin so, or it cannot be read.
     pub(super) fn find(store: &'a Store, what: &'static str, name: &'a OsStr) -> Result<Self, Failure> {
         let told = name.as_encoded_bytes();
-        let missing = || {
-            let failure = Failure::new(what, told, b"there is no such container");
-            failure.remedy("see 'pipkin ps -a'")
-        };
+        let missing = || missing(what, told);
         let id = match store.find(name.to_str().unwrap_or_default()) {
             Err(error) if error.kind() == ErrorKind::InvalidInput => {
                 return Err(Failure::new(what, told, b"several ids begin so").remedy("give more of it"));
@@ -55,8 +52,16 @@ impl<'a> Found<'a> {
 
     /// It cannot be done, by the kernel's word.
     pub(super) fn errno(&self, errno: rustix::io::Errno) -> Failure {
+        // Of a container that is taken away meanwhile its directory goes first.
+        if errno == rustix::io::Errno::NOENT && !self.store.layer(&self.id).exists() {
+            return missing(self.what, self.name.as_encoded_bytes());
+        }
         Failure::errno(self.what, self.name.as_encoded_bytes(), errno)
     }
+}
+
+fn missing(what: &'static str, name: &[u8]) -> Failure {
+    Failure::new(what, name, b"there is no such container").remedy("see 'pipkin ps -a'")
 }
 
 /// Does `act` with every container that is named, and goes on after a failure.
