@@ -370,6 +370,24 @@ fn the_whole_interface_is_told() {
     for option in ["rro", "bind", "rslave", "nosymfollow", "idmap", "sync"] {
         assert!(options.contains(&json!(option)), "{option}");
     }
+    // What features-linux.md has, whole.
+    for pointer in [
+        "/hooks",
+        "/annotations",
+        "/potentiallyUnsafeConfigAnnotations",
+        "/linux/namespaces",
+        "/linux/capabilities",
+        "/linux/cgroup/systemdUser",
+        "/linux/seccomp/supportedFlags",
+        "/linux/apparmor/enabled",
+        "/linux/selinux/enabled",
+        "/linux/intelRdt/monitoring",
+        "/linux/memoryPolicy/modes",
+        "/linux/mountExtensions/idmap/enabled",
+        "/linux/netDevices/enabled",
+    ] {
+        assert!(features.pointer(pointer).is_some_and(|told| !told.is_null()), "{pointer}");
+    }
     let version = crate::harness::pipkin(&["--version"]).succeeds().text();
     let mut lines = version.lines();
     assert!(lines.next().unwrap().starts_with("pipkin version "), "{version}");

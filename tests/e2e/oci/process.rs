@@ -18,6 +18,7 @@ pub(crate) fn cases() -> Vec<Case> {
         [
             a_further_process_is_as_asked_for,
             a_further_process_from_a_file,
+            a_further_process_is_tuned_as_the_file_says,
             a_further_process_is_left_to_the_engine,
             a_missing_further_command_is_told,
             one_that_is_ending_lets_nobody_in,
@@ -88,6 +89,30 @@ fn a_further_process_from_a_file() {
     assert_eq!(bundle.call(&call).exits(0).text(), "4\n/tmp\n33\ny\n");
     fs::write(bundle.path("process.json"), r#"{"cwd": "x", "args": ["true"]}"#).unwrap();
     bundle.call(&call).fails_with(255, "cwd, line 1, column 9: this must be an absolute path");
+    end(&bundle);
+}
+
+fn a_further_process_is_tuned_as_the_file_says() {
+    let bundle = running();
+    let script = "id -G; umask; ulimit -n; ulimit -H -n; cut -d' ' -f19,41 /proc/self/stat; ionice; \
+                  grep -E 'CapInh|CapAmb|NoNewPrivs|Cpus_allowed_list' /proc/self/status";
+    let sets = ["bounding", "effective", "permitted", "inheritable", "ambient"];
+    let capabilities: serde_json::Map<_, _> =
+        sets.iter().map(|set| ((*set).to_owned(), json!(["CAP_CHOWN", "CAP_KILL"]))).collect();
+    let process = json!({
+        "cwd": "/", "args": ["/bin/sh", "-c", script], "env": ["PATH=/bin:/usr/bin"],
+        "user": { "uid": 4, "gid": 5, "umask": 63, "additionalGids": [66] },
+        "rlimits": [{ "type": "RLIMIT_NOFILE", "soft": 77, "hard": 88 }],
+        "capabilities": capabilities,
+        "scheduler": { "policy": "SCHED_BATCH", "nice": 5 },
+        "ioPriority": { "class": "IOPRIO_CLASS_IDLE", "priority": 0 },
+        "execCPUAffinity": { "initial": "0", "final": "0" },
+    });
+    fs::write(bundle.path("process.json"), process.to_string()).unwrap();
+    let call = format!("exec --process={} c", bundle.path("process.json").display());
+    let expected = "5 66\n0077\n77\n88\n5 3\nidle\nCapInh:\t0000000000000021\nCapAmb:\t0000000000000021\n\
+                    NoNewPrivs:\t0\nCpus_allowed_list:\t0\n";
+    assert_eq!(bundle.call(&call).exits(0).text(), expected);
     end(&bundle);
 }
 

@@ -77,6 +77,7 @@ fn wrong_values_are_named() {
             json!({ "class": "IOPRIO_CLASS_BE", "priority": 9 }),
             &["ioPriority", "0 to 7"],
         ),
+        ("/vm", json!({ "kernel": { "path": "/x" } }), &["vm", "no virtual machines"]),
     ] {
         refused(&Bundle::new(&["true"]).set(pointer, value).written(), words);
     }
