@@ -115,19 +115,16 @@ fn lock_empty(volume: &OwnedFd) -> Result<Option<OwnedFd>> {
     let deadline_ms = monotonic_ms().saturating_add(PATIENCE_MS);
     while is_empty(volume)? {
         let lock = openat(volume, FILLING, flags, Mode::RUSR | Mode::WUSR)?;
-        while let Err(errno) = flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            if errno != Errno::WOULDBLOCK {
-                return Err(errno);
-            }
-            if monotonic_ms() > deadline_ms {
-                return Err(Errno::TIMEDOUT);
-            }
-            pause_ms(PAUSE_MS);
+        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+            // Whoever had it before may have finished, and taken the file away.
+            Ok(()) if fstat(&lock)?.st_nlink > 0 => return Ok(Some(lock)),
+            Ok(()) | Err(Errno::WOULDBLOCK) => {}
+            Err(errno) => return Err(errno),
         }
-        // Whoever had it before may have finished, and taken the file away.
-        if fstat(&lock)?.st_nlink > 0 {
-            return Ok(Some(lock));
+        if monotonic_ms() > deadline_ms {
+            return Err(Errno::TIMEDOUT);
         }
+        pause_ms(PAUSE_MS);
     }
     Ok(None)
 }
