@@ -130,7 +130,7 @@ fn resources(json: &mut Json, found: &Found<'_>) {
     }
     json.key(b"CgroupPath").string(&[b"/pipkin/", found.id.as_str().as_bytes()].concat());
     json.key(b"Files").open(b'{');
-    for (key, value) in &record.others {
+    for (key, value) in record.others.iter() {
         if let Some(file) = key.strip_prefix("limit.") {
             now(json.key(file.as_bytes()), file, value);
         }
@@ -141,7 +141,7 @@ fn resources(json: &mut Json, found: &Found<'_>) {
 /// What the container has on the network, some of it under the names that `docker` has made usual.
 fn network(json: &mut Json, record: &Record) {
     json.key(b"Network").open(b'{');
-    for (key, value) in &record.others {
+    for (key, value) in record.others.iter() {
         let Some(name) = key.strip_prefix("network.").filter(|name| *name != "port") else { continue };
         let name = match name {
             "ip" => "IP",

@@ -8,7 +8,6 @@ use super::running::look_again;
 use super::{Outcome, open_store, report};
 use crate::store::{Record, Status, now_ns, time};
 use pipkin::spec::Id;
-use std::ffi::OsStr;
 
 /// Longest command shown.
 const COMMAND_WIDTH: usize = 30;
@@ -52,8 +51,8 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     found.sort_by_key(|(_, record)| std::cmp::Reverse(record.created_ns));
     found.truncate(last.unwrap_or(usize::MAX));
     if sorted.has("--quiet") || format == "ids" {
-        let ids: Vec<u8> =
-            found.iter().flat_map(|(id, _)| [id.as_str(), "\n"].concat().into_bytes()).collect();
+        let mut ids = Vec::new();
+        found.iter().for_each(|(id, _)| ids.extend([id.as_str().as_bytes(), b"\n"].concat()));
         return report::write_list(&ids);
     }
     if format == "json" {
@@ -63,11 +62,11 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
         json.close(b']');
         return report::write(&json.into_text());
     }
-    let mut out = Vec::new();
-    row(&mut out, COLUMNS.map(|word| word.as_bytes().into()));
+    let mut table = Table::default();
+    COLUMNS.iter().for_each(|word| table.cell(&[word.as_bytes()], usize::MAX));
     let whole = sorted.has("--no-trunc");
-    found.iter().for_each(|(id, record)| row(&mut out, cells(id, record, whole)));
-    report::write_list(&out)
+    found.iter().for_each(|(id, record)| table.row(id, record, whole));
+    report::write_list(&table.out)
 }
 
 /// How many are listed, when not all are.
@@ -119,36 +118,70 @@ fn passes(id: &Id, record: &Record, filter: &str) -> bool {
 const COLUMNS: [&str; 8] = ["ID", "IMAGE", "COMMAND", "STATUS", "PID", "CREATED", "UPTIME", "NAME"];
 const WIDTHS: [usize; 8] = [18, 20, COMMAND_WIDTH + 2, 20, 9, 16, 13, 0];
 
-fn row(out: &mut Vec<u8>, cells: [Vec<u8>; 8]) {
-    for (cell, width) in cells.iter().zip(WIDTHS) {
-        out.extend_from_slice(cell);
-        let shown = String::from_utf8_lossy(cell).chars().count();
-        let pad = if width == 0 { 0 } else { width.saturating_sub(shown).max(1) };
-        out.resize(out.len() + pad, b' ');
-    }
-    while out.last() == Some(&b' ') {
-        out.pop();
-    }
-    out.push(b'\n');
+/// The lines of the table, each cell written in place: there may be ten thousand.
+#[derive(Default)]
+struct Table {
+    out: Vec<u8>,
+    /// Where the present cell began, and its column.
+    start: usize,
+    column: usize,
 }
 
-fn cells(id: &Id, record: &Record, whole: bool) -> [Vec<u8>; 8] {
-    let [pid, uptime] = if record.status.is_alive() {
-        [record.pid.to_string(), span(uptime_ns(record))]
-    } else {
-        ["-".to_owned(), "-".to_owned()]
-    };
-    let most = |width| if whole { usize::MAX } else { width };
-    [
-        id.as_str().into(),
-        shorten(&record.image, most(WIDTHS[1] - 2)),
-        shorten(&record.command, most(COMMAND_WIDTH)),
-        status(record).into(),
-        pid.into(),
-        [&span(now_ns().saturating_sub(record.created_ns)), " ago"].concat().into(),
-        uptime.into(),
-        record.name.as_bytes().into(),
-    ]
+impl Table {
+    /// Writes a cell, of which `most` characters are shown, and fills it up to the width of its column.
+    fn cell(&mut self, parts: &[&[u8]], most: usize) {
+        parts.iter().for_each(|part| escape(part, &mut self.out));
+        if self.cut(most) {
+            self.cut(most - 3);
+            self.out.extend_from_slice(b"...");
+        }
+        let shown = self.characters().count();
+        let width = WIDTHS.get(self.column).copied().unwrap_or_default();
+        if width == 0 {
+            while self.out.last() == Some(&b' ') {
+                self.out.pop();
+            }
+            self.out.push(b'\n');
+            self.column = 0;
+        } else {
+            self.out.resize(self.out.len() + width.saturating_sub(shown).max(1), b' ');
+            self.column += 1;
+        }
+        self.start = self.out.len();
+    }
+
+    /// Where the characters of the present cell begin: at every byte that does not continue one of UTF-8.
+    fn characters(&self) -> impl Iterator<Item = usize> {
+        let bytes = self.out.iter().enumerate().skip(self.start);
+        bytes.filter(|(_, byte)| **byte & 0xc0 != 0x80).map(|(place, _)| place)
+    }
+
+    /// Leaves `most` characters of the present cell; whether there were more.
+    fn cut(&mut self, most: usize) -> bool {
+        let more = self.characters().nth(most);
+        self.out.truncate(more.unwrap_or(self.out.len()));
+        more.is_some()
+    }
+
+    fn row(&mut self, id: &Id, record: &Record, whole: bool) {
+        let most = |width| if whole { usize::MAX } else { width };
+        let any = usize::MAX;
+        self.cell(&[id.as_str().as_bytes()], any);
+        self.cell(&[record.image.as_encoded_bytes()], most(WIDTHS[1] - 2));
+        self.cell(&[record.command.as_encoded_bytes()], most(COMMAND_WIDTH));
+        self.cell(&[status(record).as_bytes()], any);
+        let created = span(now_ns().saturating_sub(record.created_ns));
+        let alive = record.status.is_alive();
+        let [pid, uptime] = if alive {
+            [record.pid.to_string(), span(uptime_ns(record))]
+        } else {
+            ["-".to_owned(), "-".to_owned()]
+        };
+        self.cell(&[pid.as_bytes()], any);
+        self.cell(&[created.as_bytes(), b" ago"], any);
+        self.cell(&[uptime.as_bytes()], any);
+        self.cell(&[record.name.as_bytes()], any);
+    }
 }
 
 /// The status with what is known of the end, or of the health.
@@ -200,16 +233,6 @@ pub(super) fn labels(json: &mut Json, record: &Record) {
         json.key(parts.next().unwrap_or_default()).string(parts.next().unwrap_or_default());
     }
     json.close(b'}');
-}
-
-fn shorten(text: &OsStr, most: usize) -> Vec<u8> {
-    let mut out = Vec::new();
-    escape(text.as_encoded_bytes(), &mut out);
-    let shown = String::from_utf8_lossy(&out).into_owned();
-    match shown.char_indices().nth(most) {
-        Some(_) => shown.chars().take(most - 3).chain("...".chars()).collect::<String>().into_bytes(),
-        None => out,
-    }
 }
 
 /// A length of time in the largest unit that fits.

@@ -194,6 +194,10 @@ fn without_number(error: &std::io::Error) -> String {
 
 /// Appends `bytes` to `out` with control characters as `\xNN`. Other bytes, UTF-8 or not, stay as they are.
 pub(crate) fn escape(bytes: &[u8], out: &mut Vec<u8>) {
+    // Mostly there is none, and there may be ten thousand names to a list.
+    if !bytes.iter().any(u8::is_ascii_control) {
+        return out.extend_from_slice(bytes);
+    }
     for byte in bytes {
         if byte.is_ascii_control() {
             let digit = |nibble: u8| b"0123456789abcdef".get(usize::from(nibble)).copied().unwrap_or(b'?');

@@ -20,6 +20,8 @@
 //!
 //! Version 1 stays as long as a reader that does not know a new key is right without it.
 
+use super::section::Section;
+use std::borrow::Cow;
 use std::ffi::OsString;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 
@@ -115,7 +117,7 @@ pub(crate) struct Record {
     /// Whether it goes away when it ends.
     pub(crate) remove: bool,
     /// The open section.
-    pub(crate) others: Vec<(String, Vec<u8>)>,
+    pub(crate) others: Section,
 }
 
 /// The place of a value in a [`Record`].
@@ -167,18 +169,20 @@ const FIELDS: [Field; 25] = [
 const END: &str = "end";
 
 impl Place<'_> {
-    /// The value as it is written; empty for what is not.
-    fn text(&self) -> Vec<u8> {
-        let number = |number: u64| if number == 0 { Vec::new() } else { number.to_string().into_bytes() };
-        match self {
-            Self::Text(text) => text.as_bytes().to_vec(),
-            Self::Bytes(bytes) => bytes.as_bytes().to_vec(),
-            Self::Status(status) => status.as_str().as_bytes().to_vec(),
-            Self::Signed(value) => number(u64::try_from(**value).unwrap_or(0)),
-            Self::Number(value) => number(**value),
-            Self::Code(value) => value.map(|value| value.to_string().into_bytes()).unwrap_or_default(),
-            Self::Span(value) => value.map(|value| value.to_string().into_bytes()).unwrap_or_default(),
-            Self::Switch(value) => number(u64::from(**value)),
+    /// The line of `key` with the value, unless that is empty or 0.
+    fn write(&self, key: &str, out: &mut Vec<u8>) {
+        let number = match self {
+            Self::Text(text) => return text_line(out, key, text.as_bytes()),
+            Self::Bytes(bytes) => return text_line(out, key, bytes.as_bytes()),
+            Self::Status(status) => return text_line(out, key, status.as_str().as_bytes()),
+            Self::Signed(value) => u64::try_from(**value).ok().filter(|value| *value != 0),
+            Self::Number(value) => Some(**value).filter(|value| *value != 0),
+            Self::Code(value) => value.map(u64::from),
+            Self::Span(value) => **value,
+            Self::Switch(value) => value.then_some(1),
+        };
+        if let Some(number) = number {
+            line(out, key, number.to_string().as_bytes());
         }
     }
 
@@ -186,8 +190,8 @@ impl Place<'_> {
     fn take(self, value: &[u8]) -> Option<()> {
         let number = || std::str::from_utf8(value).ok()?.parse::<u64>().ok();
         match self {
-            Self::Text(place) => *place = String::from_utf8(unescape(value)).ok()?,
-            Self::Bytes(place) => *place = OsString::from_vec(unescape(value)),
+            Self::Text(place) => *place = String::from_utf8(unescape(value).into_owned()).ok()?,
+            Self::Bytes(place) => *place = OsString::from_vec(unescape(value).into_owned()),
             Self::Status(place) => *place = Status::ALL.iter().find(|(word, _)| word.as_bytes() == value)?.1,
             Self::Signed(place) => *place = i32::try_from(number()?).ok()?,
             Self::Number(place) => *place = number()?,
@@ -205,12 +209,9 @@ impl Record {
         let mut out = Vec::with_capacity(512);
         line(&mut out, "version", VERSION);
         for (key, place) in FIELDS.iter().filter(|(key, _)| *key != END) {
-            let value = place(self).text();
-            if !value.is_empty() {
-                line(&mut out, key, &value);
-            }
+            place(self).write(key, &mut out);
         }
-        for (key, value) in &self.others {
+        for (key, value) in self.others.iter() {
             line(&mut out, key, value);
         }
         line(&mut out, END, b"");
@@ -220,30 +221,30 @@ impl Record {
     /// From text; `None` for anything incomplete or of another version.
     pub(crate) fn decode(text: &[u8]) -> Option<Self> {
         let mut record = Self::default();
-        let mut lines = text.split(|byte| *byte == b'\n').map(|line| {
-            let cut = line.iter().position(|byte| *byte == b'=')?;
-            Some((line.get(..cut)?, line.get(cut + 1..)?))
-        });
-        if lines.next()?? != (b"version", VERSION) {
+        let (first, mut rest) = cut(text, b'\n')?;
+        if cut(first, b'=')? != (b"version", VERSION) {
             return None;
         }
         // The lines come in the order of the table: the search goes on where it last found something.
         let mut place = 0;
-        for line in lines {
-            let (key, value) = line?;
-            let ahead = FIELDS.iter().skip(place).position(|(known, _)| known.as_bytes() == key);
-            let found = ahead.map(|ahead| place + ahead);
-            let found = found.or_else(|| FIELDS.iter().position(|(known, _)| known.as_bytes() == key));
+        loop {
+            let (line, behind) = cut(rest, b'\n')?;
+            let (key, value) = cut(line, b'=')?;
+            // No key of the table has a dot.
+            let found = if key.contains(&b'.') { None } else { find(key, place).or_else(|| find(key, 0)) };
             match found.and_then(|found| FIELDS.get(found).map(|field| (found, field))) {
                 Some((_, (END, _))) => return Some(record),
                 Some((found, (_, field))) => {
                     field(&mut record).take(value)?;
                     place = found + 1;
                 }
-                None => record.others.push((String::from_utf8(key.to_vec()).ok()?, unescape(value))),
+                None => {
+                    record.others.make_room(rest.len());
+                    record.others.add(std::str::from_utf8(key).ok()?, &unescape(value));
+                }
             }
+            rest = behind;
         }
-        None
     }
 
     /// Whether its supervisor lives.
@@ -259,7 +260,7 @@ impl Record {
 
     /// The values of `key` in the open section, in order.
     pub(crate) fn all(&self, key: &str) -> impl Iterator<Item = &[u8]> {
-        self.others.iter().filter(move |(known, _)| known == key).map(|(_, value)| value.as_slice())
+        self.others.iter().filter(move |(known, _)| *known == key).map(|(_, value)| value)
     }
 
     /// The first value of `key` in the open section.
@@ -269,32 +270,51 @@ impl Record {
 
     /// Adds a line to the open section.
     pub(crate) fn add(&mut self, key: &str, value: &[u8]) {
-        self.others.push((key.to_owned(), value.to_vec()));
+        self.others.add(key, value);
     }
 
     /// Makes `value` the only one of `key` in the open section.
     pub(crate) fn set(&mut self, key: &str, value: &[u8]) {
-        self.others.retain(|(known, _)| known != key);
+        self.others.retain(|known| known != key);
         self.add(key, value);
     }
+}
+
+/// What stands before the first `mark`, and behind it.
+fn cut(text: &[u8], mark: u8) -> Option<(&[u8], &[u8])> {
+    let (before, behind) = text.split_at_checked(text.iter().position(|byte| *byte == mark)?)?;
+    Some((before, behind.get(1..)?))
+}
+
+/// The place of a key in the table, from `place` on.
+fn find(key: &[u8], place: usize) -> Option<usize> {
+    FIELDS.iter().skip(place).position(|(known, _)| known.as_bytes() == key).map(|ahead| place + ahead)
 }
 
 fn line(out: &mut Vec<u8>, key: &str, value: &[u8]) {
     out.extend_from_slice(key.as_bytes());
     out.push(b'=');
-    for byte in value {
-        match byte {
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            _ => out.push(*byte),
-        }
+    let mut rest = value;
+    while let Some(place) = rest.iter().position(|byte| matches!(byte, b'\n' | b'\\')) {
+        let (plain, behind) = rest.split_at(place);
+        out.extend_from_slice(plain);
+        out.extend_from_slice(if behind.starts_with(b"\n") { b"\\n" } else { b"\\\\" });
+        rest = behind.get(1..).unwrap_or_default();
     }
+    out.extend_from_slice(rest);
     out.push(b'\n');
 }
 
-fn unescape(value: &[u8]) -> Vec<u8> {
+/// A line unless the value is empty.
+fn text_line(out: &mut Vec<u8>, key: &str, value: &[u8]) {
+    if !value.is_empty() {
+        line(out, key, value);
+    }
+}
+
+fn unescape(value: &[u8]) -> Cow<'_, [u8]> {
     if !value.contains(&b'\\') {
-        return value.to_vec();
+        return value.into();
     }
     let mut out = Vec::with_capacity(value.len());
     let mut bytes = value.iter();
@@ -308,7 +328,7 @@ fn unescape(value: &[u8]) -> Vec<u8> {
             other => *other,
         });
     }
-    out
+    out.into()
 }
 
 #[cfg(test)]
@@ -316,6 +336,8 @@ mod tests {
     use super::*;
 
     fn record() -> Record {
+        let mut others = Section::default();
+        others.extend([("label", &b"a=b"[..]), ("label", b"\n")]);
         Record {
             name: "web".into(),
             image: OsString::from_vec(b"/tmp/\xff\n\\n=x".to_vec()),
@@ -326,7 +348,7 @@ mod tests {
             created_ns: u64::MAX,
             stop_timeout_ms: Some(0),
             remove: true,
-            others: vec![("label".into(), b"a=b".to_vec()), ("label".into(), b"\n".to_vec())],
+            others,
             ..Record::default()
         }
     }
@@ -345,6 +367,7 @@ mod tests {
     fn every_field_has_its_own_key() {
         for (place, (key, _)) in FIELDS.iter().enumerate() {
             assert_eq!(FIELDS.iter().position(|(other, _)| other == key), Some(place), "{key}");
+            assert!(!key.contains('.'), "{key}");
         }
     }
 

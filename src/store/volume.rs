@@ -85,7 +85,7 @@ impl Store {
 impl Record {
     /// Whether the container has this volume.
     pub(crate) fn has_volume(&self, name: &str) -> bool {
-        self.others.iter().any(|(key, value)| key == VOLUME && value == name.as_bytes())
+        self.all(VOLUME).any(|value| value == name.as_bytes())
     }
 }
 

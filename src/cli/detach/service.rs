@@ -304,7 +304,7 @@ impl Attendant for Service<'_> {
         let record = &mut self.container.record;
         record.status = Status::Running;
         record.pid = self.news.pid.get();
-        record.others.retain(|(key, _)| !key.starts_with("network."));
+        record.others.retain(|key| !key.starts_with("network."));
         record.others.extend(self.news.facts.take());
         record.pid_start = process::start_of(record.pid).unwrap_or(0);
         record.started_ns = now_ns();

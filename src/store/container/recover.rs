@@ -93,7 +93,7 @@ impl Container {
         if !same && record.status != Status::Exited {
             (record.status, record.exit, record.pid, record.supervisor) = (Status::Exited, None, 0, 0);
             "the machine went down while it ran".clone_into(&mut record.error);
-            record.others.retain(|(key, _)| !key.starts_with("network."));
+            record.others.retain(|key| !key.starts_with("network."));
         }
         if !record.name.is_empty() {
             let name = self.store.name_path(&record.name);
