@@ -269,7 +269,7 @@ Options:
 
 /// Prints a help text.
 pub(super) fn show(text: &str) -> Outcome {
-    report::write(&[text, "\n"].concat().into_bytes())
+    report::write_list(&[text, "\n"].concat().into_bytes())
 }
 
 /// `pipkin help [VERB]`.

@@ -30,7 +30,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     let text = json.into_text();
     let text = if sorted.off.contains(&"--pretty") { text } else { pretty(&text) };
     if any || several {
-        report::write(&text)?;
+        report::write_list(&text)?;
     }
     outcome
 }

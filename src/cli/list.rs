@@ -60,7 +60,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
         json.open(b'[');
         found.iter().for_each(|(id, record)| object(&mut json, id, record));
         json.close(b']');
-        return report::write(&json.into_text());
+        return report::write_list(&json.into_text());
     }
     let mut table = Table::default();
     COLUMNS.iter().for_each(|word| table.cell(&[word.as_bytes()], usize::MAX));

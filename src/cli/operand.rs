@@ -78,9 +78,17 @@ pub(super) fn each(
         return Err(Failure::usage(verb, "the name or id of a container is needed"));
     }
     let store = open_store()?;
+    all(&sorted.operands, &mut |name| Found::find(&store, what, name).and_then(&mut *act))
+}
+
+/// Does `act` with every name, and goes on after a failure.
+///
+/// # Errors
+/// The last failure; those before it are told on the way.
+pub(super) fn all<N>(names: &[N], act: &mut dyn FnMut(&N) -> Result<(), Failure>) -> Outcome {
     let mut last: Option<Failure> = None;
-    for name in &sorted.operands {
-        if let Err(failure) = Found::find(&store, what, name).and_then(&mut *act)
+    for name in names {
+        if let Err(failure) = act(name)
             && let Some(former) = last.replace(failure)
         {
             former.tell();

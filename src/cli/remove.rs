@@ -4,7 +4,8 @@ use super::argv::Sorted;
 use super::detach::control::{Request, ask};
 use super::launch::{end, errno_of};
 use super::message::Failure;
-use super::{ExitCode, Outcome, open_store};
+use super::operand::all;
+use super::{Outcome, open_store};
 use crate::store::{Record, Status, Store, process};
 use pipkin::spec::Id;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -22,7 +23,7 @@ const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// Takes away the containers named by the operands; with `--force` also running ones.
 ///
 /// # Errors
-/// The first that could not be; the others are taken away all the same.
+/// Those that could not be; the others are taken away all the same.
 pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     if sorted.operands.is_empty() {
         return Err(Failure::usage("rm", "the name or id of a container is needed"));
@@ -35,17 +36,7 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     if force && sorted.operands.len() > 1 {
         sorted.operands.iter().for_each(|name| begin(&store, name));
     }
-    let mut first = None;
-    for name in &sorted.operands {
-        if let Err(failure) = remove(&store, name, force) {
-            // Only the last failure ends the program; the ones before it are told here.
-            first = first.map_or(Some(failure.clone()), |former: Failure| {
-                former.tell();
-                Some(failure)
-            });
-        }
-    }
-    first.map_or(Ok(ExitCode::SUCCESS), Err)
+    all(&sorted.operands, &mut |name| remove(&store, name, force))
 }
 
 /// Kills one of several before any is waited for: the kernel takes its time over each. One that would be started again

@@ -142,15 +142,16 @@ pub(crate) fn write(text: &[u8]) -> Outcome {
     finish(print(text).and_then(|()| print(newline)))
 }
 
-/// Writes a list to standard output. That nobody wants the rest of it is no failure.
+/// The same for a list. That nobody wants the rest of it is no failure.
 ///
 /// # Errors
 /// As [`write`].
 pub(super) fn write_list(text: &[u8]) -> Outcome {
-    write_on(text).map(|_| ExitCode::SUCCESS)
+    let newline: &[u8] = if text.is_empty() || text.ends_with(b"\n") { b"" } else { b"\n" };
+    write_on(&[text, newline].concat()).map(|_| ExitCode::SUCCESS)
 }
 
-/// The same; answers whether there is still somebody who reads.
+/// Writes as it is; answers whether there is still somebody who reads.
 ///
 /// # Errors
 /// As [`write`].

@@ -47,7 +47,7 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let titles = ["PID", "INSIDE", "PARENT", "USER", "TIME", "COMMAND"];
     let mut rows = vec![titles.map(str::to_owned).to_vec()];
     rows.extend(pids.into_iter().filter_map(row));
-    report::write(&aligned(&rows))
+    report::write_list(&aligned(&rows))
 }
 
 /// Those in the pid namespace of process `pid`, where no cgroup lists them.

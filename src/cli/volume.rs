@@ -3,8 +3,9 @@
 use super::argv::Sorted;
 use super::launch::{end, errno_of, with_room};
 use super::message::Failure;
+use super::operand::all;
 use super::run::volume_name;
-use super::{ExitCode, Outcome, open_store, report};
+use super::{Outcome, open_store, report};
 use crate::store::Store;
 use rustix::io::Errno;
 use std::ffi::OsStr;
@@ -27,7 +28,7 @@ Options:
 /// Lists, makes or removes volumes.
 ///
 /// # Errors
-/// The first volume with which that does not work.
+/// Those of the volumes with which that does not work; the others are served all the same.
 pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
     let usage = |line| Err(Failure::usage("volume", line));
     let Some((action, names)) = sorted.operands.split_first() else {
@@ -44,11 +45,10 @@ pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
         return usage("the NAME of a volume is needed");
     }
     let store = open_store()?;
-    for name in names {
+    all(names, &mut |name| {
         act(&store, checked(name)?, sorted.has("--force"))?;
-        report::write(name.as_encoded_bytes())?;
-    }
-    Ok(ExitCode::SUCCESS)
+        report::write(name.as_encoded_bytes()).map(drop)
+    })
 }
 
 fn checked(name: &OsStr) -> Result<&str, Failure> {
@@ -59,16 +59,16 @@ fn checked(name: &OsStr) -> Result<&str, Failure> {
 fn list(store: &Store, quiet: bool) -> Outcome {
     let names =
         store.volume_names().map_err(|error| Failure::errno("list volumes", b"", errno_of(&error)))?;
+    let mut out = Vec::new();
     for name in names {
-        if quiet {
-            report::write(name.as_bytes())?;
-            continue;
+        out.extend_from_slice(name.as_bytes());
+        if !quiet {
+            let path = store.volumes().join(&name).into_os_string();
+            out.extend([b"\t", path.as_encoded_bytes()].concat());
         }
-        let path = store.volumes().join(&name).into_os_string();
-        let line = [name.as_bytes(), b"\t", path.as_encoded_bytes()].concat();
-        report::write(&line)?;
+        out.push(b'\n');
     }
-    Ok(ExitCode::SUCCESS)
+    report::write_list(&out)
 }
 
 fn create(store: &Store, name: &str, _: bool) -> Result<(), Failure> {

@@ -155,7 +155,11 @@ fn volumes_are_made_listed_and_removed() {
     let listed = pipkin(&["volume", "ls", "-q"]).succeeds().text();
     assert!(names.iter().all(|name| listed.lines().any(|line| line == *name)), "{listed}");
     fs::write(one.path().join("file"), "x").unwrap();
-    pipkin(&["volume", "rm", names[0], names[1]]).succeeds();
+    // One that cannot be removed does not keep the others.
+    let told = pipkin(&["volume", "rm", "no-such-volume", names[0], names[1]]);
+    assert_eq!(told.text().lines().collect::<Vec<_>>(), names);
+    assert!(told.told().contains("no-such-volume: there is none of this name"), "{told}");
+    told.exits(125);
     pipkin(&["volume", "rm", names[0]]).expect_refusal(&[names[0], "there is none of this name"]);
     pipkin(&["volume", "rm", "-f", names[0]]).succeeds();
     for words in [&["volume"][..], &["volume", "rm"], &["volume", "list", "x"], &["volume", "prune"]] {

@@ -83,7 +83,7 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     }
     let checks = examine();
     let json = typed.has("--json");
-    report::write(&if json { as_json(&checks) } else { as_text(&checks) })?;
+    report::write_list(&if json { as_json(&checks) } else { as_text(&checks) })?;
     let unfit = checks.iter().any(|check| check.required && check.state == State::Missing);
     Ok(if unfit { ExitCode(UNFIT) } else { ExitCode::SUCCESS })
 }
