@@ -37,25 +37,28 @@ const PAUSE_MS: u64 = 10;
 const READ: OFlags = OFlags::RDONLY.union(OFlags::NOFOLLOW).union(OFlags::NONBLOCK).union(OFlags::CLOEXEC);
 const DIRECTORY: OFlags = READ.union(OFlags::DIRECTORY);
 
-/// Makes one, not read-only yet, for `target`.
-///
-/// # Errors
-/// `ENOSPC` when more lies there than fits, `ELOOP` for what is nested deeper than 64 levels, and those of copying.
+/// Makes one of this `kind`, not read-only yet.
 pub(super) fn create(
-    root: BorrowedFd<'_>,
+    kind: &CStr,
     options: &[MountOption<'_>],
-    target: &CStr,
     mut attributes: Attributes,
 ) -> Result<OwnedFd> {
     for set in [&mut attributes.set, &mut attributes.set_recursive] {
         *set &= !MOUNT_ATTR_RDONLY;
     }
-    let mount = filesystem::create(c"tmpfs", options, attributes)?;
-    fill(root, &mount, options, target)?;
-    Ok(mount)
+    filesystem::create(kind, options, attributes)
 }
 
-fn fill(root: BorrowedFd<'_>, mount: &OwnedFd, options: &[MountOption<'_>], target: &CStr) -> Result<()> {
+/// Gives `mount` what it takes over from `target`.
+///
+/// # Errors
+/// `ENOSPC` when more lies there than fits, `ELOOP` for what is nested deeper than 64 levels, and those of copying.
+pub(super) fn fill(
+    root: BorrowedFd<'_>,
+    mount: &OwnedFd,
+    options: &[MountOption<'_>],
+    target: &CStr,
+) -> Result<()> {
     let copies = options.contains(&MountOption::CopyUp);
     let given = |name: &CStr| {
         options.iter().any(|option| matches!(option, MountOption::Value(key, _) if *key == name))

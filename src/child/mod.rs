@@ -210,15 +210,16 @@ impl<'a> State<'a> {
                 enter(self.staging()?).map(|root| self.root = Some(root))
             }
             Step::BindRoot { staging } => engine::bind_root(staging).map(|root| self.root = Some(root)),
-            Step::CreateFileSystem { slot, kind, options, attributes } => {
-                filesystem::create(kind, options, attributes).and_then(|made| self.keep(slot, made))
+            Step::CreateFileSystem { slot, kind, options, attributes, .. } => {
+                let create = if kind == c"tmpfs" { fill::create } else { filesystem::create };
+                create(kind, options, attributes).and_then(|made| self.keep(slot, made))
             }
-            Step::MountFileSystem { kind, options, target, attributes, propagation } => {
-                let mount = if kind == c"tmpfs" {
-                    fill::create(self.root()?, options, target, attributes)?
-                } else {
-                    filesystem::create(kind, options, attributes)?
-                };
+            Step::MountFileSystem { slot, kind, options, target, attributes, propagation } => {
+                let own = self.sources.get_mut(usize::from(slot)).and_then(Option::take);
+                let mount = own.ok_or(Errno::BADF)?;
+                if kind == c"tmpfs" {
+                    fill::fill(self.root()?, &mount, options, target)?;
+                }
                 self.parent = None;
                 filesystem::attach_new(self.root()?, &mount, kind, target, attributes, propagation)?;
                 self.mounted.note(&mount, Kind::Plain)?;
@@ -313,7 +314,7 @@ impl<'a> State<'a> {
         self.keep(slot, filesystem::clone_tree(path, recursive)?)
     }
 
-    /// Remembers a procfs that was made early or bound. One that somebody put in its place is none of it.
+    /// Remembers a procfs that was bound. One that somebody put in its place is none of it.
     fn note_proc(&mut self, source: &OwnedFd) -> Result<()> {
         let magic = rustix::fs::fstatfs(source)?.f_type as u64;
         if magic == u64::from(linux_raw_sys::general::PROC_SUPER_MAGIC) {

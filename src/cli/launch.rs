@@ -247,21 +247,24 @@ pub(super) fn tell(ended: &Ended, plan: &Plan<'_>) -> Result<ExitCode, Failure> 
 
 /// What was found otherwise than planned.
 fn self_check(errno: Errno) -> Failure {
-    let why: &[u8] = match errno {
-        Errno::BUSY => b"its root is not the one that was built",
-        Errno::XDEV => b"a mount is visible inside that was not planned",
-        Errno::STALE => b"what should be masked or read-only is not",
-        Errno::PERM => b"its capabilities, filter or no_new_privs are not those of the plan",
+    const DEFECT: &str = "this is a defect: please report it";
+    let (why, remedy): (&[u8], _) = match errno {
+        Errno::BUSY => (
+            b"its root is not the one that was built",
+            "is the destination of a mount a link to / in the image? Else please report it",
+        ),
+        Errno::XDEV => (b"a mount is visible inside that was not planned", DEFECT),
+        Errno::STALE => (b"what should be masked or read-only is not", DEFECT),
+        Errno::PERM => (b"its capabilities, filter or no_new_privs are not those of the plan", DEFECT),
         errno => return Failure::errno("check the container from inside", b"", errno),
     };
-    Failure::new("let the command run in the container", b"", why)
-        .remedy("this is a defect: please report it")
+    Failure::new("let the command run in the container", b"", why).remedy(remedy)
 }
 
 /// What to do where this may not be done: mostly another container is around ours.
 fn surrounded(step: &Step<'_>) -> Option<&'static str> {
     Some(match step {
-        Step::CreateFileSystem { .. } => {
+        Step::CreateFileSystem { kind, .. } if *kind == c"proc" || *kind == c"sysfs" => {
             "parts of the surrounding container's /proc or /sys are hidden: start that with --security-opt systempaths=unconfined (podman: unmask=ALL)"
         }
         Step::SetHostname(_) | Step::SetDomainname(_) => {

@@ -229,16 +229,17 @@ impl<'a> Step<'a> {
             Self::PivotRoot => {
                 Description::new("pivot-root", "make it the root and let go of the host's", [])
             }
-            Self::CreateFileSystem { slot, kind, options, .. } => Description::new(
+            Self::CreateFileSystem { slot, kind, options, target, .. } => Description::new(
                 "create-file-system",
-                "make a {type}[ with {options}] while the host's is in sight, as held source {source}",
+                "make {type}[ with {options}] for {target}, as held source {source}",
                 [
                     ("type", path(kind)),
                     ("options", Value::Options(options)),
+                    ("target", path(target)),
                     ("source", Value::Number(slot.into())),
                 ],
             ),
-            Self::MountFileSystem { kind, options, target, attributes, propagation } => Description::new(
+            Self::MountFileSystem { kind, options, target, attributes, propagation, .. } => Description::new(
                 "mount",
                 "mount {type} on {target}[ ({attributes})][ with {options}][, propagation {propagation}]",
                 [

@@ -44,7 +44,7 @@ pub fn enter<'a>(spec: &EnterSpec<'a>, plan: &mut Plan<'a>) -> Result<(), Confli
     push(HostStep::Clone { namespaces: 0, cgroup: spec.cgroup })?;
     push(if spec.detached { HostStep::AwaitExecution } else { HostStep::Supervise })?;
 
-    let mut child = Child { steps: &mut plan.child, slots: 0, early: 0, full: None };
+    let mut child = Child { steps: &mut plan.child, slots: 0, made: 0, full: None };
     if let Some(score) = process.oom_score_adj {
         child.push(Step::OomScoreAdj(score));
     }

@@ -45,8 +45,9 @@ use source::{devices, is_dev};
 pub const STEPS: usize = 320;
 /// Most steps the host can have.
 pub const HOST_STEPS: usize = 48 + 2 * SLOTS;
-/// Most sources that are opened on the host and attached inside: binds, and in a user namespace devices and layers.
-pub const SLOTS: usize = 96;
+/// Most mounts that are made or taken hold of first and put in their places later: file systems, binds, and in a user
+/// namespace devices and layers.
+pub const SLOTS: usize = 112;
 /// Most layers under a root; overlayfs itself allows 500, its one page of options about 250 of ours.
 pub const LAYERS: usize = 128;
 
@@ -66,7 +67,7 @@ pub struct Plan<'a> {
 pub fn resolve<'a>(spec: &Spec<'a>, facts: &HostFacts, plan: &mut Plan<'a>) -> Result<(), Conflict> {
     check(spec, facts)?;
     plan_host(spec, facts, plan)?;
-    let mut child = Child { steps: &mut plan.child, slots: 0, early: 0, full: None };
+    let mut child = Child { steps: &mut plan.child, slots: 0, made: 0, full: None };
     child.enter(spec, facts);
     child.build_root(spec, facts);
     child.fill_root(spec, facts);
@@ -183,8 +184,8 @@ struct Child<'p, 'a> {
     steps: &'p mut heapless::Vec<Step<'a>, STEPS>,
     slots: u8,
     full: Option<&'static str>,
-    /// Number of the first file system made early and not yet attached.
-    early: u8,
+    /// Number of the first file system that has no place yet.
+    made: u8,
 }
 
 impl<'a> Child<'_, 'a> {
@@ -198,7 +199,7 @@ impl<'a> Child<'_, 'a> {
     fn slot(&mut self) -> u8 {
         let slot = self.slots;
         if usize::from(slot) >= SLOTS {
-            self.full = Some("bind host paths");
+            self.full = Some("mount and bind host paths");
         }
         self.slots = slot.saturating_add(1);
         slot
@@ -238,21 +239,7 @@ impl<'a> Child<'_, 'a> {
         if !spec.masked.is_empty() {
             self.push(Step::OpenNull);
         }
-        for held in source::held(spec, facts) {
-            let slot = self.slot();
-            if !source::by_host(spec, facts) {
-                self.push(Step::OpenSource { slot, path: held.path, recursive: held.recursive });
-            }
-        }
-        self.early = self.slots;
-        for mount in spec.mounts {
-            if let Some(Source::FileSystem { kind, options }) = source::shown(mount, spec, facts)
-                && source::is_early(kind, spec, facts)
-            {
-                let slot = self.slot();
-                self.push(Step::CreateFileSystem { slot, kind, options, attributes: mount.attributes });
-            }
-        }
+        self.make_mounts(spec, facts);
         // Only now: a source taken while the mounts are still those of the host can go on sharing with it.
         self.push(Step::IsolateMounts);
         self.push(Step::ShieldProgram);
@@ -267,6 +254,37 @@ impl<'a> Child<'_, 'a> {
         }
         if !engine::has_hooks(spec) {
             self.push(Step::PivotRoot);
+        }
+    }
+
+    /// Makes what is mounted later, in the order of the mounts, which is the one that newer kernels list them in; and
+    /// while whole `/proc` and `/sys` are in sight, without which a user namespace gets none.
+    fn make_mounts(&mut self, spec: &Spec<'a>, facts: &HostFacts) {
+        let count = source::held(spec, facts).map(|_| self.slot()).count();
+        self.made = self.slots;
+        let first = |place: usize| u8::try_from(place).unwrap_or(u8::MAX);
+        let mut held = source::held(spec, facts).enumerate().take(count);
+        let mut open = |child: &mut Self| {
+            if let Some((place, source::Held { path, recursive, .. })) = held.next()
+                && !source::by_host(spec, facts)
+            {
+                child.push(Step::OpenSource { slot: first(place), path, recursive });
+            }
+        };
+        for mount in spec.mounts {
+            match source::shown(mount, spec, facts) {
+                Some(Source::Bind { .. }) => open(self),
+                Some(shown) => {
+                    if let Some((kind, options)) = source::file_system(shown, spec, facts) {
+                        let (slot, Mount { target, attributes, .. }) = (self.slot(), *mount);
+                        self.push(Step::CreateFileSystem { slot, kind, options, target, attributes });
+                    }
+                }
+                None => {}
+            }
+        }
+        for _ in 0..count {
+            open(self);
         }
     }
 
@@ -294,27 +312,15 @@ impl<'a> Child<'_, 'a> {
     fn mount(&mut self, mount: &Mount<'a>, spec: &Spec<'a>, facts: &HostFacts, binds: &mut u8) {
         let Mount { target, attributes, propagation, .. } = *mount;
         let Some(shown) = source::shown(mount, spec, facts) else { return };
-        match shown {
-            Source::FileSystem { kind, .. } if source::is_early(kind, spec, facts) => {
-                let slot = self.early;
-                self.early = slot.saturating_add(1);
-                self.push(Step::Attach { slot, target, attributes, propagation, volume: false })
-            }
-            Source::Bind { volume, .. } => {
-                let slot = *binds;
-                *binds = slot.saturating_add(1);
-                let attributes = source::attributes(mount);
-                self.push(Step::Attach { slot, target, attributes, propagation, volume })
-            }
-            Source::FileSystem { kind, options } => {
-                self.push(Step::MountFileSystem { kind, options, target, attributes, propagation })
-            }
-            // In the host's own cgroup namespace a new mount would set the hierarchy's options for everybody.
-            Source::Cgroup if facts.cgroup && spec.namespaces.cgroup != Join::Host => {
-                let kind = c"cgroup2";
-                self.push(Step::MountFileSystem { kind, options: &[], target, attributes, propagation })
-            }
-            Source::Cgroup => {}
+        if let Source::Bind { volume, .. } = shown {
+            let slot = *binds;
+            *binds = slot.saturating_add(1);
+            let attributes = source::attributes(mount);
+            self.push(Step::Attach { slot, target, attributes, propagation, volume });
+        } else if let Some((kind, options)) = source::file_system(shown, spec, facts) {
+            let slot = self.made;
+            self.made = slot.saturating_add(1);
+            self.push(Step::MountFileSystem { slot, kind, options, target, attributes, propagation });
         }
     }
 

@@ -115,9 +115,18 @@ pub(super) fn in_user_namespace(spec: &Spec<'_>, facts: &HostFacts) -> bool {
     facts.nested || spec.namespaces.user.is_some()
 }
 
-/// Whether a file system of this type has to be made while the host's is in sight.
-pub(super) fn is_early(kind: &CStr, spec: &Spec<'_>, facts: &HostFacts) -> bool {
-    in_user_namespace(spec, facts) && (kind == c"proc" || kind == c"sysfs")
+/// The type and the options of the new file system that `shown` is.
+pub(super) fn file_system<'a>(
+    shown: Source<'a>,
+    spec: &Spec<'a>,
+    facts: &HostFacts,
+) -> Option<(&'a CStr, &'a [MountOption<'a>])> {
+    match shown {
+        Source::FileSystem { kind, options } => Some((kind, options)),
+        // In the host's own cgroup namespace a new mount would set the hierarchy's options for everybody.
+        Source::Cgroup if facts.cgroup && spec.namespaces.cgroup != Join::Host => Some((c"cgroup2", &[])),
+        Source::Bind { .. } | Source::Cgroup => None,
+    }
 }
 
 /// What id `inside` is outside.

@@ -259,7 +259,7 @@ pub enum Step<'a> {
     },
     /// Tell the host that the root is built, and wait until its programs have run.
     AwaitHooks,
-    /// Make a new instance of a file system, to be attached later.
+    /// Make a new instance of a file system, to be mounted later.
     CreateFileSystem {
         /// Where to keep it.
         slot: u8,
@@ -267,11 +267,15 @@ pub enum Step<'a> {
         kind: &'a CStr,
         /// Its options.
         options: &'a [MountOption<'a>],
+        /// Where it will be.
+        target: &'a CStr,
         /// How.
         attributes: Attributes,
     },
-    /// Mount a new instance of a file system.
+    /// Mount what `CreateFileSystem` made.
     MountFileSystem {
+        /// Where it was kept.
+        slot: u8,
         /// Its type.
         kind: &'a CStr,
         /// Its options.

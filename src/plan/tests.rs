@@ -82,7 +82,10 @@ fn host_paths_are_gone_before_anything_inside_is_named() {
     let pivot = place(&plan, &Step::PivotRoot);
     for (at, step) in plan.child.iter().enumerate() {
         match step {
-            Step::OpenSource { .. } | Step::OpenNull | Step::MountOverlay { .. } => assert!(at < pivot),
+            Step::OpenSource { .. }
+            | Step::CreateFileSystem { .. }
+            | Step::OpenNull
+            | Step::MountOverlay { .. } => assert!(at < pivot),
             Step::MountFileSystem { .. } | Step::Attach { .. } | Step::Mask(_) | Step::MakeDevice(_) => {
                 assert!(at > pivot);
             }

@@ -3,7 +3,9 @@
 //!
 //! After an intended change: `INSTA_UPDATE=always cargo test --test plan`, then read the difference.
 
-use pipkin::plan::{Availability, Conflict, Controllers, EnterSpec, Groups, HostFacts, Plan, enter, resolve};
+use pipkin::plan::{
+    Availability, Conflict, Controllers, EnterSpec, Groups, HostFacts, Plan, SLOTS, enter, resolve,
+};
 use pipkin::spec::*;
 use pipkin::sys::process::StrArray;
 use std::ffi::CStr;
@@ -377,7 +379,7 @@ fn the_same_wish_gives_the_same_plan() {
 
 #[test]
 fn too_many_binds_are_refused_before_anything_happens() {
-    let mounts = [bind(c"/x", c"/y", Attributes::default()); 97];
+    let mounts = [bind(c"/x", c"/y", Attributes::default()); SLOTS + 1];
     let spec = Spec { mounts: &mounts, ..bare() };
     let conflict = resolve(&spec, &HostFacts::IDEAL, &mut Plan::default()).unwrap_err();
     assert!(conflict.what.contains("bind"));

@@ -170,7 +170,12 @@ fn name_device(value: &Value<'_>, options: &mut Options) -> Result<(), Fault> {
 fn target(value: &Value<'_>) -> Result<&'static CStr, Fault> {
     let Some(target) = value.at("destination") else { return Ok(c"/") };
     let text = target.text()?;
-    if text.split('/').all(|name| matches!(name, "" | "." | "..")) {
+    let depth = text.split('/').fold(0_usize, |depth, name| match name {
+        "" | "." => depth,
+        ".." => depth.saturating_sub(1),
+        _ => depth.saturating_add(1),
+    });
+    if depth == 0 {
         return Err(target.fault("this is the root itself, which root.path names"));
     }
     // Old configurations have relative ones, which count from the root.

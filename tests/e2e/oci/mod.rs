@@ -7,6 +7,7 @@ mod identity;
 mod label;
 mod limit;
 mod listener;
+mod order;
 mod process;
 mod refusal;
 mod setting;
@@ -48,6 +49,7 @@ pub(crate) fn cases() -> Vec<Case> {
         label::cases(),
         limit::cases(),
         listener::cases(),
+        order::cases(),
         process::cases(),
         refusal::cases(),
         setting::cases(),
