@@ -86,6 +86,11 @@ impl Target {
         self.group.is_some()
     }
 
+    /// Has what enters go into `group` in the place of its cgroup.
+    pub fn set_group(&mut self, group: Group) {
+        self.group = Some(group);
+    }
+
     /// Whether it stands still.
     ///
     /// # Errors

@@ -11,10 +11,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{MemfdFlags, SeekFrom, memfd_create, seek};
 use rustix::io::{Errno, retry_on_intr};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Signal, WaitId, WaitIdOptions, set_parent_process_death_signal, waitid};
 use rustix::thread::{ThreadNameSpaceType, move_into_thread_name_spaces};
 
-/// Status of a program that could not be started.
+/// Status of a program that could not be started; why is told through the pipe.
 const NOT_STARTED: u8 = 127;
 
 /// A program to run.
@@ -36,7 +37,7 @@ pub struct Program<'a> {
 /// prints goes to our standard error. Gives its exit status, 128 and the signal's number when one killed it.
 ///
 /// # Errors
-/// `ETIMEDOUT` when it was ended for taking too long, and those of starting it.
+/// `ETIMEDOUT` when it was ended for taking too long, and those of starting it, execve(2)'s too.
 pub fn run_hook(program: &Program<'_>, input: &[u8], inside: Option<BorrowedFd<'_>>) -> Result<u8> {
     let failed = |errno| Error::on("run the hook", program.path.to_bytes(), errno);
     let stdin = memfd_create(c"state", MemfdFlags::CLOEXEC).map_err(failed)?;
@@ -45,9 +46,20 @@ pub fn run_hook(program: &Program<'_>, input: &[u8], inside: Option<BorrowedFd<'
         return Err(failed(Errno::IO));
     }
     seek(&stdin, SeekFrom::Start(0)).map_err(failed)?;
+    let (reason, teller) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK).map_err(failed)?;
     match clone(0, None).map_err(failed)? {
-        Side::Child => child(program, &stdin, inside),
-        Side::Parent(_, pidfd) => wait(&pidfd, program.timeout_s).map_err(failed),
+        Side::Child => child(program, &stdin, &teller, inside),
+        Side::Parent(_, pidfd) => {
+            let status = wait(&pidfd, program.timeout_s).map_err(failed)?;
+            let mut told = [0; size_of::<i32>()];
+            match rustix::io::read(&reason, &mut told) {
+                Ok(count) if count == told.len() => {
+                    Err(failed(Errno::from_raw_os_error(i32::from_ne_bytes(told))))
+                }
+                // It was executed: nobody has told anything.
+                _ => Ok(status),
+            }
+        }
     }
 }
 
@@ -69,19 +81,27 @@ fn wait(pidfd: &OwnedFd, timeout_s: Option<u32>) -> rustix::io::Result<u8> {
 }
 
 /// In the new process: becomes the program, in a further child when a pid namespace is entered.
-fn child(program: &Program<'_>, stdin: &OwnedFd, inside: Option<BorrowedFd<'_>>) -> ! {
-    let done = become_program(program, stdin, inside).unwrap_or(NOT_STARTED);
-    exit(done)
+fn child(program: &Program<'_>, stdin: &OwnedFd, teller: &OwnedFd, inside: Option<BorrowedFd<'_>>) -> ! {
+    exit(become_program(program, stdin, teller.as_fd(), inside).unwrap_or_else(|error| {
+        // Who does not hear of it has the status.
+        rustix::io::write(teller, &error.errno.raw_os_error().to_ne_bytes()).unwrap_or(0);
+        NOT_STARTED
+    }))
 }
 
-fn become_program(program: &Program<'_>, stdin: &OwnedFd, inside: Option<BorrowedFd<'_>>) -> Result<u8> {
+fn become_program(
+    program: &Program<'_>,
+    stdin: &OwnedFd,
+    teller: BorrowedFd<'_>,
+    inside: Option<BorrowedFd<'_>>,
+) -> Result<u8> {
     const STAGE: &str = "become the hook";
     set_parent_process_death_signal(Some(Signal::KILL)).stage(STAGE)?;
     duplicate_onto(stdin, 0).stage(STAGE)?;
     duplicate_onto(sys::stdio::Stream::Error.fd(), 1).stage(STAGE)?;
     match inside {
-        Some(target) => sys::spawn::close_inherited(0, &[target]),
-        None => sys::spawn::close_inherited(0, &[]),
+        Some(target) => sys::spawn::close_inherited(0, &[teller, target]),
+        None => sys::spawn::close_inherited(0, &[teller]),
     }
     if let Some(target) = inside {
         let all = ThreadNameSpaceType::MOUNT

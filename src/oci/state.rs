@@ -202,6 +202,11 @@ pub(crate) struct Container {
 }
 
 impl Container {
+    /// Whose it is.
+    pub(crate) fn uid(&self) -> u32 {
+        rustix::fs::fstat(&self.handle).map_or(0, |stat| stat.st_uid)
+    }
+
     /// The path of its file `name`, short enough for a socket however deep the root is.
     pub(crate) fn short_path(&self, name: &str) -> String {
         use rustix::fd::AsRawFd;

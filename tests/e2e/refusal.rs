@@ -96,8 +96,8 @@ fn profiles_with_names_that_are_none() {
         (r#""opne"], "action": "SCMP_ACT_ALLOW""#, "line 3, column 22: opne is not a known system call"),
         (r#""write"], "action": "ALLOW""#, "line 3, column 42: ALLOW is not an action"),
         (
-            r#""write"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "op": "EQ"}]"#,
-            "line 3, column 88: EQ is not a comparison",
+            r#""write"], "action": "SCMP_ACT_ALLOW", "args": [{"index": 0, "value": 1, "op": "EQ"}]"#,
+            "line 3, column 100: EQ is not a comparison",
         ),
         (
             r#""write"], "action": "SCMP_ACT_ALLOW", "includes": {"caps": ["CAP_FLY"]}"#,

@@ -12,7 +12,7 @@ use crate::oci::json::Value;
 use crate::oci::keep;
 use crate::oci::state::{Container, Record, Status};
 use crate::store::process::start_of;
-use pipkin::host::{Entered, Host, Target, pid_of};
+use pipkin::host::{Entered, Host, Target, open_group, pid_of};
 use pipkin::plan::{EnterSpec, Groups, Plan, enter};
 use pipkin::spec::{Account, Capabilities, CapabilitySet, Confinement, Process, User};
 use rustix::fd::{AsFd, OwnedFd};
@@ -32,12 +32,12 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
     if !matches!(container.status(&record), Status::Running | Status::Created) {
         return Err(cannot(NOT_RUNNING));
     }
-    if typed.last("--cgroup").is_some_and(|path| path != "/") {
-        return Err(cannot(b"it goes into the container's own cgroup"));
-    }
     let process = process(&container, typed, &record.bundle)?;
     check_terminal(process.terminal.is_some(), typed.has("--detach"), typed)?;
-    let target = target(&record)?.ok_or_else(|| cannot(NOT_RUNNING))?;
+    let mut target = target(&record)?.ok_or_else(|| cannot(NOT_RUNNING))?;
+    if let Some(path) = typed.last("--cgroup").filter(|path| *path != "/") {
+        enter_group(&mut target, &container, &record, path)?;
+    }
     let (namespaces, cgroup) = (target.namespaces(), target.has_group());
     let mut process = process;
     if namespaces & NEWUSER == 0 {
@@ -112,6 +112,26 @@ fn target(record: &Record) -> Result<Option<Target>, Failure> {
     };
     let lives = start_of(record.pid) == Some(record.pid_start) && target.is_alive()?;
     Ok(lives.then_some(target))
+}
+
+/// Has the process go into the group at `path` below the container's own.
+fn enter_group(
+    target: &mut Target,
+    container: &Container,
+    record: &Record,
+    path: &str,
+) -> Result<(), Failure> {
+    let cannot = |why: &[u8]| Failure::new("enter the cgroup", path.as_bytes(), why);
+    if path.contains(':') {
+        return Err(cannot(b"controllers have no hierarchies of their own in cgroup v2"));
+    }
+    let own = open_group(&container.id, record.cgroup())?;
+    let mut group = own.ok_or_else(|| cannot(b"the container has none"))?;
+    for name in path.split('/').filter(|name| !name.is_empty()) {
+        group = group.open(name.as_bytes())?;
+    }
+    target.set_group(group);
+    Ok(())
 }
 
 /// What is to be done once it runs.

@@ -61,7 +61,7 @@ Options:
       --process-label LABEL   its SELinux label
   -t, --tty                   give it a terminal
       --preserve-fds N        pass on N descriptors from 3 on
-      --cgroup PATH           refused unless it is / or empty
+      --cgroup PATH           a group below the container's own to go into
       --ignore-paused         taken: a paused container is refused
   -h, --help                  show this help";
 
@@ -92,7 +92,7 @@ Options:
 
 /// Options of `ps`.
 pub(super) const PS: &str = "\
-Usage: pipkin ps [OPTIONS] ID
+Usage: pipkin ps [OPTIONS] ID [OPTIONS OF ps(1), only with json, where they change nothing]
 
 Options:
   -f, --format FORMAT  table or json [table]

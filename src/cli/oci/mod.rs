@@ -71,7 +71,7 @@ const VERBS: &[Verb] = &[
     Verb("kill", help::KILL, kill::kill, false, 2),
     Verb("delete", help::DELETE, delete::delete, true, 1),
     Verb("list", help::LIST, state::list, true, 0),
-    Verb("ps", help::PS, state::processes, false, 1),
+    Verb("ps", help::PS, state::processes, false, usize::MAX),
     Verb("pause", help::PLAIN, kill::pause, false, 1),
     Verb("resume", help::PLAIN, kill::resume, false, 1),
     Verb("update", help::UPDATE, update::update, false, 1),
@@ -123,7 +123,14 @@ fn find(name: &OsStr) -> Option<&'static Verb> {
 pub(super) fn main(args: &[OsString]) -> ExitCode {
     let global = match argv::sort(help::GLOBAL, Order::OptionsFirst, args) {
         Ok(global) => global,
-        Err(why) => return Failure::usage("", &why).code(FAILED).tell(),
+        Err(why) => {
+            // What stood before it says where the engine looks for the reason.
+            let before = |end| argv::sort(help::GLOBAL, Order::OptionsFirst, args.get(..end)?).ok();
+            if let Some(understood) = (0..args.len()).rev().find_map(before) {
+                log_as(&understood);
+            }
+            return tell(&Failure::usage("", &why).code(FAILED));
+        }
     };
     let path = global.last("--log").filter(|path| !path.is_empty());
     // Nobody would hear of what fails later.
@@ -132,9 +139,14 @@ pub(super) fn main(args: &[OsString]) -> ExitCode {
     {
         return cannot_log(path, &error).code(FAILED).tell();
     }
-    let log = Log { path: path.map(str::to_owned), json: global.last("--log-format") == Some("json") };
-    LOG.get_or_init(|| log);
+    log_as(&global);
     answer(&global).unwrap_or_else(|failure| tell(&failure))
+}
+
+/// Sets where and how failures are told.
+fn log_as(global: &Sorted<'_>) {
+    let path = global.last("--log").filter(|path| !path.is_empty()).map(str::to_owned);
+    LOG.get_or_init(|| Log { path, json: global.last("--log-format") == Some("json") });
 }
 
 /// Where failures are told beside standard error, and how.
@@ -178,8 +190,8 @@ fn answer(typed: &Sorted<'_>) -> Outcome {
         return Err(usage("this is no verb of an OCI runtime").code(NO_VERB));
     };
     let rest: Vec<OsString> = typed.operands.iter().skip(1).map(|word| (*word).to_owned()).collect();
-    // What follows the id of exec is the command's own.
-    let order = if *name == "exec" { Order::OptionsFirst } else { Order::Mixed };
+    // What follows the id of exec is the command's own, and that of ps the program's of this name.
+    let order = if *name == "exec" || *name == "ps" { Order::OptionsFirst } else { Order::Mixed };
     let mut sorted = argv::sort(help, order, &rest).map_err(|why| usage(&why))?;
     // Engines give options that they have no value for, and mean the usual.
     sorted.options.retain(|(_, value)| *value != Some(""));

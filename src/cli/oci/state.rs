@@ -3,7 +3,7 @@
 use super::super::json::Json;
 use super::super::message::Failure;
 use super::super::{Outcome, report};
-use super::{Global, Sorted, cannot_open, id};
+use super::{Global, Sorted, argv, cannot_open, help, id};
 use crate::oci::config;
 use crate::oci::json::Value;
 use crate::oci::state::{Container, Record, Status};
@@ -40,6 +40,12 @@ pub(super) fn is_frozen(container: &Container, record: &Record) -> bool {
 
 /// The state as runtime.md has it, and what runc tells beside.
 pub(super) fn write(view: &View<'_>, json: &mut Json) {
+    write_open(view, json);
+    json.close(b'}');
+}
+
+/// The same, to which more may be added.
+fn write_open(view: &View<'_>, json: &mut Json) {
     let stopped = view.status == b"stopped";
     json.open(b'{').key(b"ociVersion").string(VERSION).key(b"id").string(view.id.as_str().as_bytes());
     json.key(b"pid").number(if stopped { 0 } else { view.record.pid.into() });
@@ -58,7 +64,18 @@ pub(super) fn write(view: &View<'_>, json: &mut Json) {
     if view.record.created_ns != 0 {
         json.key(b"created").string(&super::super::time_stamp(view.record.created_ns));
     }
-    json.key(b"owner").string(b"").close(b'}');
+}
+
+/// The name of user `uid` (passwd(5)), or `#` and the number where there is none, as runc tells it.
+fn owner(uid: u32) -> String {
+    let number = uid.to_string();
+    let accounts = std::fs::read("/etc/passwd").unwrap_or_default();
+    let named = accounts.split(|byte| *byte == b'\n').find_map(|line| {
+        let mut fields = line.split(|byte| *byte == b':');
+        let name = fields.next()?;
+        (fields.nth(1)? == number.as_bytes()).then(|| String::from_utf8_lossy(name).into_owned())
+    });
+    named.unwrap_or_else(|| ["#", &number].concat())
 }
 
 /// The same as a text.
@@ -68,22 +85,25 @@ pub(super) fn json(view: &View<'_>) -> Vec<u8> {
     json.into_text()
 }
 
-/// Looks at one container, and calls `tell` with what is seen.
-fn look(global: &Global, id: &Id, tell: &mut dyn FnMut(&View<'_>)) -> Result<(), Failure> {
+/// Looks at one container, and calls `tell` with what is seen and whose it is.
+fn look(global: &Global, id: &Id, tell: &mut dyn FnMut(&View<'_>, &str)) -> Result<(), Failure> {
     let container = global.root.look(*id).map_err(|error| cannot_open(id, &error))?;
     let record = container.record();
     let text = container.config().unwrap_or_default();
     let config = config::read(&text).ok();
     let status = word(&container, &record);
-    tell(&View { id, status, record: &record, config: config.as_ref() });
+    tell(&View { id, status, record: &record, config: config.as_ref() }, &owner(container.uid()));
     Ok(())
 }
 
 /// `state ID`.
 pub(super) fn state(global: &Global, typed: &Sorted<'_>) -> Outcome {
-    let mut text = Vec::new();
-    look(global, &id(typed)?, &mut |view| text = json(view))?;
-    report::write(&text)
+    let mut json = Json::default();
+    look(global, &id(typed)?, &mut |view, owner| {
+        write_open(view, &mut json);
+        json.key(b"owner").string(owner.as_bytes()).close(b'}');
+    })?;
+    report::write(&json.into_text())
 }
 
 /// `list`.
@@ -94,16 +114,17 @@ pub(super) fn list(global: &Global, typed: &Sorted<'_>) -> Outcome {
     json.open(b'[');
     let mut lines = Vec::new();
     if !typed.has("--quiet") {
-        lines.extend_from_slice(b"ID\tPID\tSTATUS\tBUNDLE\tCREATED\n");
+        lines.extend_from_slice(b"ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\n");
     }
     for id in &ids {
-        let tell = &mut |view: &View<'_>| {
-            write(view, &mut json);
+        let tell = &mut |view: &View<'_>, owner: &str| {
+            write_open(view, &mut json);
+            json.key(b"owner").string(owner.as_bytes()).close(b'}');
             lines.extend_from_slice(id.as_str().as_bytes());
             if !typed.has("--quiet") {
                 let pid = if view.status == b"stopped" { 0 } else { view.record.pid }.to_string();
                 let created = super::super::time_stamp(view.record.created_ns);
-                for field in [pid.as_bytes(), view.status, &view.record.bundle, &created] {
+                for field in [pid.as_bytes(), view.status, &view.record.bundle, &created, owner.as_bytes()] {
                     lines.push(b'\t');
                     super::super::message::escape(field, &mut lines);
                 }
@@ -128,9 +149,26 @@ fn is_json(typed: &Sorted<'_>) -> Result<bool, Failure> {
     }
 }
 
+/// Whether the pids are wanted as JSON, which options of ps(1) behind the id change nothing about.
+///
+/// # Errors
+/// A table with such options: that program is not run here.
+fn ps_is_json(typed: &Sorted<'_>) -> Result<bool, Failure> {
+    let behind: Vec<_> = typed.operands.iter().skip(1).map(|word| (*word).to_owned()).collect();
+    match argv::sort(help::PS, argv::Order::Mixed, &behind) {
+        Ok(ours) if ours.operands.is_empty() => is_json(if ours.options.is_empty() { typed } else { &ours }),
+        _ if is_json(typed)? => Ok(true),
+        _ => {
+            let why = b"this tells pids, and runs no ps(1): give --format json, and the pids to ps -p";
+            let words = behind.join(std::ffi::OsStr::new(" "));
+            Err(Failure::new("list processes with", words.as_encoded_bytes(), why))
+        }
+    }
+}
+
 /// `ps ID`: the pids of all its processes.
 pub(super) fn processes(global: &Global, typed: &Sorted<'_>) -> Outcome {
-    let id = id(typed)?;
+    let (id, as_json) = (id(typed)?, ps_is_json(typed)?);
     let container = global.root.look(id).map_err(|error| cannot_open(&id, &error))?;
     let record = container.record();
     let mut pids = Vec::new();
@@ -155,5 +193,5 @@ pub(super) fn processes(global: &Global, typed: &Sorted<'_>) -> Outcome {
         lines.push(b'\n');
     }
     json.close(b']');
-    report::write(&if is_json(typed)? { json.into_text() } else { lines })
+    report::write(&if as_json { json.into_text() } else { lines })
 }

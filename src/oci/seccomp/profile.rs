@@ -226,10 +226,13 @@ fn alternatives(block: &Value<'_>, action: Action, default: Action) -> Result<Ve
 }
 
 fn condition(value: &Value<'_>) -> Result<Condition, Fault> {
-    let number = |name, most| value.get(name)?.map_or(Ok(0), |number| number.whole(most));
-    let argument = number("index", 5)? as u8;
-    let first = number("value", u64::MAX)?;
-    let second = number("valueTwo", u64::MAX)?;
+    let needed = |name: &str, most| match value.get(name)? {
+        Some(number) => number.whole(most),
+        None => Err(value.fault([name, " is missing"].concat())),
+    };
+    let argument = needed("index", 5)? as u8;
+    let first = needed("value", u64::MAX)?;
+    let second = value.get("valueTwo")?.map_or(Ok(0), |number| number.whole(u64::MAX))?;
     let Some(word) = value.get("op")? else { return Err(value.fault("op is missing")) };
     let operator = match word.text()? {
         "SCMP_CMP_NE" => Operator::NotEqual,

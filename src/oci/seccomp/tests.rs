@@ -255,8 +255,19 @@ fn faults_are_told_with_their_place() {
             r#"{"names":["dup"],"action":"SCMP_ACT_ALLOW","args":[{"index":6}]}"#,
             "this must be a whole number, 0 to 5",
         ),
-        (r#"{"names":["dup"],"action":"SCMP_ACT_ALLOW","args":[{"index":0}]}"#, "op is missing"),
-        (r#"{"names":["dup"],"action":"SCMP_ACT_ALLOW","args":[{"op":"EQ"}]}"#, "EQ is not a comparison"),
+        (r#"{"names":["dup"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1}]}"#, "op is missing"),
+        (
+            r#"{"names":["dup"],"action":"SCMP_ACT_ALLOW","args":[{"value":1,"op":"SCMP_CMP_EQ"}]}"#,
+            "index is missing",
+        ),
+        (
+            r#"{"names":["dup"],"action":"SCMP_ACT_ALLOW","args":[{"index":1,"op":"SCMP_CMP_EQ"}]}"#,
+            "value is missing",
+        ),
+        (
+            r#"{"names":["dup"],"action":"SCMP_ACT_ALLOW","args":[{"index":0,"value":1,"op":"EQ"}]}"#,
+            "EQ is not a comparison",
+        ),
         (
             r#"{"names":["dup"],"action":"SCMP_ACT_ALLOW","includes":{"caps":["ROOT"]}}"#,
             "this is not a capability",

@@ -1,7 +1,7 @@
 //! The engine's programs: when, where and with what they run.
 
 use super::bundle::Bundle;
-use crate::harness::{Case, cases};
+use crate::harness::{Case, Folder, cases};
 use serde_json::{Value, json};
 use std::fs;
 
@@ -89,6 +89,17 @@ fn a_failing_hook_ends_the_container() {
         bundle.call("run c").fails(1, &[kind, "it ended with status 1"]);
         assert!(fs::read_to_string(bundle.path("log")).unwrap().starts_with("poststop stopped"), "{kind}");
         bundle.is_clean();
+    }
+    // Why it could not be executed at all, on either side.
+    let plain = Folder::new();
+    let text = plain.file("text", b"text");
+    for kind in ["createRuntime", "createContainer", "poststart"] {
+        for (path, why) in [("/nosuch/hook", "No such file"), (text.to_str().unwrap(), "Permission denied")] {
+            let hooks = json!({ kind: [{ "path": path }] });
+            let bundle = Bundle::sh("while :; do sleep 0.1; done").set("/hooks", hooks).written();
+            bundle.call("run c").fails(1, &[kind, path, why]);
+            bundle.is_clean();
+        }
     }
     let bundle =
         Bundle::new(&["true"]).set("/hooks", json!({ "poststop": [{ "path": "/bin/false" }] })).written();

@@ -7,6 +7,7 @@ mod identity;
 mod label;
 mod limit;
 mod listener;
+mod option;
 mod order;
 mod process;
 mod refusal;
@@ -49,6 +50,7 @@ pub(crate) fn cases() -> Vec<Case> {
         label::cases(),
         limit::cases(),
         listener::cases(),
+        option::cases(),
         order::cases(),
         process::cases(),
         refusal::cases(),
@@ -98,6 +100,13 @@ fn the_state_is_as_specified() {
     assert_eq!(bundle.call("list --quiet --format=json").succeeds().text(), "c\n");
     let listed = bundle.call("list --format=json").succeeds().json();
     assert_eq!((&listed[0]["id"], &listed[0]["status"]), (&json!("c"), &json!("created")));
+    assert_eq!((&listed[0]["owner"], &state["owner"]), (&json!("root"), &json!("root")));
+    let table = bundle.call("list").succeeds().text();
+    let columns = table.lines().map(|line| line.rsplit('\t').next().unwrap_or_default());
+    assert!(columns.eq(["OWNER", "root"]), "{table}");
+    // One who has no name.
+    std::os::unix::fs::chown(bundle.path("state/c"), Some(54321), None).unwrap();
+    assert_eq!(bundle.call("list -f json").succeeds().json()[0]["owner"], "#54321");
     bundle.call("delete c").succeeds();
     assert_eq!(bundle.call("list -f json").succeeds().json(), json!([]));
 }
@@ -223,6 +232,17 @@ fn errors_are_logged_as_asked() {
     let text = fs::read_to_string(&log).unwrap();
     let line: serde_json::Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
     assert_eq!(line["msg"], "create: unknown option --nonsense");
+    // Before the verb too.
+    for (before, unknown) in
+        [("--nonsense", "--nonsense"), ("--rootless true --nonsense --debug", "--nonsense")]
+    {
+        let log = bundle.path("early.json");
+        let call = format!("--log={} --log-format=json {before} state c", log.display());
+        bundle.call(&call).fails_with(1, unknown);
+        let line: serde_json::Value = serde_json::from_slice(&fs::read(&log).unwrap()).unwrap();
+        assert!(line["msg"].as_str().unwrap().contains(unknown), "{line}");
+        fs::remove_file(log).unwrap();
+    }
     bundle.call(&format!("--log {} state c", bundle.path("log.txt").display())).fails(1, &[]);
     let text = fs::read_to_string(bundle.path("log.txt")).unwrap();
     assert!(text.starts_with("time=\"") && text.contains("level=error msg=\"cannot open"), "{text}");

@@ -211,6 +211,7 @@ fn wrong_resources_are_named() {
         ("/linux/resources", json!({ "unified": { "../x": "1" } }), &["unified", "file of a cgroup"][..]),
         ("/linux/resources", json!({ "memory": { "swap": 5 } }), &["memory.swap", "memory.limit"]),
         ("/linux/resources", json!({ "memory": { "kernel": 5 } }), &["memory.kernel", "cgroup v1"]),
+        ("/linux/resources", json!({ "memory": { "kernelTCP": 5 } }), &["memory.kernelTCP", "cgroup v1"]),
         ("/linux/resources", json!({ "memory": { "swappiness": 0 } }), &["memory.swappiness", "cgroup v1"]),
         (
             "/linux/resources",
@@ -276,7 +277,8 @@ fn bad_ids_and_options() {
         ("kill c TERM x", ["kill", "x"]),
         ("list c", ["list", "c"]),
         ("features c", ["features", "c"]),
-        ("ps c aux", ["ps", "aux"]),
+        ("ps c aux", ["processes", "aux"]),
+        ("ps c -ef", ["-ef", "--format json"]),
         ("exec", ["an id is", "in front"]),
         ("--log /nosuch/log list", ["/nosuch/log", "No such file"]),
     ] {
