@@ -53,7 +53,7 @@ pub(super) fn destroy(container: Container, record: &Record) -> Result<(), Failu
     if let Some(config) = &config {
         let view = View { id: &id, status: b"stopped", record, config: Some(config) };
         if let Err(failure) = hook::run(config, "poststop", &view, None) {
-            // The container goes all the same (runtime.md, lifecycle): the engine hears of it and goes on.
+            // The container goes all the same: the engine hears of it and goes on.
             tell(&failure);
         }
     }

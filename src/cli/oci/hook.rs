@@ -2,6 +2,7 @@
 
 use super::super::message::Failure;
 use super::state::{self, View};
+use super::tell;
 use crate::oci::config;
 use crate::oci::json::Value;
 use crate::oci::keep;
@@ -12,7 +13,8 @@ use rustix::fd::BorrowedFd;
 /// of the container's process for those that run in its namespaces.
 ///
 /// # Errors
-/// The first that could not be run, ended with another status than 0, or took too long.
+/// The first that could not be run, ended with another status than 0, or took too long; of those called `poststop` each
+/// such one is only told.
 pub(super) fn run(
     config: &Value<'_>,
     kind: &str,
@@ -35,14 +37,19 @@ pub(super) fn run(
             cwd: if inside.is_some() { c"/" } else { here },
         };
         let what = ["run the ", kind, " hook"].concat();
-        match run_hook(&program, &state, inside) {
-            Ok(0) => {}
+        let failure = match run_hook(&program, &state, inside) {
+            Ok(0) => continue,
             Ok(status) => {
                 let why = ["it ended with status ", &status.to_string()].concat();
-                return Err(Failure::new(&what, hook.path.to_bytes(), why.as_bytes()));
+                Failure::new(&what, hook.path.to_bytes(), why.as_bytes())
             }
-            Err(error) => return Err(Failure::errno(&what, hook.path.to_bytes(), error.errno)),
+            Err(error) => Failure::errno(&what, hook.path.to_bytes(), error.errno),
+        };
+        if kind != "poststop" {
+            return Err(failure);
         }
+        // The container goes all the same, and so do the others of them (runtime.md, lifecycle).
+        tell(&failure);
     }
     Ok(())
 }

@@ -101,10 +101,15 @@ fn a_failing_hook_ends_the_container() {
             bundle.is_clean();
         }
     }
-    let bundle =
-        Bundle::new(&["true"]).set("/hooks", json!({ "poststop": [{ "path": "/bin/false" }] })).written();
+    let bundle = Bundle::new(&["true"]);
+    fs::write(bundle.path("log"), "").unwrap();
+    let hooks = json!([{ "path": "/bin/false" }, { "path": "/nosuch/hook" }, hook(&bundle, "last")]);
+    let bundle = bundle.set("/hooks", json!({ "poststop": hooks })).written();
     let outcome = bundle.call("run c").exits(0);
-    assert!(outcome.told().contains("poststop"), "{outcome}");
+    for failure in ["poststop hook /bin/false", "poststop hook /nosuch/hook"] {
+        assert!(outcome.told().contains(failure), "{outcome}");
+    }
+    assert!(fs::read_to_string(bundle.path("log")).unwrap().starts_with("last stopped"));
     bundle.is_clean();
 }
 
