@@ -74,11 +74,20 @@ pub(super) fn each(
     what: &'static str,
     act: &mut dyn FnMut(Found<'_>) -> Result<(), Failure>,
 ) -> Outcome {
+    let names = named(sorted, verb)?;
+    let store = open_store()?;
+    all(names, &mut |name| Found::find(&store, what, name).and_then(&mut *act))
+}
+
+/// What is named, if anything is.
+///
+/// # Errors
+/// Nothing is.
+pub(super) fn named<'s, 'a>(sorted: &'s Sorted<'a>, verb: &str) -> Result<&'s [&'a OsStr], Failure> {
     if sorted.operands.is_empty() {
         return Err(Failure::usage(verb, "the name or id of a container is needed"));
     }
-    let store = open_store()?;
-    all(&sorted.operands, &mut |name| Found::find(&store, what, name).and_then(&mut *act))
+    Ok(&sorted.operands)
 }
 
 /// Does `act` with every name, and goes on after a failure.

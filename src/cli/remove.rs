@@ -4,7 +4,7 @@ use super::argv::Sorted;
 use super::detach::control::{Request, ask};
 use super::launch::{end, errno_of};
 use super::message::Failure;
-use super::operand::all;
+use super::operand::{all, named};
 use super::{Outcome, open_store};
 use crate::store::{Record, Status, Store, process};
 use pipkin::spec::Id;
@@ -25,18 +25,16 @@ const LOOK: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000_000 };
 /// # Errors
 /// Those that could not be; the others are taken away all the same.
 pub(super) fn run(sorted: &Sorted<'_>) -> Outcome {
-    if sorted.operands.is_empty() {
-        return Err(Failure::usage("rm", "the name or id of a container is needed"));
-    }
+    let names = named(sorted, "rm")?;
     let force = sorted.has("--force");
     let store = open_store()?;
     // What dead supervisors left is gone through first, so that it can be named, or is gone already. Best effort: on a
     // full disk nothing could be written down, and removing makes room.
     store.reclaim(end).unwrap_or(());
-    if force && sorted.operands.len() > 1 {
-        sorted.operands.iter().for_each(|name| begin(&store, name));
+    if force && names.len() > 1 {
+        names.iter().for_each(|name| begin(&store, name));
     }
-    all(&sorted.operands, &mut |name| remove(&store, name, force))
+    all(names, &mut |name| remove(&store, name, force))
 }
 
 /// Kills one of several before any is waited for: the kernel takes its time over each. One that would be started again

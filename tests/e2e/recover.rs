@@ -19,6 +19,7 @@ pub(crate) fn cases() -> Vec<Case> {
             a_damaged_copy_is_taken_away,
             its_ids_stay_its_own,
             durable_ones_stay,
+            a_policy_says_who_runs_after_a_new_start,
         ]
     )
 }
@@ -41,6 +42,11 @@ fn all_die() {
     });
 }
 
+/// A new start takes cgroups along.
+fn remove_group(id: &str) {
+    fs::remove_dir(crate::harness::cgroup_root().unwrap().join("pipkin").join(id)).unwrap();
+}
+
 fn layer(id: &str) -> String {
     format!("/var/lib/pipkin/containers/{id}")
 }
@@ -57,10 +63,8 @@ fn what_was_known_comes_back() {
     let supervisors = [&running, &gone].map(|container| container.pid("supervisor"));
     supervisors.iter().for_each(|supervisor| kill(*supervisor, 9).unwrap());
     all_die();
-    // A new start would take these along; what is written down is still there to say what they are.
-    for id in [&running.id, &gone.id] {
-        let group = crate::harness::cgroup_root().unwrap().join("pipkin").join(id);
-        fs::remove_dir(group).unwrap();
+    for container in [&running, &gone] {
+        remove_group(&container.id);
     }
     reboot();
     let listed = pipkin(&["ps", "-a", "--format", "json"]).succeeds().json();
@@ -80,6 +84,48 @@ fn what_was_known_comes_back() {
     ended.verb("logs").prints("said\nsaid\n");
     pipkin(&["rm", "front", "running"]).succeeds();
     assert!(!Path::new(&layer(&running.id)).exists());
+}
+
+/// `start --boot` starts what its policy wants, once, and nothing else.
+fn a_policy_says_who_runs_after_a_new_start() {
+    let begin = |name: &str, policy: &str| {
+        detached(&format!("--net none --name {name} --restart {policy}"), &["sleep", "1000"])
+    };
+    let made: Vec<_> = ["no", "on-failure:2", "unless-stopped", "always"]
+        .iter()
+        .flat_map(|policy| ["up", "stopped"].map(|state| (format!("{}-{state}", &policy[..2]), policy)))
+        .map(|(name, policy)| (begin(&name, policy), name))
+        .collect();
+    for (_, name) in made.iter().filter(|(_, name)| name.ends_with("stopped")) {
+        pipkin(&["stop", "-t", "0", name]).succeeds();
+    }
+    for (container, _) in made.iter().filter(|(_, name)| name.ends_with("up")) {
+        kill(container.pid("supervisor"), 9).unwrap();
+    }
+    all_die();
+    for (container, _) in made.iter().filter(|(_, name)| name.ends_with("up")) {
+        remove_group(&container.id);
+    }
+    pipkin(&["start", "--boot", "al-up"]).exits(125);
+    reboot();
+    let started = pipkin(&["start", "--boot"]).succeeds().words();
+    let id = |name: &str| made.iter().find(|(_, known)| known == name).unwrap().0.id.clone();
+    assert_eq!(started, ["on-up", "un-up", "al-up", "al-stopped"].map(id));
+    let running = pipkin(&["ps", "--format", "json"]).succeeds().json();
+    let names: Vec<_> = running.as_array().unwrap().iter().map(|one| one["Name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["al-stopped", "al-up", "un-up", "on-up"]);
+    // All of them run.
+    pipkin(&["start", "--boot"]).prints("");
+    // One that was started again is not stopped any more.
+    pipkin(&["start", "un-stopped"]).succeeds();
+    for (container, name) in &made {
+        if !["no-up", "no-stopped", "on-stopped"].contains(&name.as_str()) {
+            kill(container.pid("supervisor"), 9).unwrap();
+        }
+    }
+    all_die();
+    let again = pipkin(&["start", "--boot"]).succeeds().words();
+    assert_eq!(again, ["on-up", "un-up", "un-stopped", "al-up", "al-stopped"].map(id));
 }
 
 fn many_at_once_find_the_same() {

@@ -24,7 +24,7 @@ use pipkin::sys::process::duplicate_onto;
 use pipkin::sys::signal::{self, SignalSet, set_mask};
 use pipkin::sys::spawn::{Fork, fork};
 use pipkin::sys::{clock, image};
-pub(crate) use policy::Policy;
+pub(crate) use policy::{Policy, wants_boot};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{Mode, OFlags, open};

@@ -1,5 +1,7 @@
 //! When a container that has ended is started again.
 
+use crate::store::Record;
+
 /// A restart policy.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub(crate) enum Policy {
@@ -8,8 +10,7 @@ pub(crate) enum Policy {
     No,
     /// When it failed; at most so many times in a row, 0 for any number.
     OnFailure(u64),
-    /// Whatever it ended with, unless it was stopped. `unless-stopped` is the same: without a daemon nothing starts
-    /// containers when the machine does.
+    /// Whatever it ended with, unless it was stopped. `unless-stopped` differs from `always` in [`wants_boot`] only.
     Always,
 }
 
@@ -43,9 +44,48 @@ impl Policy {
     }
 }
 
+/// The key in the record of a container that somebody stopped, until it is started again.
+pub(super) const STOPPED: &str = "stopped";
+
+/// Whether the policy of a container that has ended has it started when the machine has come up: `always` in any case;
+/// `unless-stopped` unless somebody stopped it; `on-failure` when nobody saw it end, as by a power cut.
+pub(crate) fn wants_boot(record: &Record) -> bool {
+    let stopped = record.get(STOPPED).is_some();
+    match record.restart.split(':').next() {
+        Some("always") => true,
+        Some("unless-stopped") => !stopped,
+        Some("on-failure") => !stopped && record.exit.is_none(),
+        _ => false,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_stopped_stays_so_unless_it_is_always_to_run() {
+        let wants = |restart: &str, exit: Option<u8>, stopped: bool| {
+            let mut record = Record { restart: restart.to_owned(), exit, ..Record::default() };
+            if stopped {
+                record.set(STOPPED, b"1");
+            }
+            wants_boot(&record)
+        };
+        for (restart, running, failed, stopped) in [
+            ("", false, false, false),
+            ("no", false, false, false),
+            ("always", true, true, true),
+            ("unless-stopped", true, true, false),
+            ("on-failure", true, false, false),
+            ("on-failure:3", true, false, false),
+        ] {
+            assert_eq!(wants(restart, None, false), running, "{restart}");
+            assert_eq!(wants(restart, Some(1), false), failed, "{restart}");
+            assert_eq!(wants(restart, Some(137), true), stopped, "{restart}");
+            assert_eq!(wants(restart, None, true), stopped, "{restart}");
+        }
+    }
 
     #[test]
     fn policies_are_dockers() {

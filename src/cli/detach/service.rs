@@ -2,6 +2,7 @@
 
 use super::control::{self, Request};
 use super::health::{Health, STARTING};
+use super::policy::STOPPED;
 use super::{Orders, STOP_TIMEOUT_MS, close_streams};
 use crate::cli::launch::{errno_of, with_room};
 use crate::cli::message::Failure;
@@ -218,6 +219,8 @@ impl<'s> Service<'s> {
     fn stopped(&mut self) {
         if self.verdict != Verdict::Stopped {
             self.verdict = Verdict::Stopped;
+            self.container.record.set(STOPPED, b"1");
+            self.save();
             event::publish(&self.container, event::begin("stop", &self.container));
         }
     }
