@@ -5,7 +5,7 @@ use super::super::run::exec::{NEWUSER, groups};
 use super::super::{ExitCode, Outcome, input, kernel};
 use super::create::{check_terminal, hand_over, held, send, told, write_pid};
 use super::listener::{self, Agent};
-use super::state::View;
+use super::state::{View, is_frozen};
 use super::{Global, Sorted, lock};
 use crate::oci::config;
 use crate::oci::json::Value;
@@ -78,7 +78,7 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
     };
     let mut host = Host::new()?;
     let outcome = host.enter_alone(&plan, target, &mut become_it, &mut asked);
-    let entered = judge(outcome, &record, &plan, &cannot)?;
+    let entered = judge(outcome, &container, &record, &plan, &cannot)?;
     // Others may go on with the container while this process runs.
     drop(container);
     finish(&host, entered, typed)
@@ -87,6 +87,7 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
 /// What came of entering it, in which it may have ended meanwhile.
 fn judge(
     outcome: pipkin::error::Result<Result<Entered, pipkin::host::Failure>>,
+    container: &Container,
     record: &Record,
     plan: &Plan<'_>,
     cannot: &dyn Fn(&[u8]) -> Failure,
@@ -99,7 +100,10 @@ fn judge(
         }
         // In a pid namespace whose first process is ending the kernel has no memory for another one (pid_namespaces(7)).
         Ok(Err(failure)) if failure.errno == Errno::NOMEM && ended() => Err(cannot(NOT_RUNNING)),
-        Err(error) if error.errno == Errno::BUSY => Err(cannot(b"it is paused")),
+        // So is a group that hands controllers on, which holds no processes itself.
+        Err(error) if error.errno == Errno::BUSY && is_frozen(container, record) => {
+            Err(cannot(b"it is paused"))
+        }
         entered => entered?.map_err(|failure| told(plan, failure)),
     }
 }
