@@ -19,6 +19,9 @@ lists_all() { pipkin ps -a >/tmp/list && ! grep -q ' running ' /tmp/list && [ "$
 goes_on() { pipkin start survivor && is survivor State running && pipkin exec survivor true && pipkin stop -t 0 survivor; }
 has_its_files() { pipkin start ended && [ "$(pipkin wait ended)" = 3 ] && logged ended 'said
 said'; }
+policies_are_heard() { pipkin start --boot >/tmp/started && [ "$(wc -l </tmp/started)" = 4 ] &&
+	[ "$(for name in always always-stopped on-failure unless-stopped; do is $name State running || echo $name; done)" = '' ] &&
+	is unless-stopped-stopped State exited && is on-failure-stopped State exited; }
 nothing_is_left() { [ "$(ls /sys/fs/cgroup/pipkin 2>/dev/null | grep -c '^[0-9a-f]\{16\}$')" = 0 ] && ! grep -q /var/lib/pipkin /proc/mounts; }
 layers_are_known() { for layer in /var/lib/pipkin/containers/*; do pipkin inspect "${layer##*/}" >/dev/null || return 1; done; }
 all_can_be_removed() { pipkin rm -f $(pipkin ps -aq) && [ "$(ls /var/lib/pipkin/containers)" = '' ] && [ "$(pipkin ps -aq)" = '' ]; }
@@ -38,6 +41,7 @@ check every_layer_has_its_record layers_are_known
 check nothing_of_them_is_left_elsewhere nothing_is_left
 check one_that_was_cut_off_runs_again goes_on
 check one_that_had_ended_runs_again has_its_files
+check policies_have_theirs_started policies_are_heard
 check a_new_one_runs pipkin run --rm --net none /image true
 check every_one_can_be_removed all_can_be_removed
 
