@@ -36,10 +36,8 @@ mod event;
 mod layer;
 pub(crate) mod log;
 pub(crate) mod process;
-#[allow(dead_code, reason = "verbs that come next use the rest")]
 mod record;
 mod section;
-#[allow(dead_code, reason = "verbs that come next use the rest")]
 pub(crate) mod time;
 mod volume;
 
