@@ -2,7 +2,7 @@
 
 use super::spawn::{clone, end_process, open_namespace};
 use crate::error::{Error, Result, Stage};
-use crate::plan::MapWriter;
+use crate::plan::{MapWriter, is_only};
 use crate::spec::IdMap;
 use crate::sys::process::{StrArray, StrPtr, execve, exit};
 use crate::sys::signal::{SignalSet, set_mask};
@@ -14,7 +14,9 @@ use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, Mode, OFlags, openat};
 use rustix::io::{Errno, retry_on_intr};
 use rustix::net::{RecvFlags, SendFlags, recv, send};
-use rustix::process::{Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, kill_process, pidfd_open, waitid};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, getegid, geteuid, kill_process, pidfd_open, waitid,
+};
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 use ufmt::uwrite;
 
@@ -88,10 +90,16 @@ pub(super) fn namespace_of(child: Pid) -> Result<OwnedFd> {
 /// A user namespace with these maps and nobody in it.
 ///
 /// # Errors
-/// `EPERM` for ids that are not ours to map, and `EINVAL` for maps that overlap.
+/// `EPERM` for ids that are not ours to map, `EINVAL` for maps that overlap, `ENOENT` without newuidmap where it is
+/// needed, `ETIMEDOUT`.
 pub fn namespace(uids: &[IdMap], gids: &[IdMap]) -> Result<OwnedFd> {
+    let writer = match (geteuid(), getegid()) {
+        (uid, _) if uid.is_root() => MapWriter::Root,
+        (uid, gid) if is_only(uids, uid.as_raw()) && is_only(gids, gid.as_raw()) => MapWriter::Alone,
+        _ => MapWriter::Helper,
+    };
     let member = clone(CLONE_NEWUSER.into(), None, &[], &[], &mut |channel, _, _| stay(&channel, None))?;
-    let made = write(member.pid, uids, gids, MapWriter::Root).and_then(|()| namespace_of(member.pid));
+    let made = write(member.pid, uids, gids, writer).and_then(|()| namespace_of(member.pid));
     end_process(&member.pidfd);
     made
 }

@@ -153,7 +153,8 @@ pub(super) fn keeps_groups(user: &UserNamespace<'_>, facts: &HostFacts) -> bool 
     !facts.root && is_only(user.gids, facts.gid)
 }
 
-fn is_only(maps: &[IdMap], id: u32) -> bool {
+/// Whether they map nothing but `id`.
+pub(crate) fn is_only(maps: &[IdMap], id: u32) -> bool {
     matches!(maps, [map] if map.count == 1 && map.outside == id)
 }
 

@@ -103,20 +103,25 @@ pub(super) fn pass(
     }
 }
 
+/// Makes this process, a child of ours, the root of the user namespace `users`.
+///
+/// # Errors
+/// `EPERM` without rights over it.
+pub(super) fn enter(users: &OwnedFd) -> Result<()> {
+    move_into_link_name_space(users.as_fd(), Some(LinkNameSpaceType::User))?;
+    // Where groups must not be changed (`deny` in setgroups), nobody can give them up.
+    match set_thread_groups(&[]) {
+        Err(Errno::PERM) => {}
+        done => done?,
+    }
+    set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
+    set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
+}
+
 /// Does `act` as the root of the user namespace `users`, and ends.
 fn become_root(users: &OwnedFd, act: impl FnOnce() -> Outcome) -> ! {
-    let entered = || -> Result<()> {
-        move_into_link_name_space(users.as_fd(), Some(LinkNameSpaceType::User))?;
-        // Where groups must not be changed (`deny` in setgroups), nobody can give them up.
-        match set_thread_groups(&[]) {
-            Err(Errno::PERM) => {}
-            done => done?,
-        }
-        set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
-        set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
-        set_dumpable_behavior(DumpableBehavior::NotDumpable)
-    };
-    let code = match entered() {
+    let code = match enter(users) {
         Err(errno) => Failure::errno("become root of the container's users", b"", errno).tell(),
         Ok(()) => act().unwrap_or_else(|failure| failure.tell()),
     };

@@ -1,19 +1,26 @@
 //! A path of the host, or inside the root of a container.
 
+use super::super::detach::control::{answer, hand_out, hear};
 use super::super::message::Failure;
 use super::super::operand::Found;
+use super::archive::enter;
 use crate::store::{Container, Status, Store};
 use pipkin::host::{freeze_group, is_privileged, namespace, parse_map, show_for};
 use pipkin::spec::{Id, IdMap};
 use pipkin::sys::process::unshare;
+use pipkin::sys::spawn::{Fork, fork};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use rustix::fs::{CWD, FileType, Mode, OFlags, ResolveFlags, Stat, fstat, mkdirat, openat, openat2};
 use rustix::io::{Errno, Result};
 use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, mount, mount_change, move_mount};
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
+use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, recv, socketpair};
+use rustix::process::{Pid, Signal, WaitOptions, geteuid, kill_process, waitpid};
 use rustix::thread::UnshareFlags;
 use std::ffi::{CString, OsStr};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
+use std::time::Duration;
 
 /// An operand of `cp`.
 #[derive(Clone, Copy)]
@@ -71,8 +78,25 @@ pub(super) struct Place {
     maps: Option<[Vec<IdMap>; 2]>,
     /// What is to be let go on in the end.
     frozen: Option<Id>,
-    /// A stopped container stays ours as long as its root is mounted here.
+    /// Who mounted the root of a stopped container, where we may not.
+    mounter: Option<Mounter>,
+    /// Such a container stays ours as long as its root is mounted: this is dropped last.
     _held: Option<Container>,
+}
+
+/// A child of ours in whose mount namespace the root is. It ends when this does.
+struct Mounter {
+    child: Pid,
+    /// What it waits for the end of.
+    _channel: OwnedFd,
+}
+
+impl Drop for Mounter {
+    fn drop(&mut self) {
+        // It is ours, and not waited for yet.
+        kill_process(self.child, Signal::KILL).unwrap_or(());
+        waitpid(Some(self.child), WaitOptions::empty()).map(drop).unwrap_or(());
+    }
 }
 
 impl Drop for Place {
@@ -86,51 +110,28 @@ impl Drop for Place {
 }
 
 const WHAT: &str = "copy from or to";
+/// How long mounting a root may take. It is there to end a hang.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a path is looked up while others rename and mount.
+const MOST_TRIES: usize = 100_000;
 
 impl Place {
     /// Opens the place that `typed` is in. A running container stands still from here on, unless it is to stay `live`.
     ///
     /// # Errors
-    /// There is no such container; or, without root, one with a user namespace that has ended: its ids are not those
-    /// that we write with.
+    /// There is no such container; or, as root of another's user namespace, one with ids of its own that has ended.
     pub(super) fn open(
         store: &Store,
         typed: &Typed<'_>,
         live: bool,
         into: bool,
     ) -> std::result::Result<Self, Failure> {
-        let mut place = Self { root: None, users: None, maps: None, frozen: None, _held: None };
+        let mut place =
+            Self { root: None, users: None, maps: None, frozen: None, mounter: None, _held: None };
         let Some(name) = typed.container else { return Ok(place) };
         let found = Found::find(store, WHAT, OsStr::from_bytes(name))?;
         if !found.record.status.is_alive() {
-            let held = store
-                .adopt_ended(&found.id)
-                .map_err(|error| found.errno(super::super::launch::errno_of(&error)))?;
-            let held =
-                held.ok_or_else(|| found.fail("it is being started, removed, or used by another command"))?;
-            let layers: Vec<&[u8]> = held.record.all("root.layer").collect();
-            if layers.is_empty() {
-                return Err(found.fail("nothing of its root is left").remedy("start it first"));
-            }
-            let own = store.layer(&found.id);
-            let map = |key| {
-                let lines = held.record.all(key).collect::<Vec<_>>().join(&b'\n');
-                let map = parse_map(&lines).ok_or_else(|| found.fail("the ids in its record are damaged"))?;
-                Ok::<_, Failure>(map.to_vec())
-            };
-            let [uids, gids] = [map("root.uids")?, map("root.gids")?];
-            // Its writable layer belongs to the root of its user namespace, if it had one.
-            let foreign = std::fs::metadata(own.join("upper")).is_ok_and(|upper| upper.uid() != 0);
-            let users = match uids.is_empty() {
-                false if is_privileged() => Some(namespace(&uids, &gids)?),
-                _ if foreign => return Err(cannot_become(&found)),
-                _ => None,
-            };
-            let root = mount_stopped(&layers, own.as_os_str().as_bytes(), users.as_ref());
-            place.root = Some(root.map_err(|errno| found.errno(errno))?);
-            (place.users, place.maps) = (users.filter(|_| into), Some([uids, gids]));
-            place._held = Some(held);
-            return Ok(place);
+            return place.of_ended(&found, into);
         }
         let pid = found.record.pid.to_string();
         let target = found.any_target()?;
@@ -158,6 +159,44 @@ impl Place {
         Ok(place)
     }
 
+    /// The root of a container that does not run, mounted for us.
+    fn of_ended(mut self, found: &Found<'_>, into: bool) -> std::result::Result<Self, Failure> {
+        let held = found
+            .store
+            .adopt_ended(&found.id)
+            .map_err(|error| found.errno(super::super::launch::errno_of(&error)))?;
+        let held =
+            held.ok_or_else(|| found.fail("it is being started, removed, or used by another command"))?;
+        let layers: Vec<&[u8]> = held.record.all("root.layer").collect();
+        if layers.is_empty() {
+            return Err(found.fail("nothing of its root is left").remedy("start it first"));
+        }
+        let own = found.store.layer(&found.id);
+        let map = |key| {
+            let lines = held.record.all(key).collect::<Vec<_>>().join(&b'\n');
+            let map = parse_map(&lines).ok_or_else(|| found.fail("the ids in its record are damaged"))?;
+            Ok::<_, Failure>(map.to_vec())
+        };
+        let [uids, gids] = [map("root.uids")?, map("root.gids")?];
+        // Its writable layer belongs to the root of its user namespace, if it had one.
+        let foreign = std::fs::metadata(own.join("upper")).is_ok_and(|upper| upper.uid() != 0);
+        let users = match uids.is_empty() {
+            false if is_privileged() || !geteuid().is_root() => Some(namespace(&uids, &gids)?),
+            _ if foreign => return Err(cannot_become(found)),
+            _ => None,
+        };
+        let own = own.as_os_str().as_bytes();
+        let mounted = match &users {
+            Some(users) if !is_privileged() => mount_within(&layers, own, users),
+            shown => mount_stopped(&layers, own, shown.is_some(), shown.as_ref()).map(|root| (root, None)),
+        };
+        let (root, mounter) = mounted.map_err(|errno| found.errno(errno))?;
+        (self.root, self.mounter) = (Some(root), mounter);
+        (self.users, self.maps) = (users.filter(|_| into), Some([uids, gids]));
+        self._held = Some(held);
+        Ok(self)
+    }
+
     /// The ids of its user namespace.
     pub(super) fn maps(&self) -> Option<[Vec<IdMap>; 2]> {
         self.maps.clone()
@@ -171,13 +210,7 @@ impl Place {
         let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
         let Some(root) = &self.root else { return openat(CWD, path, flags, Mode::empty()) };
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        loop {
-            // A rename elsewhere made the kernel unsure.
-            match openat2(root, path, flags, Mode::empty(), inside) {
-                Err(Errno::AGAIN | Errno::INTR) => {}
-                done => return done,
-            }
-        }
+        look_up(root, path, flags, inside)
     }
 
     /// The entry at `path`.
@@ -219,6 +252,26 @@ impl Place {
         let here: &[u8] = if self.root.is_some() { b"/" } else { b"." };
         Ok((self.resolve(above.unwrap_or(here), OFlags::DIRECTORY)?, Some(name)))
     }
+}
+
+/// Opens `path` below `directory`, from where it may lead only as `inside` says.
+///
+/// # Errors
+/// Those of openat2(2); `EAGAIN` where others rename and mount all the time.
+pub(super) fn look_up(
+    directory: &OwnedFd,
+    path: &[u8],
+    flags: OFlags,
+    inside: ResolveFlags,
+) -> Result<OwnedFd> {
+    for _ in 0..MOST_TRIES {
+        // A rename elsewhere made the kernel unsure.
+        match openat2(directory, path, flags | OFlags::CLOEXEC, Mode::empty(), inside) {
+            Err(Errno::AGAIN | Errno::INTR) => {}
+            done => return done,
+        }
+    }
+    Err(Errno::AGAIN)
 }
 
 /// Something that is there, held without being opened.
@@ -276,22 +329,50 @@ fn read_map(path: &str) -> std::io::Result<Vec<IdMap>> {
     Ok(if hosts { Vec::new() } else { maps })
 }
 
+/// The root of a container that does not run, mounted by a child of ours that is root of its user namespace: we are not,
+/// and may not mount. The child stays: in a mount that is in no namespace any more the kernel finds no way by `..`.
+fn mount_within(layers: &[&[u8]], own: &[u8], users: &OwnedFd) -> Result<(OwnedFd, Option<Mounter>)> {
+    let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
+    let child = match fork()? {
+        Fork::Child => {
+            drop(ours);
+            match enter(users).and_then(|()| mount_stopped(layers, own, true, None)) {
+                Ok(root) => hand_out(&theirs, Some(root.as_fd())),
+                Err(errno) => answer(&theirs, errno.raw_os_error()),
+            }
+            // Nothing comes but the end of our parent.
+            recv(&theirs, &mut [0], RecvFlags::empty()).map(drop).unwrap_or(());
+            // Nothing is let go: what is held belongs to the parent.
+            std::process::exit(0)
+        }
+        Fork::Parent(child) => child,
+    };
+    drop(theirs);
+    let heard = set_socket_timeout(&ours, Timeout::Recv, Some(PATIENCE)).and_then(|()| hear(&ours));
+    let mounter = Mounter { child, _channel: ours };
+    match heard? {
+        (Some(0), root) => Ok((root.ok_or(Errno::BADMSG)?, Some(mounter))),
+        (Some(errno), _) => Err(Errno::from_raw_os_error(errno)),
+        (None, _) => Err(Errno::CHILD),
+    }
+}
+
 /// Mounts the root of a container that does not run, in a mount namespace of our own, which ends with us: as it was
-/// mounted when it ran, with the ids of the user namespace `users` and its marks of overlayfs.
-fn mount_stopped(layers: &[&[u8]], own: &[u8], users: Option<&OwnedFd>) -> Result<OwnedFd> {
+/// mounted when it ran, with the ids of the user namespace `shown` and, if it had one, the `marks` of its overlayfs.
+fn mount_stopped(layers: &[&[u8]], own: &[u8], marks: bool, shown: Option<&OwnedFd>) -> Result<OwnedFd> {
     unshare(UnshareFlags::NEWNS)?;
     mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)?;
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let open = |path: &[u8]| openat(CWD, path, flags, Mode::empty());
     // By descriptor: no character in a path can be taken for a separator.
     let above = [open(&[own, b"/upper"].concat())?, open(&[own, b"/work"].concat())?];
-    let lower = match users {
+    let lower = match shown {
         None => layers.iter().map(|layer| open(layer)).collect::<Result<Vec<_>>>()?,
         Some(users) => show_layers(layers, own, users)?,
     };
     let links: Vec<String> = lower.iter().chain(&above).map(|fd| link_to(fd.as_fd())).collect();
     let (lower, above) = links.split_at(layers.len());
-    let marks = if users.is_some() { ",userxattr" } else { "" };
+    let marks = if marks { ",userxattr" } else { "" };
     let [upper, work] = above else { return Err(Errno::INVAL) };
     let options = ["lowerdir=", &lower.join(":"), ",upperdir=", upper, ",workdir=", work, marks].concat();
     let options = CString::new(options).map_err(|_| Errno::INVAL)?;

@@ -5,12 +5,13 @@
 //! refused. What is there and is no directory is removed and made anew, never written into.
 
 use super::member::{BLOCK, MOST_EXTENDED, Member, kind, padding};
+use super::place::look_up;
 use super::tree::{Copier, Stop, Target, make, make_directory};
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{
     AtFlags, FileType, Gid, Mode, OFlags, ResolveFlags, Timespec, Timestamps, Uid, chownat, fchmod, fchown,
-    futimens, linkat, mkdirat, mknodat, openat, openat2, symlinkat, unlinkat, utimensat,
+    futimens, linkat, mkdirat, mknodat, openat, symlinkat, unlinkat, utimensat,
 };
 use rustix::io::{Errno, Result, read, retry_on_intr, write};
 use std::ffi::CString;
@@ -290,13 +291,7 @@ fn inside(path: &[u8]) -> Option<Vec<u8>> {
 fn beneath(directory: &OwnedFd, path: &[u8], flags: OFlags) -> Result<OwnedFd> {
     let path = if path.is_empty() { b"." } else { path };
     let inside = ResolveFlags::BENEATH | ResolveFlags::NO_MAGICLINKS;
-    loop {
-        // A rename elsewhere made the kernel unsure.
-        match openat2(directory, path, flags | OFlags::CLOEXEC, Mode::empty(), inside) {
-            Err(Errno::AGAIN | Errno::INTR) => {}
-            done => return done,
-        }
-    }
+    look_up(directory, path, flags, inside)
 }
 
 fn dress_link(member: &Member, target: &Target<'_>) -> Result<()> {

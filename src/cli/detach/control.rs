@@ -102,12 +102,12 @@ pub(super) fn receive(client: &OwnedFd) -> rustix::io::Result<Option<(Request, S
 }
 
 /// Answers. Best effort: a client that does not wait for it has its reasons.
-pub(super) fn answer(client: &OwnedFd, number: i32) {
+pub(crate) fn answer(client: &OwnedFd, number: i32) {
     send(client, &number.to_ne_bytes(), SendFlags::NOSIGNAL | SendFlags::DONTWAIT).unwrap_or(0);
 }
 
 /// Answers with a descriptor, if there is one.
-pub(super) fn hand_out(client: &OwnedFd, descriptor: Option<BorrowedFd<'_>>) {
+pub(crate) fn hand_out(client: &OwnedFd, descriptor: Option<BorrowedFd<'_>>) {
     let mut space = [MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
     let mut control = SendAncillaryBuffer::new(&mut space);
     let descriptors = descriptor.as_slice();

@@ -21,6 +21,7 @@ pub(crate) fn cases() -> Vec<Case> {
             root_inside_is_the_caller,
             it_has_every_wall,
             what_is_kept_can_be_removed,
+            what_has_ended_can_be_copied,
             the_caller_keeps_its_id_on_request,
             volumes_belong_to_the_caller,
             volumes_by_name_are_the_callers_own,
@@ -200,6 +201,37 @@ fn what_is_kept_can_be_removed() {
     assert!(!user.below("data").iter().any(|path| path.ends_with("upper")));
 }
 
+/// Into and out of the root that it had, though nothing of it runs.
+fn what_has_ended_can_be_copied() {
+    let user = User::new();
+    let own = user.folder.join("own");
+    let at = |name: &str| own.join(name).to_str().unwrap().to_owned();
+    let copy = |from: &str, to: &str| user.pipkin(&["cp", from, to]);
+    let script =
+        "echo inside > /made; busybox chmod 600 /made; rm /etc/group; mkdir /closed; touch /closed/x";
+    user.kept("--name pot", script).succeeds();
+    copy("pot:/made", &at("")).prints("");
+    assert_eq!(fs::read_to_string(own.join("made")).unwrap(), "inside\n");
+    assert_eq!(fs::metadata(own.join("made")).unwrap().uid(), UID);
+    copy("pot:/closed", &at("")).prints("");
+    assert!(own.join("closed/x").exists());
+    // Of the image, and what is gone from it.
+    copy("pot:/etc/passwd", &at("")).prints("");
+    copy("pot:/etc/group", &at("")).expect_refusal(&["No such file"]);
+    copy(&at("made"), "pot:/etc/group").prints("");
+    copy("pot:/etc/group", &at("back")).prints("");
+    assert_eq!(fs::read_to_string(own.join("back")).unwrap(), "inside\n");
+    let inside = user.below("data").into_iter().find(|path| path.ends_with("upper/etc/group")).unwrap();
+    assert_eq!(fs::metadata(inside).unwrap().uid(), UID);
+    // A link of the container's leads nowhere else.
+    user.kept("--name linked", "busybox ln -s /../../etc /out").succeeds();
+    copy(&at("made"), "linked:/out/made").prints("");
+    assert!(!Path::new("/etc/made").exists());
+    copy("linked:/etc/made", &at("again")).prints("");
+    user.pipkin(&["rm", "pot", "linked"]).succeeds();
+    assert!(!user.below("data").iter().any(|path| path.ends_with("upper")));
+}
+
 fn the_caller_keeps_its_id_on_request() {
     let user = User::new();
     let told = user.sh("--userns keep-id", "id -u; id -g; cat /proc/self/uid_map; stat -c %u /bin/busybox");
@@ -331,7 +363,18 @@ fn ranges_come_from_what_was_allotted() {
     user.kept("--name pot", "mkdir /x; touch /x/y; chown -R 5:6 /x").succeeds();
     let made = user.below("data").into_iter().find(|path| path.ends_with("upper/x/y")).unwrap();
     assert_eq!(fs::metadata(made).unwrap().uid(), 900_004);
-    user.pipkin(&["rm", "pot"]).succeeds();
+    let own = user.folder.join("own");
+    let copy = |from: &str, to: &str| user.pipkin(&["cp", from, to]).prints("");
+    copy("pot:/x/y", own.to_str().unwrap());
+    copy(own.join("y").to_str().unwrap(), "pot:/x/new");
+    let made = user.below("data").into_iter().find(|path| path.ends_with("upper/x/new")).unwrap();
+    assert_eq!(fs::metadata(made).unwrap().uid(), UID);
+    user.kept("--userns keep-id --name kept", "echo kept > /made").succeeds();
+    copy("kept:/made", own.to_str().unwrap());
+    copy(own.join("made").to_str().unwrap(), "kept:/again");
+    let made = user.below("data").into_iter().find(|path| path.ends_with("upper/again")).unwrap();
+    assert_eq!(fs::metadata(made).unwrap().uid(), UID);
+    user.pipkin(&["rm", "pot", "kept"]).succeeds();
     assert!(!user.below("data").iter().any(|path| path.ends_with("upper")));
     user.sh("-v shared:/v", "mkdir /v/x; touch /v/x/y; chown -R 5:6 /v/x").prints("");
     user.sh("-v shared:/v -u 5:6", "stat -c '%u %g' /v/x/y; rm /v/x/y").prints("5 6\n");
