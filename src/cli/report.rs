@@ -138,8 +138,7 @@ impl Report {
 /// # Errors
 /// A [`Failure`] when that does not take it all, so that a full disk does not look like success.
 pub(crate) fn write(text: &[u8]) -> Outcome {
-    let newline: &[u8] = if text.ends_with(b"\n") { b"" } else { b"\n" };
-    finish(print(text).and_then(|()| print(newline)))
+    finish(print_lines(text))
 }
 
 /// The same for a list. That nobody wants the rest of it is no failure.
@@ -147,8 +146,8 @@ pub(crate) fn write(text: &[u8]) -> Outcome {
 /// # Errors
 /// As [`write`].
 pub(super) fn write_list(text: &[u8]) -> Outcome {
-    let newline: &[u8] = if text.is_empty() || text.ends_with(b"\n") { b"" } else { b"\n" };
-    write_on(&[text, newline].concat()).map(|_| ExitCode::SUCCESS)
+    let printed = if text.is_empty() { Ok(()) } else { print_lines(text) };
+    forgive(printed).map(|_| ExitCode::SUCCESS)
 }
 
 /// Writes as it is; answers whether there is still somebody who reads.
@@ -156,10 +155,19 @@ pub(super) fn write_list(text: &[u8]) -> Outcome {
 /// # Errors
 /// As [`write`].
 pub(super) fn write_on(text: &[u8]) -> Result<bool, Failure> {
-    match print(text) {
+    forgive(print(text))
+}
+
+fn forgive(printed: std::io::Result<()>) -> Result<bool, Failure> {
+    match printed {
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(false),
         written => finish(written).map(|_| true),
     }
+}
+
+fn print_lines(text: &[u8]) -> std::io::Result<()> {
+    let newline: &[u8] = if text.ends_with(b"\n") { b"" } else { b"\n" };
+    print(text).and_then(|()| print(newline))
 }
 
 fn print(text: &[u8]) -> std::io::Result<()> {

@@ -81,11 +81,11 @@ fn boot(typed: &Sorted<'_>) -> Outcome {
         return Err(Failure::usage("start", "--boot goes with nothing else"));
     }
     let store = open_store()?;
-    let mut all =
+    let mut found =
         store.survey(end).map_err(|error| Failure::errno("list the containers", b"", errno_of(&error)))?;
-    all.retain(|(_, record)| record.status == Status::Exited && wants_boot(record));
-    all.sort_by_key(|(_, record)| record.created_ns);
-    let ids: Vec<&OsStr> = all.iter().map(|(id, _)| id.as_str().as_ref()).collect();
+    found.retain(|(_, record)| record.status == Status::Exited && wants_boot(record));
+    found.sort_by_key(|(_, record)| record.created_ns);
+    let ids: Vec<&OsStr> = found.iter().map(|(id, _)| id.as_str().as_ref()).collect();
     one_by_one(&store, &ids, &mut unless_it_runs)
 }
 

@@ -2,7 +2,7 @@
 
 use super::spawn::{clone, end_process, open_namespace};
 use crate::error::{Error, Result, Stage};
-use crate::plan::{MapWriter, is_only};
+use crate::plan::{MapWriter, map_writer};
 use crate::spec::IdMap;
 use crate::sys::process::{StrArray, StrPtr, execve, exit};
 use crate::sys::signal::{SignalSet, set_mask};
@@ -93,11 +93,8 @@ pub(super) fn namespace_of(child: Pid) -> Result<OwnedFd> {
 /// `EPERM` for ids that are not ours to map, `EINVAL` for maps that overlap, `ENOENT` without newuidmap where it is
 /// needed, `ETIMEDOUT`.
 pub fn namespace(uids: &[IdMap], gids: &[IdMap]) -> Result<OwnedFd> {
-    let writer = match (geteuid(), getegid()) {
-        (uid, _) if uid.is_root() => MapWriter::Root,
-        (uid, gid) if is_only(uids, uid.as_raw()) && is_only(gids, gid.as_raw()) => MapWriter::Alone,
-        _ => MapWriter::Helper,
-    };
+    let (uid, gid) = (geteuid(), getegid());
+    let writer = map_writer(uid.is_root(), [(uids, uid.as_raw()), (gids, gid.as_raw())]);
     let member = clone(CLONE_NEWUSER.into(), None, &[], &[], &mut |channel, _, _| stay(&channel, None))?;
     let made = write(member.pid, uids, gids, writer).and_then(|()| namespace_of(member.pid));
     end_process(&member.pidfd);

@@ -32,7 +32,7 @@ pub use enter::{EnterSpec, enter};
 pub use facts::{Availability, Controllers, HostFacts};
 pub use network::HELPER_PORTS;
 pub use report::{RELEASE, REPORT_SIZE, Report};
-pub(crate) use source::is_only;
+pub(crate) use source::map_writer;
 pub use source::outside;
 pub use step::{Groups, HostStep, Layers, LimitValue, MapWriter, Step};
 pub use update::update;

@@ -140,9 +140,14 @@ pub fn outside(maps: &[IdMap], inside: u32) -> Option<u32> {
 /// Who writes the maps. Without root the kernel takes one id only, the caller's own; ranges need the programs that
 /// know what was allotted (newuidmap(1)).
 pub(super) fn writer(user: &UserNamespace<'_>, facts: &HostFacts) -> MapWriter {
-    match facts.root {
+    map_writer(facts.root, [(user.uids, facts.uid), (user.gids, facts.gid)])
+}
+
+/// The same for maps and our own id, of users and of groups.
+pub(crate) fn map_writer(root: bool, maps: [(&[IdMap], u32); 2]) -> MapWriter {
+    match root {
         true => MapWriter::Root,
-        false if is_only(user.uids, facts.uid) && keeps_groups(user, facts) => MapWriter::Alone,
+        false if maps.iter().all(|(maps, own)| is_only(maps, *own)) => MapWriter::Alone,
         false => MapWriter::Helper,
     }
 }
@@ -153,8 +158,7 @@ pub(super) fn keeps_groups(user: &UserNamespace<'_>, facts: &HostFacts) -> bool 
     !facts.root && is_only(user.gids, facts.gid)
 }
 
-/// Whether they map nothing but `id`.
-pub(crate) fn is_only(maps: &[IdMap], id: u32) -> bool {
+fn is_only(maps: &[IdMap], id: u32) -> bool {
     matches!(maps, [map] if map.count == 1 && map.outside == id)
 }
 

@@ -79,7 +79,7 @@ impl Caller<'_> {
 }
 
 /// The name of user `uid`, or nothing.
-fn name(passwd: &str, uid: u32) -> &str {
+pub(crate) fn name(passwd: &str, uid: u32) -> &str {
     let named = |line: &&str| line.split(':').nth(2).is_some_and(|id| id.parse() == Ok(uid));
     passwd.lines().find(named).and_then(|line| line.split(':').next()).unwrap_or_default()
 }

@@ -10,6 +10,7 @@
 //! | `label` | one label, `NAME=VALUE`; any number of them |
 //! | `mount` | one mount asked for, `SOURCE:TARGET:OPTIONS` |
 //! | `reboot` | its first process called reboot(2) |
+//! | `stopped` | somebody stopped it, and nobody has started it again since |
 //! | `limit.FILE` | the value written to that file of its cgroup |
 //! | `log.size`, `log.files` | when its log is rotated, in bytes, and how many files are kept |
 //! | `network.NAME` | what it has on the network; `inspect` shows it by that name |

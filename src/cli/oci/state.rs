@@ -7,6 +7,7 @@ use super::{Global, Sorted, argv, cannot_open, help, id};
 use crate::oci::config;
 use crate::oci::json::Value;
 use crate::oci::state::{Container, Record, Status};
+use crate::store::allotment;
 use pipkin::spec::Id;
 
 /// The version of the specification whose state this is.
@@ -66,16 +67,16 @@ fn write_open(view: &View<'_>, json: &mut Json) {
     }
 }
 
-/// The name of user `uid` (passwd(5)), or `#` and the number where there is none, as runc tells it.
-fn owner(uid: u32) -> String {
-    let number = uid.to_string();
-    let accounts = std::fs::read("/etc/passwd").unwrap_or_default();
-    let named = accounts.split(|byte| *byte == b'\n').find_map(|line| {
-        let mut fields = line.split(|byte| *byte == b':');
-        let name = fields.next()?;
-        (fields.nth(1)? == number.as_bytes()).then(|| String::from_utf8_lossy(name).into_owned())
-    });
-    named.unwrap_or_else(|| ["#", &number].concat())
+/// The name of user `uid` in the text of passwd(5), or `#` and the number where there is none, as runc tells it.
+fn owner(passwd: &str, uid: u32) -> String {
+    match allotment::name(passwd, uid) {
+        "" => ["#", &uid.to_string()].concat(),
+        name => name.to_owned(),
+    }
+}
+
+fn accounts() -> String {
+    std::fs::read_to_string("/etc/passwd").unwrap_or_default()
 }
 
 /// The same as a text.
@@ -86,22 +87,22 @@ pub(super) fn json(view: &View<'_>) -> Vec<u8> {
 }
 
 /// Looks at one container, and calls `tell` with what is seen and whose it is.
-fn look(global: &Global, id: &Id, tell: &mut dyn FnMut(&View<'_>, &str)) -> Result<(), Failure> {
+fn look(global: &Global, id: &Id, tell: &mut dyn FnMut(&View<'_>, u32)) -> Result<(), Failure> {
     let container = global.root.look(*id).map_err(|error| cannot_open(id, &error))?;
     let record = container.record();
     let text = container.config().unwrap_or_default();
     let config = config::read(&text).ok();
     let status = word(&container, &record);
-    tell(&View { id, status, record: &record, config: config.as_ref() }, &owner(container.uid()));
+    tell(&View { id, status, record: &record, config: config.as_ref() }, container.uid());
     Ok(())
 }
 
 /// `state ID`.
 pub(super) fn state(global: &Global, typed: &Sorted<'_>) -> Outcome {
     let mut json = Json::default();
-    look(global, &id(typed)?, &mut |view, owner| {
+    look(global, &id(typed)?, &mut |view, uid| {
         write_open(view, &mut json);
-        json.key(b"owner").string(owner.as_bytes()).close(b'}');
+        json.key(b"owner").string(owner(&accounts(), uid).as_bytes()).close(b'}');
     })?;
     report::write(&json.into_text())
 }
@@ -116,8 +117,10 @@ pub(super) fn list(global: &Global, typed: &Sorted<'_>) -> Outcome {
     if !typed.has("--quiet") {
         lines.extend_from_slice(b"ID\tPID\tSTATUS\tBUNDLE\tCREATED\tOWNER\n");
     }
+    let accounts = accounts();
     for id in &ids {
-        let tell = &mut |view: &View<'_>, owner: &str| {
+        let tell = &mut |view: &View<'_>, uid: u32| {
+            let owner = owner(&accounts, uid);
             write_open(view, &mut json);
             json.key(b"owner").string(owner.as_bytes()).close(b'}');
             lines.extend_from_slice(id.as_str().as_bytes());
