@@ -32,24 +32,40 @@ impl Claim {
         Self { store: store.clone(), id, names: Vec::new() }
     }
 
-    /// The range that the container holds already, or the first among `candidates` that nobody holds, by their first ids; `None`
-    /// when there is none. `kind` keeps users and groups apart.
+    /// For each of `kinds` (users and groups, by what their names begin with) the range that the container holds
+    /// already, or the first among its candidates that nobody holds, by their first ids; `None` when one has none.
+    ///
+    /// Both are claimed under one lock: containers that begin at once would cross each other's otherwise.
     ///
     /// # Errors
     /// Those of the file system.
     pub(crate) fn first_free(
         &mut self,
-        kind: &str,
-        candidates: &mut dyn Iterator<Item = u32>,
-    ) -> io::Result<Option<u32>> {
+        kinds: [(&str, &mut dyn Iterator<Item = u32>); 2],
+    ) -> io::Result<Option<[u32; 2]>> {
         if self.names.is_empty() {
             let record = self.store.read(&self.id)?.unwrap_or_default();
             self.names = record.all(USERS).map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         }
-        if let Some(held) = self.names.iter().find_map(|name| name.strip_prefix(kind)?.parse().ok()) {
-            return Ok(Some(held));
-        }
         let _lock = self.store.lock_users()?;
+        let mut firsts = [0; 2];
+        for ((kind, candidates), first) in kinds.into_iter().zip(&mut firsts) {
+            let held = self.names.iter().find_map(|name| name.strip_prefix(kind)?.parse().ok());
+            let free = match held {
+                Some(held) => Some(held),
+                None => self.first_free_of(kind, candidates)?,
+            };
+            let Some(free) = free else { return Ok(None) };
+            *first = free;
+        }
+        Ok(Some(firsts))
+    }
+
+    fn first_free_of(
+        &mut self,
+        kind: &str,
+        candidates: &mut dyn Iterator<Item = u32>,
+    ) -> io::Result<Option<u32>> {
         let own = std::process::id();
         let start = process::start_of(own.cast_signed()).unwrap_or(0);
         let target = [self.id.as_str(), ":", &own.to_string(), ":", &start.to_string()].concat();
@@ -166,24 +182,53 @@ mod tests {
     #[test]
     fn a_range_has_one_holder_at_a_time() {
         let (store, base) = store("pipkin-claim");
-        let first = |claim: &mut Claim| claim.first_free("u", &mut [10, 20].into_iter()).unwrap();
+        let first = |claim: &mut Claim| {
+            let (mut users, mut groups) = ([10, 20, 30].into_iter(), [1, 2].into_iter());
+            claim.first_free([("u", &mut users), ("g", &mut groups)]).unwrap()
+        };
         let mut one = Claim::new(&store, Id::from_random(1));
         let mut two = Claim::new(&store, Id::from_random(2));
         let mut three = Claim::new(&store, Id::from_random(3));
-        assert_eq!([first(&mut one), first(&mut two), first(&mut three)], [Some(10), Some(20), None]);
-        assert_eq!(three.first_free("g", &mut [10].into_iter()).unwrap(), Some(10));
-        assert_eq!(held(&base), ["g10", "u10", "u20"]);
+        assert_eq!(
+            [first(&mut one), first(&mut two), first(&mut three)],
+            [Some([10, 1]), Some([20, 2]), None]
+        );
+        assert_eq!(first(&mut two), Some([20, 2]));
+        // A user's range without a group's is given back like others.
+        assert_eq!(held(&base), ["g1", "g2", "u10", "u20", "u30"]);
         drop((one, three));
-        assert_eq!(held(&base), ["u20"]);
+        assert_eq!(held(&base), ["g2", "u20"]);
         // One whose container is there keeps its ranges until that is taken away.
         fs::write(store.lock_path(&Id::from_random(2)), "").unwrap();
         drop(two);
-        assert_eq!(first(&mut Claim::new(&store, Id::from_random(4))), Some(10));
-        assert_eq!(held(&base), ["u20"]);
+        assert_eq!(first(&mut Claim::new(&store, Id::from_random(4))), Some([10, 1]));
+        assert_eq!(held(&base), ["g2", "u20"]);
         store.release_users(&Id::from_random(5), &mut ["u20"].into_iter()).unwrap();
-        assert_eq!(held(&base), ["u20"]);
-        store.release_users(&Id::from_random(2), &mut ["u20", "u10"].into_iter()).unwrap();
+        assert_eq!(held(&base), ["g2", "u20"]);
+        store.release_users(&Id::from_random(2), &mut ["u20", "u10", "g2"].into_iter()).unwrap();
         assert!(held(&base).is_empty());
+        fs::remove_dir_all(base).unwrap();
+    }
+
+    #[test]
+    fn those_that_begin_at_once_hold_equal_ranges() {
+        let (store, base) = store("pipkin-at-once");
+        let all = || (0..16).map(|number| number * 10);
+        let claimed: Vec<[u32; 2]> = std::thread::scope(|scope| {
+            let store = &store;
+            let workers: Vec<_> = (0..16)
+                .map(|number| {
+                    scope.spawn(move || {
+                        let mut claim = Claim::new(store, Id::from_random(number));
+                        fs::write(store.lock_path(&Id::from_random(number)), "").unwrap();
+                        claim.first_free([("u", &mut all()), ("g", &mut all())]).unwrap().unwrap()
+                    })
+                })
+                .collect();
+            workers.into_iter().map(|worker| worker.join().unwrap()).collect()
+        });
+        assert!(claimed.iter().all(|[users, groups]| users == groups), "{claimed:?}");
+        assert_eq!(held(&base).len(), 32);
         fs::remove_dir_all(base).unwrap();
     }
 
@@ -195,7 +240,9 @@ mod tests {
         for target in [dead.as_str(), "x", "0000000000000009:0:0"] {
             symlink(target, base.join("run/users/u10")).unwrap();
             let mut claim = Claim::new(&store, Id::from_random(1));
-            assert_eq!(claim.first_free("u", &mut [10, 20].into_iter()).unwrap(), Some(10), "{target}");
+            let (mut users, mut groups) = ([10, 20].into_iter(), [1].into_iter());
+            let firsts = claim.first_free([("u", &mut users), ("g", &mut groups)]).unwrap();
+            assert_eq!(firsts, Some([10, 1]), "{target}");
         }
         fs::remove_dir_all(base).unwrap();
     }

@@ -99,30 +99,35 @@ fn asked(typed: &Sorted<'_>, given: Maps, caller: Caller<'_>, texts: [&str; 2]) 
 }
 
 /// Ids that belong to nobody but this container, as far as `claim` is there to see to it.
-fn fresh(id: &Id, mut claim: Option<&mut Claim>, texts: [&str; 2]) -> Checked<Maps> {
+fn fresh(id: &Id, claim: Option<&mut Claim>, texts: [&str; 2]) -> Checked<Maps> {
     let random = u64::from_str_radix(id.as_str(), 16).unwrap_or(0);
     let others: Vec<Range> = texts.iter().flat_map(|text| ranges(text).map(|(_, range)| range)).collect();
-    let mut maps = Maps::default();
-    for ((text, kind), map) in texts.into_iter().zip(["u", "g"]).zip(&mut maps) {
-        let from = allotted(text, &OWNERS).first().copied();
-        let within = from.unwrap_or(FREE);
-        let is_free = |range: &Range| from.is_some() || !others.iter().any(|other| other.touches(*range));
-        let parts =
-            (0..u64::from(within.count / COUNT).max(1)).map(|step| part(within, random.wrapping_add(step)));
-        let mut firsts = parts.filter(is_free).map(|range| range.first);
-        let first = match &mut claim {
-            Some(claim) => claim.first_free(kind, &mut firsts),
-            None => Ok(firsts.next()),
-        };
-        let what = "give the container ids of its own";
-        let first = first.map_err(|error| Failure::io(what, b"", &error))?;
-        let none = || {
-            Failure::new(what, b"", b"other containers have all that there are")
-                .remedy("allot more to 'pipkin' in /etc/subuid and /etc/subgid, or 'pipkin rm' some of 'pipkin ps -a'")
-        };
-        map.push(IdMap { inside: 0, outside: first.ok_or_else(none)?, count: within.count.min(COUNT) });
-    }
-    Ok(maps)
+    let from = texts.map(|text| allotted(text, &OWNERS).first().copied());
+    let [mut users, mut groups] = from.map(|from| candidates(from, random, &others));
+    let firsts = match claim {
+        Some(claim) => claim.first_free([("u", &mut users), ("g", &mut groups)]),
+        None => Ok(users.next().zip(groups.next()).map(<[u32; 2]>::from)),
+    };
+    let what = "give the container ids of its own";
+    let none = || {
+        Failure::new(what, b"", b"other containers have all that there are").remedy(
+            "allot more to 'pipkin' in /etc/subuid and /etc/subgid, or 'pipkin rm' some of 'pipkin ps -a'",
+        )
+    };
+    let firsts = firsts.map_err(|error| Failure::io(what, b"", &error))?.ok_or_else(none)?;
+    let map = |from: Option<Range>, outside| {
+        vec![IdMap { inside: 0, outside, count: from.unwrap_or(FREE).count.min(COUNT) }]
+    };
+    Ok([map(from[0], firsts[0]), map(from[1], firsts[1])])
+}
+
+/// The first ids of parts of the range `from`, or of what none of the `others` touches, from part `random` on.
+fn candidates(from: Option<Range>, random: u64, others: &[Range]) -> impl Iterator<Item = u32> {
+    let within = from.unwrap_or(FREE);
+    (0..u64::from(within.count / COUNT).max(1))
+        .map(move |step| part(within, random.wrapping_add(step)))
+        .filter(move |range| from.is_some() || !others.iter().any(|other| other.touches(*range)))
+        .map(|range| range.first)
 }
 
 /// One part of `range`, by number.
