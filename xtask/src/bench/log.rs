@@ -1,16 +1,16 @@
 //! How fast a payload can write whose output is logged, beside one that writes into a pipe that `cat` reads.
 //!
-//! `cat` is measured twice: reading alone, and copying to a file on the same disk, as a log has to. It adds no time
-//! stamps.
+//! Beside it stand the bare system calls of a logger (`tests/floor/logger.c`), which write as many bytes as the log has
+//! to files of the same size on the same disk: no log is faster than they are. All run at the normal priority: the
+//! kernel's own workers, which write pages back, have to get their turn as they do beside any container.
 
 use super::contender::Ground;
 use super::figure::{Bar, Figure, Findings};
 use super::sample::percentile;
-use super::stopwatch::{self, ahead_of_others};
+use super::stopwatch;
 use crate::command;
 use anyhow::{Context, Result, bail};
 use std::fmt::Write as _;
-use std::fs;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -20,7 +20,8 @@ struct Manner {
     /// Length of a line, 0 for none at all, and of a write, in bytes.
     line: u32,
     chunk: u32,
-    figure: &'static str,
+    /// What the ratios to a pipe that `cat` reads and to the bare calls are called.
+    figures: [&'static str; 2],
 }
 
 const MANNERS: [Manner; 5] = [
@@ -28,26 +29,36 @@ const MANNERS: [Manner; 5] = [
         told: "lines of 100 bytes, one write each",
         line: 100,
         chunk: 100,
-        figure: "log, a line a write",
+        figures: ["log, a line a write", "a line a write, to the bare calls"],
     },
     Manner {
         told: "lines of 100 bytes, 4 KiB a write",
         line: 100,
         chunk: 4 << 10,
-        figure: "log, small lines",
+        figures: ["log, small lines", "small lines, to the bare calls"],
     },
-    Manner { told: "lines of 20 bytes, 4 KiB a write", line: 20, chunk: 4 << 10, figure: "log, tiny lines" },
+    Manner {
+        told: "lines of 20 bytes, 4 KiB a write",
+        line: 20,
+        chunk: 4 << 10,
+        figures: ["log, tiny lines", "tiny lines, to the bare calls"],
+    },
     Manner {
         told: "lines of 1000 bytes, 64 KiB a write",
         line: 1000,
         chunk: 64 << 10,
-        figure: "log, long lines",
+        figures: ["log, long lines", "long lines, to the bare calls"],
     },
-    Manner { told: "no lines, 64 KiB a write", line: 0, chunk: 64 << 10, figure: "log, no lines" },
+    Manner {
+        told: "no lines, 64 KiB a write",
+        line: 0,
+        chunk: 64 << 10,
+        figures: ["log, no lines", "no lines, to the bare calls"],
+    },
 ];
 
 /// How much is written each time.
-const MEGABYTES: u64 = 100;
+const MEGABYTES: u64 = 200;
 const ROUNDS: usize = 5;
 const NAME: &str = "pipkin-bench-log";
 
@@ -57,34 +68,37 @@ const NAME: &str = "pipkin-bench-log";
 /// A writer that fails, or whose log does not end as it should.
 pub(super) fn measure(ground: &Ground, _rounds: usize) -> Result<Findings> {
     let writer = stopwatch::compile("writer", &[], &ground.folder)?;
-    let file = ground.folder.join("cat");
+    let logger = stopwatch::compile("logger", &[], &ground.folder)?;
     let mut text = format!(
         "# Writing at full speed while it is logged\n\n{MEGABYTES} MB, medians of {ROUNDS} rounds in turns, MB/s. A \
-         log entry is 40 bytes longer than its line.\n\n| the payload writes | read by cat | copied by cat | logged | \
-         ratio | ratio to a copy |\n|---|---:|---:|---:|---:|---:|\n"
+         log entry is 40 bytes longer than its line.\n\n| the payload writes | read by cat | bare calls | logged | \
+         ratio | to the bare calls |\n|---|---:|---:|---:|---:|---:|\n"
     );
     let mut figures = Vec::new();
     for manner in &MANNERS {
         let mut times_ns: [Vec<u64>; 3] = Default::default();
         for _ in 0..ROUNDS {
-            times_ns[0].push(into_cat(&writer, manner, Path::new("/dev/null"))?);
-            times_ns[1].push(into_cat(&writer, manner, &file)?);
+            times_ns[0].push(into_pipe(&writer, manner, Command::new("cat").stdout(Stdio::null()))?);
+            let mut logger = Command::new(&logger);
+            logger.arg(manner.line.to_string()).current_dir(&ground.folder);
+            times_ns[1].push(into_pipe(&writer, manner, &mut logger)?);
             times_ns[2].push(into_log(ground, &writer, manner)?);
         }
-        fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
-        let [read, copied, logged] = times_ns.map(|times| percentile(&times, 50).max(1) as f64);
+        let [read, bare, logged] = times_ns.map(|times| percentile(&times, 50).max(1) as f64);
         let speed = |ns: f64| MEGABYTES as f64 * 1e9 / ns;
         writeln!(
             text,
             "| {} | {:.0} | {:.0} | {:.0} | {:.2} | {:.2} |",
             manner.told,
             speed(read),
-            speed(copied),
+            speed(bare),
             speed(logged),
             read / logged,
-            copied / logged
+            bare / logged
         )?;
-        figures.push(Figure { what: manner.figure, seen: read / logged, bar: Bar::AtLeast(0.8) });
+        let [to_cat, to_bare] = manner.figures;
+        figures.push(Figure { what: to_cat, seen: read / logged, bar: Bar::AtLeast(0.8) });
+        figures.push(Figure { what: to_bare, seen: bare / logged, bar: Bar::None });
     }
     writeln!(text, "\nThe figures are the ratios to a pipe that cat reads and throws away.")?;
     Ok(Findings { text, picture: None, figures })
@@ -96,23 +110,18 @@ impl Manner {
     }
 }
 
-/// The time that the payload takes when `cat` reads it, in ns.
-fn into_cat(writer: &Path, manner: &Manner, output: &Path) -> Result<u64> {
-    let output = fs::File::create(output).with_context(|| format!("making {}", output.display()))?;
-    let mut cat = ahead_of_others(Path::new("cat"))
-        .stdin(Stdio::piped())
-        .stdout(output)
-        .spawn()
-        .context("starting cat")?;
-    let pipe = cat.stdin.take().context("taking the pipe to cat")?;
-    let mut payload = ahead_of_others(writer);
+/// The time that the payload takes when `reader` reads it, in ns.
+fn into_pipe(writer: &Path, manner: &Manner, reader: &mut Command) -> Result<u64> {
+    let mut reader = reader.stdin(Stdio::piped()).spawn().context("starting the pipe's reader")?;
+    let pipe = reader.stdin.take().context("taking the pipe")?;
+    let mut payload = Command::new(writer);
     let told = payload.args(manner.words()).stdout(pipe).stderr(Stdio::piped()).output();
     // The pipe's other end is closed with the command that held it.
     drop(payload);
-    let read = cat.wait().context("waiting for cat")?;
+    let read = reader.wait().context("waiting for the pipe's reader")?;
     let told = told.context("starting the writer")?;
     if !read.success() || !told.status.success() {
-        bail!("the writer: {}, cat: {read}", told.status);
+        bail!("the writer: {}, the pipe's reader: {read}", told.status);
     }
     took(&String::from_utf8_lossy(&told.stderr))
 }
@@ -121,7 +130,7 @@ fn into_cat(writer: &Path, manner: &Manner, output: &Path) -> Result<u64> {
 fn into_log(ground: &Ground, writer: &Path, manner: &Manner) -> Result<u64> {
     let pipkin = |words: &[&str]| command::output(Command::new(&ground.pipkin).args(words));
     let volume = format!("{}:/writer:ro", writer.display());
-    let mut run = ahead_of_others(&ground.pipkin);
+    let mut run = Command::new(&ground.pipkin);
     run.args(["run", "-d", "--net", "none", "--name", NAME, "-v", &volume]).arg(&ground.rootfs);
     command::output(run.arg("/writer").args(manner.words()))?;
     let told = pipkin(&["wait", NAME]).and_then(|_| {
