@@ -140,6 +140,12 @@ fn supervisors(ground: &Ground) -> Result<Vec<u32>> {
     .collect()
 }
 
+/// Whether a process is there and has not ended. When an ended one is taken leave of is up to the machine's PID 1.
+fn is_alive(pid: u32) -> bool {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.lines().any(|line| line.strip_prefix("State:").is_some_and(|state| !state.contains('Z')))
+}
+
 fn available_kib() -> Result<u64> {
     let text = fs::read_to_string("/proc/meminfo").context("reading /proc/meminfo")?;
     let line = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")).context("no MemAvailable")?;
@@ -156,7 +162,7 @@ fn find_left(ids: &str, supervisors: &[u32], mounts_before: usize) -> Result<Vec
     // The hierarchy is the machine's, and may hold other containers.
     let groups = Path::new(cgroup::UNIFIED).join("pipkin");
     let groups = ids.lines().filter(|id| groups.join(id).exists()).count();
-    let alive = supervisors.iter().filter(|pid| Path::new(&format!("/proc/{pid}")).exists()).count();
+    let alive = supervisors.iter().filter(|pid| is_alive(**pid)).count();
     let found = [
         ("records", count("/run/pipkin/containers")),
         ("names", count("/run/pipkin/names")),
