@@ -12,8 +12,9 @@
 //!
 //! Dangers: what we let pass another table can still drop; `doctor` looks for such.
 
+use super::release::hand_off;
 use crate::error::Result;
-use crate::netlink::nftables::Transaction;
+use crate::netlink::nftables::{Transaction, fold_tables};
 use crate::netlink::socket::{Protocol, Socket};
 use crate::netlink::wire::link::Name;
 use crate::netlink::wire::nftables::Family;
@@ -218,16 +219,25 @@ const FROM_LOOPBACK6: Part = &[
     compare(R0, &[0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]),
 ];
 
-/// Lets packets of the bridge `name` through, after making table and rules unless they are there. The lock is held.
-pub(super) fn admit(name: &Name) -> Result<()> {
+/// Lets packets of the bridge `name` through, after making table and rules unless they are there; on the `first` one it
+/// is taken that they are not. The lock is held.
+///
+/// What the kernel refuses it takes back, and waits some ten milliseconds over that: nothing is tried that is likely to
+/// fail.
+pub(super) fn admit(name: &Name, first: bool) -> Result<()> {
     let mut socket = Socket::open(Protocol::Netfilter)?;
+    let admitted = if first { make(&mut socket, name, false) } else { add(&mut socket, name) };
+    match admitted {
+        Err(error) if [Errno::NOENT, Errno::EXIST].contains(&error.errno) => make(&mut socket, name, true),
+        admitted => admitted,
+    }
+}
+
+fn add(socket: &mut Socket, name: &Name) -> Result<()> {
     let mut buffer = [0; ADMISSION_CAPACITY];
     let mut transaction = Transaction::new(&mut buffer);
     with_elements(name, &mut |elements, element| transaction.add_elements(elements, element));
-    match transaction.commit(&mut socket) {
-        Err(error) if error.errno == Errno::NOENT => make(&mut socket, name),
-        admitted => admitted,
-    }
+    transaction.commit(socket)
 }
 
 /// Takes the bridge `name` out of the sets.
@@ -238,12 +248,30 @@ pub(super) fn expel(name: &Name) -> Result<()> {
     take_away(transaction)
 }
 
-/// Removes the table with everything in it.
+/// Removes the table with everything in it. The lock is held.
+///
+/// Whoever closes a socket by which something was deleted waits until the kernel has freed that.
 pub(super) fn remove() -> Result<()> {
+    none(Socket::open(Protocol::Netfilter).and_then(|mut socket| {
+        let mut is_there = || is_there(&mut socket);
+        if is_there()? { hand_off("remove the nftables table", TABLE, delete, &mut is_there) } else { Ok(()) }
+    }))
+}
+
+fn is_there(socket: &mut Socket) -> Result<bool> {
+    match fold_tables(socket, INET, &false, |found, table| *found |= table.name == TABLE) {
+        // No kernel without nf_tables has any.
+        Err(error) if error.errno == Errno::INVAL => Ok(false),
+        found => found,
+    }
+}
+
+/// Deletes the table called `name`; false when that failed.
+fn delete(name: &[u8]) -> bool {
     let mut buffer = [0; ADMISSION_CAPACITY];
     let mut transaction = Transaction::new(&mut buffer);
-    transaction.delete_table(&Table::new(INET, TABLE));
-    take_away(transaction)
+    transaction.delete_table(&Table::new(INET, name));
+    take_away(transaction).is_ok()
 }
 
 fn take_away(transaction: Transaction<'_>) -> Result<()> {
@@ -272,13 +300,15 @@ fn with_elements(name: &Name, act: &mut dyn FnMut(&Elements<'static>, &[Element<
     act(&elements(SAME), &[Element::new(&pair)]);
 }
 
-/// Makes the table, its rules, and `name` the first of its bridges.
-fn make(socket: &mut Socket, name: &Name) -> Result<()> {
+/// Makes the table, its rules, and `name` the first of its bridges; `anew` takes one away first.
+fn make(socket: &mut Socket, name: &Name, anew: bool) -> Result<()> {
     let mut buffer = [0; CAPACITY];
     let mut transaction = Transaction::new(&mut buffer);
-    // A table of ours that is not whole, because somebody has been at it, is no good.
-    transaction.add_table(&Table::new(INET, TABLE));
-    transaction.delete_table(&Table::new(INET, TABLE));
+    if anew {
+        // A table of ours that is not whole, because somebody has been at it, is no good.
+        transaction.add_table(&Table::new(INET, TABLE));
+        transaction.delete_table(&Table::new(INET, TABLE));
+    }
     transaction.create_table(&Table { comment: b"made by pipkin", ..Table::new(INET, TABLE) });
     let pair = Type::LINK_NAME.and(Type::LINK_NAME);
     let sets = [(BRIDGES, Type::LINK_NAME, 16, &OWN_ORDER[..]), (SAME, pair, 32, &[])];

@@ -29,11 +29,12 @@ const LISTENERS: &[&[u8]] = &[b"listeners"];
 /// Bytes of a name there (`IFNAMSIZ`).
 const LISTENER_LEN: usize = 16;
 
-/// Switches forwarding on for IPv4, and with `ipv6` for that too.
-pub(super) fn enable(directory: &Directory, ipv6: bool) -> Result<()> {
+/// Switches forwarding on for IPv4, and with `ipv6` for that too; says whether nothing had been set up before.
+pub(super) fn enable(directory: &Directory, ipv6: bool) -> Result<bool> {
     let mut notes = [0; 8];
     let mut len = directory.notes(&mut notes)?;
-    if len == 0 {
+    let first = len == 0;
+    if first {
         directory.note(SET_UP, 0)?;
         len = 1;
     }
@@ -49,7 +50,7 @@ pub(super) fn enable(directory: &Directory, ipv6: bool) -> Result<()> {
             set(file, b"1").stage_on("switch forwarding on in", file.to_bytes())?;
         }
     }
-    Ok(())
+    Ok(first)
 }
 
 /// Whether anything was set up that is still to be put back.

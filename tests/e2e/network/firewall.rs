@@ -1,8 +1,8 @@
 //! Rules of others on the same host.
 
-use super::payload::{LONG, SHORT, ask};
-use super::{place, server};
-use crate::harness::{Case, Elsewhere, HERE, cases, pipkin};
+use super::payload::{LONG, SHORT, answer, ask};
+use super::{place, question, server};
+use crate::harness::{Case, Elsewhere, Footprint, HERE, THERE, cases, detached_sh, pipkin, run};
 use pipkin::netlink::nftables::Transaction;
 use pipkin::netlink::socket::{Protocol, Socket};
 use pipkin::netlink::wire::nftables::Family;
@@ -13,7 +13,36 @@ use pipkin::netlink::wire::nftables::rule::Rule;
 use pipkin::netlink::wire::nftables::table::Table;
 
 pub(crate) fn cases() -> Vec<Case> {
-    cases!(Nothing, [one_that_drops_is_named, one_that_drops_in_the_end_is_named, the_older_tables_are_read])
+    cases!(
+        Nothing,
+        [
+            one_that_drops_is_named,
+            one_that_drops_in_the_end_is_named,
+            the_older_tables_are_read,
+            our_table_is_made_anew_where_others_were_at_it,
+        ]
+    )
+}
+
+/// One that is there before the first container, and one that is taken away under a running one.
+fn our_table_is_made_anew_where_others_were_at_it() {
+    const OURS: Table<'static> = Table::new(Family::INET, b"pipkin");
+    let elsewhere = Elsewhere::new();
+    elsewhere.run(|| answer("router", &[7]));
+    let is_masked = || {
+        let asked = run("").payload(&question("tcp", THERE[0], 7, "long"));
+        asked.prints(&format!("router sees {}\n", HERE[0]));
+    };
+    let before = Footprint::take();
+    commit(|transaction| transaction.create_table(&OURS));
+    is_masked();
+    before.assert_unchanged();
+    let standing = detached_sh("", "exec sleep 1000");
+    commit(|transaction| transaction.delete_table(&OURS));
+    is_masked();
+    commit(|transaction| transaction.delete_table(&OURS));
+    drop(standing);
+    before.assert_unchanged();
 }
 
 const THEIRS: Table<'static> = Table::new(Family::IPV4, b"filter");
