@@ -9,6 +9,7 @@ use super::wire::ack::Ack;
 use super::wire::message::{self, Message, Messages};
 use crate::error::{Error, Result, Stage};
 use crate::sys::netlink::{self, Flag};
+use crate::sys::process::close_elsewhere;
 use core::mem::MaybeUninit;
 use core::time::Duration;
 use heapless::Vec;
@@ -86,6 +87,12 @@ impl Socket {
         rustix::net::bind(&fd, &KERNEL).stage(stage)?;
         let own = rustix::net::getsockname(&fd).and_then(SocketAddrNetlink::try_from).stage(stage)?;
         Ok(Self { fd, port: own.pid(), sequence: 1 })
+    }
+
+    /// Closes it without waiting for the kernel, which frees what was deleted by it in nf_tables before it comes back from
+    /// that: tens of milliseconds.
+    pub fn leave(self) {
+        close_elsewhere(self.fd);
     }
 
     /// Sends `batch` and waits until the kernel has done all of it. An empty batch does nothing.

@@ -6,8 +6,10 @@ use core::ffi::{CStr, c_char};
 use core::marker::PhantomData;
 use core::mem::size_of;
 use linux_raw_sys::general as raw;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use rustix::io::{Errno, Result};
+use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use rustix::thread::UnshareFlags;
 
@@ -268,6 +270,44 @@ pub fn delegate(data: &[u8], work: fn(&[u8]) -> bool) -> Result<()> {
     }
 }
 
+/// Has the last copy of `fd` closed by a process that nobody waits for, where the kernel takes its time over that. Best
+/// effort: without such a process it is closed here.
+pub fn close_elsewhere(fd: OwnedFd) {
+    let Ok((wait, held)) = pipe_with(PipeFlags::CLOEXEC) else { return };
+    match clone(0, None) {
+        Ok(Side::Child) => {
+            if let Ok(Side::Child) = clone(0, None) {
+                outlive(&fd, &wait);
+            }
+            exit(0)
+        }
+        Ok(Side::Parent(_, pidfd)) => {
+            let end = || waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
+            rustix::io::retry_on_intr(end).map(drop).unwrap_or(());
+            // In this order: what is closed next lets the other one go.
+            drop(fd);
+            drop(held);
+        }
+        Err(_) => {}
+    }
+}
+
+/// Keeps `fd` open, and nothing else, until nobody holds the other end of the pipe `wait` any more.
+fn outlive(fd: &OwnedFd, wait: &OwnedFd) {
+    const DEADLINE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let kept = duplicate_onto(fd, 0).and_then(|()| duplicate_onto(wait, 1));
+    let rest = [2, u32::MAX as usize, 0, 0, 0, 0];
+    // SAFETY: numbers only. Of the descriptors that were open before this process uses none but the two that it has
+    // just put to 0 and 1, and it ends without dropping anything.
+    let closed = unsafe { syscall(raw::__NR_close_range, rest) };
+    if kept.is_ok() && closed.is_ok() {
+        // SAFETY: it was put there just now, and stays open.
+        let wait = unsafe { BorrowedFd::borrow_raw(1) };
+        let end = || poll(&mut [PollFd::new(&wait, PollFlags::IN)], Some(&DEADLINE));
+        rustix::io::retry_on_intr(end).unwrap_or(0);
+    }
+}
+
 /// Ends the calling process at once with `status`, running nothing of the program on the way (exit_group(2)).
 pub fn exit(status: u8) -> ! {
     loop {
@@ -282,6 +322,15 @@ pub fn exit(status: u8) -> ! {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_closed_elsewhere_is_closed_in_the_end() {
+        let (read, write) = pipe_with(PipeFlags::CLOEXEC).unwrap();
+        close_elsewhere(write);
+        let wait = Timespec { tv_sec: 10, tv_nsec: 0 };
+        assert_eq!(poll(&mut [PollFd::new(&read, PollFlags::IN)], Some(&wait)), Ok(1));
+        assert_eq!(rustix::io::read(&read, &mut [0][..]), Ok(0));
+    }
 
     #[test]
     fn arrays_must_end_in_null_once() {

@@ -4,19 +4,24 @@
 //! as it is and stays.
 
 use super::directory::Directory;
-use super::release::hand_off;
 use super::{attachment, filter, forward, gateway, name};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, Stage};
 use crate::netlink::batch::Batch;
 use crate::netlink::socket::{Protocol, Socket};
 use crate::netlink::wire::ip::{Cidr, INET6, family};
 use crate::netlink::wire::link::{Kind, Link, Name, UP};
 use crate::netlink::{address, link, route};
 use crate::spec::{Attachment, Network};
+use crate::sys::process::delegate;
 use rustix::io::Errno;
+use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
 /// Room for the batch that makes a bridge, and for that of its addresses.
 const BATCH_CAPACITY: usize = 512;
+/// How often a bridge is looked for that is being removed, 100 microseconds apart.
+const REMOVAL_ATTEMPTS: u32 = 20_000;
+const REMOVAL_PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000 };
+
 /// Makes sure of the bridge of attachment `number`, of forwarding, and of the rules for its packets.
 pub(in crate::host) fn ensure(network: &Network<'_>, number: u8) -> Result<()> {
     let attachment = attachment(network, number)?;
@@ -88,7 +93,11 @@ fn is_ours(link: &Link, name: &Name) -> bool {
 
 /// Removes the bridge if we made it and nobody has put links of his own into it. By then no container has a lease
 /// there, and the lock is held.
+///
+/// The kernel takes tens of milliseconds to come back from this, so a child of ours goes into it. The bridge can no
+/// longer be found long before.
 pub(super) fn remove(name: &Name) -> Result<()> {
+    let stage = "remove the bridge";
     let mut socket = Socket::open(Protocol::Route)?;
     let found = match link::get(&mut socket, name) {
         Err(error) if error.errno == Errno::NODEV => return Ok(()),
@@ -100,10 +109,18 @@ pub(super) fn remove(name: &Name) -> Result<()> {
     if others || !is_ours(&found, name) {
         return Ok(());
     }
-    hand_off("remove the bridge", name.as_bytes(), delete, &mut || match link::index(&socket, name) {
-        Err(error) if error.errno == Errno::NODEV => Ok(false),
-        index => index.map(|_| true),
-    })
+    delegate(name.as_bytes(), delete).stage_on(stage, name.as_bytes())?;
+    for _ in 0..REMOVAL_ATTEMPTS {
+        match link::index(&socket, name) {
+            Err(error) if error.errno == Errno::NODEV => return Ok(()),
+            index => index.map(drop)?,
+        }
+        let mut rest = REMOVAL_PAUSE;
+        while let NanosleepRelativeResult::Interrupted(remaining) = nanosleep(&rest) {
+            rest = remaining;
+        }
+    }
+    Err(Error::on(stage, name.as_bytes(), Errno::TIMEDOUT))
 }
 
 /// Deletes the bridge called `name`; false when that failed.

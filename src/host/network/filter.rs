@@ -12,9 +12,8 @@
 //!
 //! Dangers: what we let pass another table can still drop; `doctor` looks for such.
 
-use super::release::hand_off;
 use crate::error::Result;
-use crate::netlink::nftables::{Transaction, fold_tables};
+use crate::netlink::nftables::Transaction;
 use crate::netlink::socket::{Protocol, Socket};
 use crate::netlink::wire::link::Name;
 use crate::netlink::wire::nftables::Family;
@@ -248,34 +247,20 @@ pub(super) fn expel(name: &Name) -> Result<()> {
     take_away(transaction)
 }
 
-/// Removes the table with everything in it. The lock is held.
-///
-/// Whoever closes a socket by which something was deleted waits until the kernel has freed that.
+/// Removes the table with everything in it.
 pub(super) fn remove() -> Result<()> {
-    none(Socket::open(Protocol::Netfilter).and_then(|mut socket| {
-        let mut is_there = || is_there(&mut socket);
-        if is_there()? { hand_off("remove the nftables table", TABLE, delete, &mut is_there) } else { Ok(()) }
-    }))
-}
-
-fn is_there(socket: &mut Socket) -> Result<bool> {
-    match fold_tables(socket, INET, &false, |found, table| *found |= table.name == TABLE) {
-        // No kernel without nf_tables has any.
-        Err(error) if error.errno == Errno::INVAL => Ok(false),
-        found => found,
-    }
-}
-
-/// Deletes the table called `name`; false when that failed.
-fn delete(name: &[u8]) -> bool {
     let mut buffer = [0; ADMISSION_CAPACITY];
     let mut transaction = Transaction::new(&mut buffer);
-    transaction.delete_table(&Table::new(INET, name));
-    take_away(transaction).is_ok()
+    transaction.delete_table(&Table::new(INET, TABLE));
+    take_away(transaction)
 }
 
 fn take_away(transaction: Transaction<'_>) -> Result<()> {
-    none(Socket::open(Protocol::Netfilter).and_then(|mut socket| transaction.commit(&mut socket)))
+    none(Socket::open(Protocol::Netfilter).and_then(|mut socket| {
+        transaction.commit(&mut socket)?;
+        socket.leave();
+        Ok(())
+    }))
 }
 
 /// What was to be gone and is not there, or cannot be on this kernel, is no error.

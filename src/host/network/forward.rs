@@ -113,16 +113,13 @@ fn of_link(link: &[u8]) -> Result<Option<u8>> {
     read(&path_of_link(b"ipv6", link, ACCEPT_RA)?)
 }
 
-/// The first byte of a kernel parameter; `None` for one that this kernel has not.
+/// The first byte of a kernel parameter; `None` for one that this kernel has not, or whose link goes in that moment.
 fn read(file: &[u8]) -> Result<Option<u8>> {
     let mut value = [0];
-    match openat(CWD, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty()) {
+    let opened = openat(CWD, file, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty());
+    match opened.and_then(|file| retry_on_intr(|| rustix::io::read(&file, &mut value))) {
         Err(Errno::NOENT) => Ok(None),
-        opened => {
-            let file = opened.stage_on("read", file)?;
-            retry_on_intr(|| rustix::io::read(&file, &mut value)).stage("read a kernel parameter")?;
-            Ok(Some(value[0]))
-        }
+        read => read.stage_on("read the kernel parameter", file).map(|_| Some(value[0])),
     }
 }
 

@@ -17,7 +17,7 @@
 //! finds a bridge that is about to go. Giving back needs no record but the container's id, and can be repeated.
 //!
 //! Nobody waits for the kernel to take links apart, which takes it tens of milliseconds: the pair of links goes with
-//! the container's namespace, and a bridge and the rules are removed by children that end by themselves.
+//! the container's namespace, and a bridge is removed by a child that ends by itself.
 
 mod bridge;
 mod connect;

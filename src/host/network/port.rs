@@ -139,12 +139,21 @@ fn check_free(ports: &Publish, port: u16, to: IpAddr) -> Result<()> {
 /// Withdraws every port of container `id`.
 pub(super) fn withdraw(id: &Id) -> Result<()> {
     none(Socket::open(Protocol::Netfilter).and_then(|mut socket| {
-        PORT_MAPS.iter().try_for_each(|map| withdraw_from(&mut socket, map, comment(id)))
+        let mut any = false;
+        for map in &PORT_MAPS {
+            any |= withdraw_from(&mut socket, map, comment(id))?;
+        }
+        if any {
+            socket.leave();
+        }
+        Ok(())
     }))
 }
 
-fn withdraw_from(socket: &mut Socket, map: &PortMap, comment: &[u8]) -> Result<()> {
+/// Says whether there were any.
+fn withdraw_from(socket: &mut Socket, map: &PortMap, comment: &[u8]) -> Result<bool> {
     let of = elements_of(map);
+    let mut any = false;
     loop {
         let keys = fold_elements(socket, &of, &Vec::<Key, PORTS_AT_ONCE>::new(), |keys, element| {
             if element.comment == comment
@@ -155,8 +164,9 @@ fn withdraw_from(socket: &mut Socket, map: &PortMap, comment: &[u8]) -> Result<(
             }
         })?;
         if keys.is_empty() {
-            return Ok(());
+            return Ok(any);
         }
+        any = true;
         let elements: Vec<Element<'_>, PORTS_AT_ONCE> = keys.iter().map(|key| Element::new(key)).collect();
         let mut buffer = [0; CAPACITY];
         let mut transaction = Transaction::new(&mut buffer);

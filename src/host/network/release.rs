@@ -2,17 +2,12 @@
 
 use super::directory::Directory;
 use super::{bridge, filter, forward, hosts, name, port};
-use crate::error::{Error, Result, Stage};
+use crate::error::Result;
 use crate::host::lease::{Leases, Owner};
 use crate::spec::Id;
-use crate::sys::process::delegate;
 use core::ffi::CStr;
 use rustix::io::Errno;
-use rustix::thread::{NanosleepRelativeResult, Timespec, nanosleep};
 
-/// How often what was handed off is looked for, 100 microseconds apart.
-const ATTEMPTS: u32 = 20_000;
-const PAUSE: Timespec = Timespec { tv_sec: 0, tv_nsec: 100_000 };
 /// The endings of the two lease files of a bridge.
 const ENDINGS: [&[u8]; 2] = [b".4", b".6"];
 
@@ -62,28 +57,6 @@ pub fn release(directory: &CStr, id: &Id, published: bool) -> Result<()> {
         // Last of all: as long as they are there it is known that there is something to remove.
         ENDINGS.iter().try_for_each(|ending| directory.remove(&[bridge, ending]))
     })
-}
-
-/// Has a child of ours remove what is called `name`, and waits until it is no longer there.
-///
-/// The kernel takes tens of milliseconds to come back from some removals; what is removed cannot be found long before.
-pub(super) fn hand_off(
-    stage: &'static str,
-    name: &[u8],
-    remove: fn(&[u8]) -> bool,
-    is_there: &mut dyn FnMut() -> Result<bool>,
-) -> Result<()> {
-    delegate(name, remove).stage_on(stage, name)?;
-    for _ in 0..ATTEMPTS {
-        if !is_there()? {
-            return Ok(());
-        }
-        let mut rest = PAUSE;
-        while let NanosleepRelativeResult::Interrupted(remaining) = nanosleep(&rest) {
-            rest = remaining;
-        }
-    }
-    Err(Error::on(stage, name, Errno::TIMEDOUT))
 }
 
 /// Calls `see` with the name of each bridge that has a lease file.
