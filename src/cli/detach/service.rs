@@ -142,7 +142,10 @@ impl<'s> Service<'s> {
 
     /// Reads what a stream has now, and logs it.
     fn pump(&mut self, index: usize) -> Result<()> {
-        self.buffer.resize(CHUNK, 0);
+        if self.buffer.is_empty() {
+            // New memory is zero: none of it is touched, and so taken, before it is needed.
+            self.buffer = vec![0; CHUNK];
+        }
         let read = self.read(index);
         self.log.flush();
         read

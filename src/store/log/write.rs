@@ -89,7 +89,10 @@ impl Writer {
         let mut head = [b' '; HEAD];
         let text = [&stamp(now_ns()), &b" "[..], stream.as_bytes(), b" F "];
         head.iter_mut().zip(text.into_iter().flatten()).for_each(|(to, from)| *to = *from);
-        self.pending.resize(ROOM, 0);
+        if self.pending.is_empty() {
+            // New memory is zero: none of it is touched, and so taken, before it is needed.
+            self.pending = vec![0; ROOM];
+        }
         for mut rest in output.chunks(CHUNK) {
             while !rest.is_empty() {
                 let full = self.taken > 0 && self.size + self.taken as u64 >= self.limits.size;
