@@ -170,7 +170,7 @@ fn wait_tells_the_exit_code() {
     container.verb("wait").prints("42\n");
     container.verb("wait").prints("42\n");
     // Also of one that is gone by then.
-    let short = detached_sh("--rm", "sleep 0.3; exit 43");
+    let short = detached_sh("--rm", "sleep 1; exit 43");
     short.verb("wait").prints("43\n");
 }
 

@@ -91,9 +91,12 @@ fn a_follower_misses_nothing() {
 }
 
 fn a_follower_sees_the_end_of_what_is_removed() {
-    let container = detached_sh("--rm", "echo first; sleep 0.5; echo last");
-    container.expect("first");
-    follower(&container.id).wait().prints("first\nlast\n");
+    let script = "trap go=1 USR1; echo first; until [ $go ]; do sleep 0.02; done; echo last";
+    let container = detached_sh("--rm", script);
+    let reader = follower(&container.id);
+    reader.expect("first");
+    container.verb("kill -s USR1").succeeds();
+    reader.wait().prints("first\nlast\n");
 }
 
 fn only_the_tail() {
@@ -120,7 +123,7 @@ fn only_until_then() {
     container.verb("logs --until 1h").prints("");
     container.verb("logs --until 2100-01-01").prints("one\n");
     // It follows no longer than that, though the container goes on.
-    container.verb("logs -f --until 1s").prints("");
+    container.verb("logs -f --until 1h").prints("");
     container.verb("logs --until nonsense").fails(125, &["--until nonsense"]);
 }
 
