@@ -47,13 +47,16 @@ impl Claim {
             let record = self.store.read(&self.id)?.unwrap_or_default();
             self.names = record.all(USERS).map(|name| String::from_utf8_lossy(name).into_owned()).collect();
         }
+        let own = std::process::id();
+        let start = process::start_of(own.cast_signed()).unwrap_or(0);
+        let target = [self.id.as_str(), ":", &own.to_string(), ":", &start.to_string()].concat();
         let _lock = self.store.lock_users()?;
         let mut firsts = [0; 2];
         for ((kind, candidates), first) in kinds.into_iter().zip(&mut firsts) {
             let held = self.names.iter().find_map(|name| name.strip_prefix(kind)?.parse().ok());
             let free = match held {
                 Some(held) => Some(held),
-                None => self.first_free_of(kind, candidates)?,
+                None => self.claim(kind, candidates, &target)?,
             };
             let Some(free) = free else { return Ok(None) };
             *first = free;
@@ -61,14 +64,13 @@ impl Claim {
         Ok(Some(firsts))
     }
 
-    fn first_free_of(
+    /// Makes the link of the first candidate that nobody holds. The lock is held.
+    fn claim(
         &mut self,
         kind: &str,
         candidates: &mut dyn Iterator<Item = u32>,
+        target: &str,
     ) -> io::Result<Option<u32>> {
-        let own = std::process::id();
-        let start = process::start_of(own.cast_signed()).unwrap_or(0);
-        let target = [self.id.as_str(), ":", &own.to_string(), ":", &start.to_string()].concat();
         for first in candidates {
             let name = [kind, &first.to_string()].concat();
             let path = self.store.users().join(&name);

@@ -251,16 +251,45 @@ pub fn duplicate_onto<Fd: AsFd>(fd: Fd, target: u32) -> Result<()> {
 /// # Errors
 /// Those of [`clone`], and of waiting for the child between the two.
 pub fn delegate(data: &[u8], work: fn(&[u8]) -> bool) -> Result<()> {
+    // Without a child of its own it does the work itself, and we wait for that.
+    orphan(|| close_from(0), |_| work(data))
+}
+
+/// Has the last copy of `fd` closed by a process that nobody waits for, where the kernel takes its time over that. Best
+/// effort: without such a process it is closed here.
+pub fn close_elsewhere(fd: OwnedFd) {
+    const DEADLINE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
+    let Ok((wait, held)) = pipe_with(PipeFlags::CLOEXEC) else { return };
+    let keep = || {
+        duplicate_onto(&fd, 0)?;
+        duplicate_onto(&wait, 1)?;
+        close_from(2)
+    };
+    let outlive = |alone| {
+        if alone {
+            // SAFETY: `keep` has put it there, and it stays open.
+            let wait = unsafe { BorrowedFd::borrow_raw(1) };
+            // It ends when nobody holds the other end of the pipe any more.
+            let end = || poll(&mut [PollFd::new(&wait, PollFlags::IN)], Some(&DEADLINE));
+            rustix::io::retry_on_intr(end).unwrap_or(0);
+        }
+        true
+    };
+    orphan(keep, outlive).unwrap_or(());
+    // In this order: what is closed next lets the other process go.
+    drop(fd);
+    drop(held);
+}
+
+/// Has `work` done by a process that is nobody's child, after `shed` has closed what it is not to hold: by then this
+/// returns. `work` is told whether there is such a process; otherwise it is waited for.
+fn orphan(shed: impl FnOnce() -> Result<()>, work: impl FnOnce(bool) -> bool) -> Result<()> {
     match clone(0, None)? {
         Side::Child => {
-            let all = [0, u32::MAX as usize, 0, 0, 0, 0];
-            // SAFETY: numbers only. Nothing in this process uses a descriptor that was open before: `work` is a plain
-            // function that is given bytes, and then the process ends without dropping anything.
-            let closed = unsafe { syscall(raw::__NR_close_range, all) };
+            let shed = shed();
             match clone(0, None) {
                 Ok(Side::Parent(..)) => exit(0),
-                // Without a child of its own it does the work itself, and we wait for that.
-                Ok(Side::Child) | Err(_) => exit(u8::from(closed.is_err() || !work(data))),
+                end => exit(u8::from(shed.is_err() || !work(end.is_ok()))),
             }
         }
         Side::Parent(_, pidfd) => {
@@ -270,42 +299,11 @@ pub fn delegate(data: &[u8], work: fn(&[u8]) -> bool) -> Result<()> {
     }
 }
 
-/// Has the last copy of `fd` closed by a process that nobody waits for, where the kernel takes its time over that. Best
-/// effort: without such a process it is closed here.
-pub fn close_elsewhere(fd: OwnedFd) {
-    let Ok((wait, held)) = pipe_with(PipeFlags::CLOEXEC) else { return };
-    match clone(0, None) {
-        Ok(Side::Child) => {
-            if let Ok(Side::Child) = clone(0, None) {
-                outlive(&fd, &wait);
-            }
-            exit(0)
-        }
-        Ok(Side::Parent(_, pidfd)) => {
-            let end = || waitid(WaitId::PidFd(pidfd.as_fd()), WaitIdOptions::EXITED);
-            rustix::io::retry_on_intr(end).map(drop).unwrap_or(());
-            // In this order: what is closed next lets the other one go.
-            drop(fd);
-            drop(held);
-        }
-        Err(_) => {}
-    }
-}
-
-/// Keeps `fd` open, and nothing else, until nobody holds the other end of the pipe `wait` any more.
-fn outlive(fd: &OwnedFd, wait: &OwnedFd) {
-    const DEADLINE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
-    let kept = duplicate_onto(fd, 0).and_then(|()| duplicate_onto(wait, 1));
-    let rest = [2, u32::MAX as usize, 0, 0, 0, 0];
-    // SAFETY: numbers only. Of the descriptors that were open before this process uses none but the two that it has
-    // just put to 0 and 1, and it ends without dropping anything.
-    let closed = unsafe { syscall(raw::__NR_close_range, rest) };
-    if kept.is_ok() && closed.is_ok() {
-        // SAFETY: it was put there just now, and stays open.
-        let wait = unsafe { BorrowedFd::borrow_raw(1) };
-        let end = || poll(&mut [PollFd::new(&wait, PollFlags::IN)], Some(&DEADLINE));
-        rustix::io::retry_on_intr(end).unwrap_or(0);
-    }
+/// Closes every descriptor from `first` on, in a process that is about to end without dropping anything.
+fn close_from(first: usize) -> Result<()> {
+    // SAFETY: numbers only. Nothing in such a process uses a descriptor that was open before, but those below `first`
+    // that it has put there itself.
+    unsafe { syscall(raw::__NR_close_range, [first, u32::MAX as usize, 0, 0, 0, 0]) }.map(drop)
 }
 
 /// Ends the calling process at once with `status`, running nothing of the program on the way (exit_group(2)).
