@@ -14,7 +14,7 @@ use core::mem::MaybeUninit;
 use linux_raw_sys::general as raw;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
-use rustix::io::{Errno, IoSliceMut};
+use rustix::io::{Errno, IoSliceMut, retry_on_intr};
 use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
 use rustix::process::{WaitId, WaitIdOptions, waitid};
 
@@ -199,8 +199,8 @@ impl<'a, 'c> Watch<'a, 'c> {
     fn end(mut self) -> Result<Ended> {
         const STAGE: &str = "wait for the container";
         while !self.turn()? {}
-        self.finish_terminal()?;
         self.read_late_report()?;
+        self.finish_terminal()?;
         if let Some(attendant) = self.company.attendant() {
             attendant.finish()?;
         }
@@ -218,13 +218,34 @@ impl<'a, 'c> Watch<'a, 'c> {
         })
     }
 
-    /// Shows what the terminal still has, and puts ours back.
+    /// Shows what the terminal still has, and puts ours back. A signal ends that where nobody takes it from us.
     pub(super) fn finish_terminal(&mut self) -> Result<()> {
-        if let Some(relay) = &mut self.relay {
-            relay.finish().stage("show the terminal's last output")?;
+        const STAGE: &str = "show the terminal's last output";
+        while let Some(relay) = &mut self.relay
+            && relay.has_more().stage(STAGE)?
+        {
+            let output = PollFd::from_borrowed_fd(Stream::Output.fd(), PollFlags::OUT);
+            let mut polled = [output, PollFd::new(&self.signals, PollFlags::IN)];
+            retry_on_intr(|| poll(&mut polled, None)).stage(STAGE)?;
+            let [output, signals] = polled.map(|fd| !fd.revents().is_empty());
+            if output {
+                relay.show().stage(STAGE)?;
+            } else if signals && self.is_ended_by_signal()? {
+                break;
+            }
         }
         drop(self.raw.take());
         Ok(())
+    }
+
+    /// Whether one of the signals that have come ends us, now that there is no container for them.
+    fn is_ended_by_signal(&self) -> Result<bool> {
+        while let Some(received) = sys::signal::receive(&self.signals).stage("receive a signal")? {
+            if ENDING.contains(&(received.signal as u32)) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Waits once and deals with what came. True when the child has ended.

@@ -5,13 +5,16 @@ use crate::sys::stdio::Stream as Standard;
 use rustix::event::PollFlags;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
-use rustix::io::{Errno, Result};
+use rustix::io::{Errno, Result, read, retry_on_intr};
 use rustix::termios::{OptionalActions, Termios, isatty, tcgetattr, tcgetwinsize, tcsetattr, tcsetwinsize};
 
 /// What a terminal reads as "end of input" (termios(3), VEOF).
 const END_OF_INPUT: u8 = 4;
 /// Bytes moved at a time.
 const CHUNK: usize = 8192;
+/// How often a terminal is read after its container's end: more than it holds, at 4095 bytes each, and an end where
+/// others have it too and go on writing.
+const LAST_READS: usize = 1024;
 
 /// Our terminal in raw mode; put back when dropped.
 #[derive(Debug)]
@@ -75,10 +78,10 @@ impl Stream {
         if !self.is_empty() || !self.open {
             return Ok(());
         }
-        match rustix::io::read(source, &mut *self.bytes) {
+        match retry_on_intr(|| read(source, &mut *self.bytes)) {
             Ok(0) | Err(Errno::IO) => self.open = false,
             Ok(length) => (self.from, self.to) = (0, length),
-            Err(Errno::AGAIN | Errno::INTR) => {}
+            Err(Errno::AGAIN) => {}
             Err(errno) => return Err(errno),
         }
         Ok(())
@@ -106,13 +109,16 @@ pub(super) struct Relay {
     input: Stream,
     output: Stream,
     ended: bool,
+    /// How often it may still be read after the container's end.
+    last_reads: usize,
 }
 
 impl Relay {
     /// Takes the master; `input` tells whether our standard input goes to it.
     pub(super) fn new(master: OwnedFd, input: bool) -> Result<Self> {
         fcntl_setfl(&master, fcntl_getfl(&master)? | OFlags::NONBLOCK)?;
-        let relay = Self { master, input: Stream::new(input)?, output: Stream::new(true)?, ended: !input };
+        let (input, output, ended) = (Stream::new(input)?, Stream::new(true)?, !input);
+        let relay = Self { master, input, output, ended, last_reads: LAST_READS };
         relay.resize();
         Ok(relay)
     }
@@ -177,16 +183,17 @@ impl Relay {
         Ok(())
     }
 
-    /// After the container's end: shows what it wrote last.
-    pub(super) fn finish(&mut self) -> Result<()> {
-        while self.output.open || !self.output.is_empty() {
-            let before = (self.output.from, self.output.to);
-            self.output.drain(Standard::Output.fd())?;
+    /// After the container's end: takes what it wrote last. False once all of that is shown.
+    pub(super) fn has_more(&mut self) -> Result<bool> {
+        if self.output.is_empty() && self.last_reads > 0 {
+            self.last_reads = self.last_reads.saturating_sub(1);
             self.output.fill(self.master.as_fd())?;
-            if before == (self.output.from, self.output.to) {
-                break;
-            }
         }
-        Ok(())
+        Ok(!self.output.is_empty())
+    }
+
+    /// After the container's end: shows what was taken, of which our output may want a part only.
+    pub(super) fn show(&mut self) -> Result<()> {
+        self.output.drain(Standard::Output.fd())
     }
 }

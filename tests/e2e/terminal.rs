@@ -1,6 +1,10 @@
 //! A container on a terminal.
 
-use crate::harness::{Case, Terminal, cases, run};
+use crate::harness::{Case, Folder, Running, Terminal, cases, eventually, run};
+use rustix::fd::OwnedFd;
+use rustix::pipe::{PipeFlags, fcntl_setpipe_size, pipe_with};
+use std::io::Read;
+use std::process::Stdio;
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -20,6 +24,8 @@ pub(crate) fn cases() -> Vec<Case> {
             the_mode_is_restored_after_a_signal,
             the_mode_is_restored_while_stopped,
             big_output_arrives_whole,
+            a_late_reader_misses_nothing,
+            what_nobody_reads_is_given_up_when_asked,
             output_without_a_terminal_of_ours,
             input_from_a_pipe_ends,
             a_terminal_of_another_user,
@@ -176,6 +182,43 @@ fn big_output_arrives_whole() {
     terminal.expect("ended\r\n");
     container.wait().exits(0);
     assert_eq!(terminal.passed().matches("pipkin\r\n").count(), 20_000);
+}
+
+/// A container that has written 2000 lines to its terminal, and ended, before anybody reads the pipe behind that: it has
+/// room for one read of several.
+fn start_unread() -> (Running, OwnedFd) {
+    let (reader, writer) = pipe_with(PipeFlags::CLOEXEC).expect("a pipe");
+    fcntl_setpipe_size(&writer, 4096).expect("a small one");
+    let folder = Folder::new();
+    let script = "yes pipkin | head -n 2000; touch /told/end";
+    let mut line = run("-t").volume(folder.path(), "/told").line(&["sh", "-c", script]);
+    line.stdin(Stdio::null()).stdout(writer);
+    let container = Running::start_as_is(line);
+    eventually("it has written all", &mut || folder.join("end").exists());
+    let children = format!("/proc/{0}/task/{0}/children", container.pid());
+    eventually("it has ended", &mut || {
+        let child = std::fs::read_to_string(&children).expect("the children");
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", child.trim()));
+        stat.is_ok_and(|stat| stat.contains(") Z "))
+    });
+    (container, reader)
+}
+
+fn a_late_reader_misses_nothing() {
+    let (container, reader) = start_unread();
+    let mut shown = String::new();
+    std::fs::File::from(reader).read_to_string(&mut shown).expect("what it shows");
+    container.wait().exits(0);
+    assert_eq!(shown.matches("pipkin\r\n").count(), 2000);
+}
+
+fn what_nobody_reads_is_given_up_when_asked() {
+    let (container, _reader) = start_unread();
+    eventually("a signal ends it", &mut || {
+        container.signal(15);
+        container.state() == 'Z'
+    });
+    container.wait().exits(0);
 }
 
 fn output_without_a_terminal_of_ours() {

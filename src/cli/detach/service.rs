@@ -25,6 +25,9 @@ use std::ffi::OsString;
 const CHUNK: usize = 256 << 10;
 /// How often one stream is read before the other sources are looked at again.
 const TURNS: usize = 4;
+/// How often after the container's end: more than any pipe or terminal holds, and an end where others than its own
+/// processes have the stream and go on writing.
+const LAST_TURNS: usize = 4096;
 /// Most clients at a time.
 const CLIENTS: usize = ATTENDED - FIRST_CLIENT;
 /// Places among the sources, after the two outputs.
@@ -140,20 +143,20 @@ impl<'s> Service<'s> {
         self.container.save().unwrap_or(());
     }
 
-    /// Reads what a stream has now, and logs it.
-    fn pump(&mut self, index: usize) -> Result<()> {
+    /// Reads what a stream has now, at most so many times, and logs it.
+    fn pump(&mut self, index: usize, turns: usize) -> Result<()> {
         if self.buffer.is_empty() {
             // New memory is zero: none of it is touched, and so taken, before it is needed.
             self.buffer = vec![0; CHUNK];
         }
-        let read = self.read(index);
+        let read = self.read(index, turns);
         self.log.flush();
         read
     }
 
-    fn read(&mut self, index: usize) -> Result<()> {
+    fn read(&mut self, index: usize, turns: usize) -> Result<()> {
         let name = if index == 0 { "stdout" } else { "stderr" };
-        for _ in 0..TURNS {
+        for _ in 0..turns {
             let Some(output) = self.outputs.get(index).and_then(Option::as_ref) else { return Ok(()) };
             match rustix::io::read(output, self.buffer.as_mut_slice()) {
                 // A terminal whose last user is gone answers EIO.
@@ -248,7 +251,7 @@ impl<'s> Service<'s> {
         let is_ready = |index: usize| ready.get(index).is_some_and(|flags| !flags.is_empty());
         for index in 0..2 {
             if is_ready(index) {
-                self.pump(index)?;
+                self.pump(index, TURNS)?;
             }
         }
         // From the last to the first: letting one go moves only those behind it.
@@ -399,8 +402,8 @@ impl Attendant for Service<'_> {
 
     fn finish(&mut self) -> Result<()> {
         self.health = None;
-        self.pump(0)?;
-        self.pump(1)?;
+        self.pump(0, LAST_TURNS)?;
+        self.pump(1, LAST_TURNS)?;
         self.rest();
         Ok(())
     }

@@ -39,7 +39,7 @@ impl Running {
 
     /// Starts it with the standard streams that `command` says.
     #[track_caller]
-    pub(super) fn start_as_is(mut command: Command) -> Self {
+    pub(crate) fn start_as_is(mut command: Command) -> Self {
         let line = spelled(&command);
         let child = command.spawn().unwrap_or_else(|error| panic!("starting {line}: {error}"));
         Self { child, line, stdout: None, stderr: None, waited: false }
