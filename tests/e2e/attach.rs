@@ -1,7 +1,7 @@
 //! Attached to a container that runs in the background.
 
 use crate::harness::{
-    Case, Detached, Running, Terminal, cases, detached, detached_sh, eventually, pipkin, reap_orphans,
+    Case, Detached, Running, Terminal, WAITS, cases, detached, detached_sh, eventually, pipkin, reap_orphans,
 };
 use crate::program;
 use pipkin::sys::signal::kill;
@@ -30,26 +30,8 @@ fn attached(words: &[&str], input: Option<&str>) -> Running {
     Running::start(command, input.map(|text| text.as_bytes().to_vec()))
 }
 
-/// A script that waits for USR1.
-const WAITS: &str = "trap go=1 USR1; echo ready; until [ $go ]; do sleep 0.02; done;";
-
-/// Starts `count` of them with `words` before the id, and waits until the supervisor has taken them in.
-fn seats(container: &Detached, words: &[&str], count: usize) -> Vec<Running> {
-    let supervisor = container.pid("supervisor");
-    let sockets = || {
-        let files = std::fs::read_dir(format!("/proc/{supervisor}/fd")).unwrap().flatten();
-        let links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
-        links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
-    };
-    let before = sockets();
-    let words = [words, &[container.id.as_str()]].concat();
-    let seats = (0..count).map(|_| attached(&words, None)).collect();
-    eventually("they are attached", &mut || sockets() == before + count);
-    seats
-}
-
 fn seat(container: &Detached) -> Running {
-    seats(container, &[], 1).remove(0)
+    container.clients(&["attach"], None, 1).remove(0)
 }
 
 fn what_it_writes_from_now_on_is_shown() {
@@ -71,15 +53,14 @@ fn what_is_typed_reaches_it() {
     first.wait().exits(3);
     assert_eq!(container.output(), "got first line\ngot second\n");
     // One that was made without -i reads nothing.
-    let container = detached_sh("", "read -r line; echo \"<$line>\"; sleep 0.3");
-    attached(&[&container.id], Some("lost\n")).wait().succeeds();
-    assert_eq!(container.output(), "<>\n");
-    let container = detached_sh("-i", &[WAITS, "read -r -t 1 line; echo \"<$line>\""].concat());
-    container.expect("ready");
-    let silent = attached(&["--no-stdin", &container.id], Some("lost\n"));
-    container.verb("kill -s USR1").succeeds();
-    silent.wait().succeeds();
-    assert_eq!(container.output(), "ready\n<>\n");
+    for (options, words) in [("", &["attach"][..]), ("-i", &["attach", "--no-stdin"])] {
+        let container = detached_sh(options, &[WAITS, "read -r -t 1 line; echo \"<$line>\""].concat());
+        container.expect("ready");
+        let silent = container.clients(words, Some("lost\n"), 1).remove(0);
+        container.verb("kill -s USR1").succeeds();
+        silent.wait().succeeds();
+        assert_eq!(container.output(), "ready\n<>\n");
+    }
 }
 
 fn its_terminal_can_be_used_and_left() {
@@ -157,7 +138,7 @@ fn signals_go_to_the_command() {
     let script = "trap 'echo int' INT; trap 'exit 5' TERM; echo ready; while :; do sleep 0.05; done";
     let container = detached_sh("", script);
     container.expect("ready");
-    let deaf = seats(&container, &["--sig-proxy=false"], 1).remove(0);
+    let deaf = container.clients(&["attach", "--sig-proxy=false"], None, 1).remove(0);
     let seat = seat(&container);
     eventually("it is interrupted", &mut || {
         seat.signal(2);
@@ -182,7 +163,7 @@ fn several_at_once_see_the_same() {
     let script = [WAITS, "i=0; while [ $i -lt 20 ]; do seq 1 500; i=$((i+1)); done"].concat();
     let container = detached_sh("--log-max-size 16k --log-max-files 50", &script);
     container.expect("ready");
-    let seats = seats(&container, &[], 5);
+    let seats = container.clients(&["attach"], None, 5);
     container.verb("kill -s USR1").succeeds();
     let once: String = (1..=500).map(|number| format!("{number}\n")).collect();
     for seat in seats {

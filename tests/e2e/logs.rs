@@ -1,6 +1,6 @@
 //! Logs: what was written is what is read, however it is written, and whoever reads it when.
 
-use crate::harness::{Case, Running, cases, detached, detached_sh, eventually, pipkin};
+use crate::harness::{Case, Running, WAITS, cases, detached, detached_sh, eventually, pipkin};
 use crate::program;
 
 pub(crate) fn cases() -> Vec<Case> {
@@ -48,7 +48,7 @@ fn bytes_are_intact() {
 }
 
 fn a_terminal_is_logged() {
-    let container = detached_sh("-t", "tty; echo err >&2; sleep 0.1");
+    let container = detached_sh("-t", "tty; echo err >&2");
     container.ended();
     container.verb("logs").prints("/dev/pts/0\r\nerr\r\n");
 }
@@ -78,9 +78,8 @@ fn follower(id: &str) -> Running {
 }
 
 fn a_follower_misses_nothing() {
-    let script = "trap go=1 USR1; echo ready; until [ $go ]; do sleep 0.02; done
-        i=0; while [ $i -lt 20 ]; do seq 1 2000; i=$((i+1)); done; echo last";
-    let container = detached_sh("--log-max-size 64k --log-max-files 50", script);
+    let script = [WAITS, "i=0; while [ $i -lt 20 ]; do seq 1 2000; i=$((i+1)); done; echo last"].concat();
+    let container = detached_sh("--log-max-size 64k --log-max-files 50", &script);
     let reader = follower(&container.id);
     // Begun on both sides: what comes now is followed.
     reader.expect("ready");
@@ -91,12 +90,11 @@ fn a_follower_misses_nothing() {
 }
 
 fn a_follower_sees_the_end_of_what_is_removed() {
-    let script = "trap go=1 USR1; echo first; until [ $go ]; do sleep 0.02; done; echo last";
-    let container = detached_sh("--rm", script);
+    let container = detached_sh("--rm", &[WAITS, "echo last"].concat());
     let reader = follower(&container.id);
-    reader.expect("first");
+    reader.expect("ready");
     container.verb("kill -s USR1").succeeds();
-    reader.wait().prints("first\nlast\n");
+    reader.wait().prints("ready\nlast\n");
 }
 
 fn only_the_tail() {

@@ -78,7 +78,7 @@ Promise.all([work, pool, file, web, child]).then(() => { console.log("fine"); pr
         file: "/usr/bin/openssl",
         script: "cd /tmp; openssl req -x509 -newkey rsa:2048 -nodes -keyout key -out cert -subj /CN=pot -days 1 2> log || cat log
             openssl s_server -accept 4433 -key key -cert cert -quiet -www > log 2>&1 &
-            for attempt in 1 2 3 4 5 6 7 8 9; do
+            for attempt in $(seq 100); do
                 echo GET / | openssl s_client -connect 127.0.0.1:4433 -CAfile cert -verify_return_error > said 2>&1 && break
                 sleep 0.2
             done
@@ -95,7 +95,7 @@ Promise.all([work, pool, file, web, child]).then(() => { console.log("fine"); pr
                 server { listen 127.0.0.1:8080; root /tmp/www; } }
 END
             nginx -c /tmp/nginx.conf || cat log
-            for attempt in 1 2 3 4 5 6 7 8 9; do
+            for attempt in $(seq 100); do
                 bash -c 'exec 3<> /dev/tcp/127.0.0.1/8080; printf "GET /pot HTTP/1.0\r\n\r\n" >&3; cat <&3' > said 2> /dev/null && break
                 sleep 0.2
             done

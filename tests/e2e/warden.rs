@@ -20,12 +20,13 @@ pub(crate) fn cases() -> Vec<Case> {
     )
 }
 
+/// Long enough for a shell to set its traps.
 fn time_that_is_up_ends_it() {
     let script = "trap 'echo asked; exit 9' TERM; while :; do sleep 0.05; done";
-    let outcome = run("--timeout 200ms").sh(script).exits(9);
+    let outcome = run("--timeout 2s").sh(script).exits(9);
     assert_eq!(outcome.text(), "asked\n");
     let script = "trap 'echo asked; exit 9' USR1; while :; do sleep 0.05; done";
-    run("-t --timeout 200ms --stop-signal USR1").sh(script).exits(9);
+    run("-t --timeout 2s --stop-signal USR1").sh(script).exits(9);
 }
 
 fn time_that_is_not_up_changes_nothing() {

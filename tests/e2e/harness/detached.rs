@@ -4,8 +4,11 @@ use super::enclosure::alpine;
 use super::footprint::reap_orphans;
 use super::outcome::Outcome;
 use super::run::pipkin;
-use super::running::PATIENCE;
+use super::running::{PATIENCE, Running};
 use std::time::{Duration, Instant};
+
+/// A script's beginning that waits for USR1.
+pub(crate) const WAITS: &str = "trap go=1 USR1; echo ready; until [ $go ]; do sleep 0.02; done;";
 
 /// A container in the background; taken away when dropped.
 pub(crate) struct Detached {
@@ -66,6 +69,27 @@ impl Detached {
     pub(crate) fn verb_with(&self, words: &str, command: &[&str]) -> Outcome {
         let line: Vec<&str> = words.split_whitespace().chain([self.id.as_str()]).collect();
         pipkin(&[&line, command].concat())
+    }
+
+    /// Starts `words` of the program, and its id, `count` times, with `input`, and waits until the supervisor has taken
+    /// them in.
+    #[track_caller]
+    pub(crate) fn clients(&self, words: &[&str], input: Option<&str>, count: usize) -> Vec<Running> {
+        let supervisor = self.pid("supervisor");
+        let sockets = || {
+            let files = std::fs::read_dir(format!("/proc/{supervisor}/fd")).unwrap().flatten();
+            let links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+            links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+        };
+        let before = sockets();
+        let start = || {
+            let mut command = crate::program::pipkin();
+            command.args(words).arg(&self.id);
+            Running::start(command, input.map(|text| text.as_bytes().to_vec()))
+        };
+        let clients = (0..count).map(|_| start()).collect();
+        eventually("they are taken in", &mut || sockets() == before + count);
+        clients
     }
 
     /// A value of its record, empty when there is none.

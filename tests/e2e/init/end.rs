@@ -108,7 +108,11 @@ fn a_daemon_is_waited_for() -> Result<(), Failed> {
 }
 
 fn orphans_are_told() -> Result<(), Failed> {
-    let output = init(&["--warn"], &shell("(sh -c 'exit 9' & ) ; sleep 1; exit 2")).output()?;
+    // The inner shell's child ends after that shell, and the outer one after it was reaped.
+    let script =
+        "orphan=$(sh -c '(while kill -0 $$; do sleep 0.02; done; exit 9) > /dev/null 2>&1 & echo $!')
+        while kill -0 $orphan 2> /dev/null; do sleep 0.02; done; exit 2";
+    let output = init(&["--warn"], &shell(script)).output()?;
     let told = String::from_utf8_lossy(&output.stderr);
     let right =
         output.status.code() == Some(2) && told.contains("reaped orphan") && told.contains("exit status 9");

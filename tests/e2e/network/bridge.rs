@@ -3,7 +3,7 @@
 use super::payload::{LONG, answer, ask};
 use super::{addresses, both_say, neither_says, place, question, server};
 use crate::harness::{
-    CABLE_MTU, Case, Elsewhere, Footprint, HERE, THERE, cases, detached_sh, eventually, name, run,
+    CABLE_MTU, Case, Elsewhere, Folder, Footprint, HERE, THERE, cases, detached_sh, eventually, name, run,
 };
 use pipkin::netlink::wire::link::{self, Link};
 use pipkin::netlink::wire::message::Messages;
@@ -120,8 +120,10 @@ fn made_by_the_first_and_gone_with_the_last() {
 fn two_at_once_make_one_bridge() {
     for _ in 0..5 {
         // Each stays until the others are there: the address of one that has ended is free again.
-        let started =
-            [(); 3].map(|()| run("").start_sh("ip -o -4 addr show eth0 | awk '{print $4}'; sleep 0.5"));
+        let gate = Folder::new();
+        let script = "ip -o -4 addr show eth0 | awk '{print $4}'; mktemp /gate/XXXXXX > /dev/null
+            until [ $(ls /gate | wc -l) = 3 ]; do sleep 0.02; done";
+        let started = [(); 3].map(|()| run("").volume(gate.path(), "/gate").start_sh(script));
         let mut told = started.map(|container| container.wait().succeeds().text());
         told.sort();
         assert!(told.iter().all(|address| address.starts_with("172.20.0.")), "{told:?}");

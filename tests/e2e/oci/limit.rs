@@ -1,7 +1,7 @@
 //! Limits that are changed, and what is told of their use.
 
 use super::bundle::Bundle;
-use crate::harness::{Case, cases};
+use crate::harness::{Case, cases, eventually};
 use serde_json::{Value, json};
 use std::fs;
 use std::io::Write;
@@ -74,7 +74,7 @@ fn what_is_used_is_told() {
 fn events_end_with_the_container() {
     let bundle = started(Bundle::sh("exec sleep 1000"));
     let listener = bundle.start("events --interval=10ms c");
-    std::thread::sleep(std::time::Duration::from_millis(100));
+    eventually("it tells again", &mut || listener.output().lines().count() > 1);
     bundle.call("kill c KILL").succeeds();
     let outcome = listener.wait().exits(0);
     let lines: Vec<Value> = outcome.text().lines().map(|line| serde_json::from_str(line).unwrap()).collect();
