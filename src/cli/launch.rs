@@ -4,9 +4,10 @@ use super::ExitCode;
 use super::message::{Failure, note, reason};
 use super::run::network::{self, Facts, File};
 use crate::store::{Container, Record, Status, Store, now_ns, process};
-use pipkin::host::{Attendant, Company, Ended, Host, remove_group};
+use pipkin::host::{Attendant, Company, Ended, Host, received, remove_group};
 use pipkin::plan::{HostStep, Plan, Step};
 use pipkin::spec::{Account, Id, Join, Spec};
+use pipkin::sys::signal::set_mask;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::ffi::{CString, OsStr};
@@ -36,6 +37,8 @@ pub(crate) struct Job<'a> {
 /// # Errors
 /// Whatever kept the command from running; nothing is then left of the container.
 pub(crate) fn launch(job: &Job<'_>, warden: &mut dyn Attendant) -> Result<ExitCode, Failure> {
+    // A signal ends the set-up where it is waited for, and nothing before: what is made is taken away again.
+    set_mask(received()).map_err(|errno| Failure::errno("block signals", b"", errno))?;
     let mut container = create(job)?;
     let company = Company::Foreground { stdin: job.spec.process.stdin, warden: Some(warden) };
     let ended = run(job.spec, job.plan, None, company, &mut |pid, facts| {

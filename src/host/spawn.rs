@@ -9,7 +9,6 @@ use crate::spec::{ClockOffset, Id};
 use crate::sys;
 use crate::sys::defence::Defence;
 use crate::sys::process::Side;
-use crate::sys::signal::SignalSet;
 use core::ffi::CStr;
 use linux_raw_sys::general::SIGKILL;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -45,7 +44,6 @@ pub struct Host {
     lent: Lent,
     /// Index of the step that is carried out, or that failed.
     pub at: usize,
-    former_mask: SignalSet,
     /// Where to stop for ever, for tests that kill us there.
     #[cfg(feature = "test-hooks")]
     pub pause_at: Option<usize>,
@@ -59,12 +57,12 @@ pub(super) struct Child {
 }
 
 impl Host {
-    /// Blocks every signal, to be received by descriptor as long as this lives.
+    /// Blocks every signal, to be received by descriptor; for good, so that none ends the caller while it cleans up.
     ///
     /// # Errors
     /// Those of sigprocmask(2).
     pub fn new() -> Result<Self> {
-        let former_mask = sys::signal::set_mask(signal::received()).stage("block signals")?;
+        sys::signal::set_mask(signal::received()).stage("block signals")?;
         // A child born into another container's pid namespace is seen by the processes there from its first moment.
         // Who is not root needs the files of its child in /proc, which go to root by this, for the id maps.
         if geteuid().is_root() && Defence::NotDumpable.stands() {
@@ -78,7 +76,6 @@ impl Host {
             pasta: None,
             lent: Lent::new(),
             at: 0,
-            former_mask,
             #[cfg(feature = "test-hooks")]
             pause_at: None,
         })
@@ -260,8 +257,6 @@ pub(super) fn end_process(pidfd: &OwnedFd) {
 impl Drop for Host {
     fn drop(&mut self) {
         self.end_child();
-        // Infallible: it was in force before.
-        sys::signal::set_mask(self.former_mask).unwrap_or_default();
     }
 }
 

@@ -204,8 +204,7 @@ fn events_are_told_as_they_happen() {
     let listener = Running::start(command, None);
     // It has begun when it hears of something.
     eventually("it listens", &mut || {
-        let container = detached("--rm", &["true"]);
-        container.verb("wait");
+        let _container = detached("", &["sleep", "1000"]);
         listener.has(r#""type":"start""#)
     });
     let container = detached_sh("--name pot --restart on-failure:1", "exit 3");

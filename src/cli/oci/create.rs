@@ -156,6 +156,8 @@ fn make(global: &Global, typed: &Sorted<'_>, leaves: bool) -> Result<Made, Failu
     }
     let mut plan = Box::<Plan>::default();
     resolve(&spec, &facts, &mut plan)?;
+    // From here on no signal ends us before what is made can be taken away.
+    let mut host = Host::new()?;
     let container = global.root.create(id).map_err(|error| cannot_open(&id, &error))?;
     let cgroup = spec.cgroup.map_or_else(Vec::new, |path| path.to_bytes().to_vec());
     let unit = scope.as_ref().map_or_else(Vec::new, |scope| scope.unit.clone().into_bytes());
@@ -163,7 +165,6 @@ fn make(global: &Global, typed: &Sorted<'_>, leaves: bool) -> Result<Made, Failu
     let mut record = Record { created_ns: now_ns(), cgroup, unit, bundle: bundle_path, ..Record::default() };
     let scope = scope.as_ref();
     let maker = Maker { container: &container, config: &config, spec: &spec, plan: &plan, scope, typed };
-    let mut host = Host::new()?;
     let mut terminal = None;
     match maker.make(&mut host, &mut record, &bundle.text, &mut terminal) {
         Ok(()) => Ok(Made { container, record, host, terminal }),
