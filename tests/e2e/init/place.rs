@@ -52,7 +52,7 @@ fn pid_1_reaches_its_whole_namespace() -> Result<Completion, Failed> {
     if let Some(ignored) = needs_root() {
         return Ok(ignored);
     }
-    let script = format!("{OTHER} trap 'wait; echo main; exit 3' TERM; wait");
+    let script = format!("trap 'wait; echo main; exit 3' TERM; {OTHER} wait");
     let mut running = Running::start(&mut first(&init(&["--scope=all"], &shell(&script))))?;
     running.tells("ready")?;
     pipkin::sys::signal::kill(inside(&running)?, 15).map_err(|errno| format!("kill: {errno}"))?;

@@ -74,7 +74,7 @@ fn one_that_drops_in_the_end_is_named() {
     let verdict = |verdict| Expression::Immediate { to: Register::VERDICT, data: Data::Verdict(verdict) };
     let loaded = |key| Expression::Meta { key, to: Register::word(0) };
     let is = |value| Expression::Compare { from: Register::word(0), comparison: Comparison::Equal, value };
-    let make = |let_through: &[Meta]| {
+    let make = |let_through: &[Meta], patience| {
         commit(|transaction| {
             transaction.create_table(&OTHERS);
             transaction.add_chain(&Chain { hook: Some(hook), ..Chain::new(Family::INET, b"others", b"all") });
@@ -90,18 +90,18 @@ fn one_that_drops_in_the_end_is_named() {
             let counter = Expression::Counter { packets: 0, bytes: 0 };
             transaction.add_rule(&rule(b"rest"), &[counter, verdict(Verdict::Drop)]);
         });
-        let told = elsewhere.run(|| ask("tcp", place(HERE[0], 8080), SHORT));
+        let told = elsewhere.run(move || ask("tcp", place(HERE[0], 8080), patience));
         let checks = firewalls();
         commit(|transaction| transaction.delete_table(&OTHERS));
         (told.is_ok(), checks)
     };
     for some in [&[][..], &[Meta::IN_NAME], &[Meta::OUT_NAME]] {
-        let (passed, checks) = make(some);
+        let (passed, checks) = make(some, SHORT);
         let [check] = &checks[..] else { panic!("{some:?}: {checks:?}") };
         assert!(check["detail"].as_str().is_some_and(|text| text.contains("inet others all")), "{check}");
         assert!(!passed, "{some:?}");
     }
-    let (passed, checks) = make(&[Meta::IN_NAME, Meta::OUT_NAME]);
+    let (passed, checks) = make(&[Meta::IN_NAME, Meta::OUT_NAME], LONG);
     assert_eq!(checks, [] as [serde_json::Value; 0]);
     assert!(passed);
 }
@@ -118,7 +118,7 @@ fn the_older_tables_are_read() {
         let output = command.output().unwrap_or_else(|error| panic!("{program}: {error}"));
         assert!(output.status.success(), "{program} {words}: {}", String::from_utf8_lossy(&output.stderr));
     };
-    let answers = || elsewhere.run(|| ask("tcp", place(HERE[0], 8080), SHORT)).is_ok();
+    let answers = |patience| elsewhere.run(move || ask("tcp", place(HERE[0], 8080), patience)).is_ok();
     tables("iptables-legacy", "-A FORWARD -s 198.51.100.1 -j DROP");
     assert_eq!(firewalls(), [] as [serde_json::Value; 0]);
     for (program, words) in [
@@ -132,12 +132,13 @@ fn the_older_tables_are_read() {
         let checks = firewalls();
         let [check] = &checks[..] else { panic!("{program} {words}: {checks:?}") };
         assert!(check["detail"].as_str().is_some_and(|text| text.starts_with(program)), "{check}");
-        assert_eq!(answers(), program == "ip6tables-legacy", "{program} {words}");
+        let other = program == "ip6tables-legacy";
+        assert_eq!(answers(if other { LONG } else { SHORT }), other, "{program} {words}");
         for remedy in check["remedy"].as_str().unwrap_or_default().split("; ") {
             tables(program, remedy.strip_prefix(program).unwrap_or_default());
         }
         assert_eq!(firewalls(), [] as [serde_json::Value; 0], "{program} {words}");
-        assert!(answers(), "{program} {words}");
+        assert!(answers(LONG), "{program} {words}");
         ["-P FORWARD ACCEPT", "-F", "-X"].iter().for_each(|words| tables(program, words));
     }
 }
