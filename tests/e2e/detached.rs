@@ -2,7 +2,7 @@
 
 use crate::harness::{
     Case, Folder, Running, WAITS, alpine, cases, detached, detached_sh, eventually, pipkin, reap_orphans,
-    run, try_detached,
+    run, sockets, try_detached,
 };
 use pipkin::sys::signal::kill;
 
@@ -22,6 +22,7 @@ pub(crate) fn cases() -> Vec<Case> {
             a_stopped_one_stays_stopped,
             kill_sends_any_signal,
             wait_tells_the_exit_code,
+            whoever_asks_before_the_end_is_told,
             rm_wants_force_for_what_runs,
             rm_removes_it_at_the_end,
             several_are_removed_at_once,
@@ -179,6 +180,22 @@ fn wait_tells_the_exit_code() {
     let waiter = short.clients(&["wait"], None, 1).remove(0);
     short.verb("kill -s USR1").succeeds();
     waiter.wait().prints("43\n");
+}
+
+/// The supervisor finds the end and the question at the same time.
+fn whoever_asks_before_the_end_is_told() {
+    let container = detached("--rm", &["sleep", "1000"]);
+    let (supervisor, pid) = (container.pid("supervisor"), container.pid("pid"));
+    kill(supervisor, 19).unwrap();
+    let mut command = crate::program::pipkin();
+    command.args(["wait", &container.id]);
+    let waiter = Running::start(command, None);
+    eventually("it has asked", &mut || waiter.state() == 'S' && sockets(waiter.pid()) == 1);
+    kill(pid, 9).unwrap();
+    let stat = format!("/proc/{pid}/stat");
+    eventually("it is dead", &mut || std::fs::read_to_string(&stat).unwrap().contains(") Z "));
+    kill(supervisor, 18).unwrap();
+    waiter.wait().prints("137\n");
 }
 
 fn rm_wants_force_for_what_runs() {

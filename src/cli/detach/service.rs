@@ -182,6 +182,16 @@ impl<'s> Service<'s> {
         }
     }
 
+    /// Does what clients ask, those of which `asks` holds.
+    fn hear(&mut self, asks: impl Fn(usize) -> bool, reach: Option<&Reach<'_>>) {
+        // From the last to the first: letting one go moves only those behind it.
+        for index in (0..self.clients.len()).rev() {
+            if asks(index) && !self.attend(index, reach) {
+                self.clients.swap_remove(index);
+            }
+        }
+    }
+
     /// Does what a client asks. False when it is to be let go.
     fn attend(&mut self, index: usize, reach: Option<&Reach<'_>>) -> bool {
         let Some(client) = self.clients.get(index) else { return false };
@@ -238,8 +248,10 @@ impl<'s> Service<'s> {
         Ok(())
     }
 
-    /// Answers those who wait for the end.
+    /// Answers those who wait for the end, also whoever has asked before it and was not heard yet.
     pub(super) fn say_goodbye(&mut self) {
+        self.welcome();
+        self.hear(|_| true, None);
         let status = self.container.record.exit.map_or(i32::from(u8::MAX), i32::from);
         for client in self.clients.iter().filter(|client| client.waits) {
             control::answer(&client.socket, status);
@@ -254,12 +266,7 @@ impl<'s> Service<'s> {
                 self.pump(index, TURNS)?;
             }
         }
-        // From the last to the first: letting one go moves only those behind it.
-        for index in (0..self.clients.len()).rev() {
-            if is_ready(index + FIRST_CLIENT) && !self.attend(index, reach) {
-                self.clients.swap_remove(index);
-            }
-        }
+        self.hear(|client| is_ready(client + FIRST_CLIENT), reach);
         if is_ready(LISTENER) {
             self.welcome();
         }

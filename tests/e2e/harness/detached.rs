@@ -55,6 +55,13 @@ pub(crate) fn eventually(what: &str, holds: &mut dyn FnMut() -> bool) {
     }
 }
 
+/// How many sockets a process has.
+pub(crate) fn sockets(pid: i32) -> usize {
+    let files = std::fs::read_dir(format!("/proc/{pid}/fd")).expect("its descriptors").flatten();
+    let links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
+    links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
+}
+
 impl Detached {
     /// Runs a verb on it, words before its id.
     #[track_caller]
@@ -76,19 +83,14 @@ impl Detached {
     #[track_caller]
     pub(crate) fn clients(&self, words: &[&str], input: Option<&str>, count: usize) -> Vec<Running> {
         let supervisor = self.pid("supervisor");
-        let sockets = || {
-            let files = std::fs::read_dir(format!("/proc/{supervisor}/fd")).unwrap().flatten();
-            let links = files.filter_map(|file| std::fs::read_link(file.path()).ok());
-            links.filter(|link| link.to_string_lossy().starts_with("socket:")).count()
-        };
-        let before = sockets();
+        let before = sockets(supervisor);
         let start = || {
             let mut command = crate::program::pipkin();
             command.args(words).arg(&self.id);
             Running::start(command, input.map(|text| text.as_bytes().to_vec()))
         };
         let clients = (0..count).map(|_| start()).collect();
-        eventually("they are taken in", &mut || sockets() == before + count);
+        eventually("they are taken in", &mut || sockets(supervisor) == before + count);
         clients
     }
 

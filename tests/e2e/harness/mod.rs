@@ -12,7 +12,7 @@ mod running;
 mod terminal;
 
 pub(crate) use case::{Case, Needs, cases, undo};
-pub(crate) use detached::{Detached, WAITS, detached, detached_sh, eventually, try_detached};
+pub(crate) use detached::{Detached, WAITS, detached, detached_sh, eventually, sockets, try_detached};
 pub(crate) use elsewhere::{CABLE_MTU, Elsewhere, HERE, THERE, ip, name};
 pub(crate) use enclosure::{Enclosure, alpine, cgroup_root};
 pub(crate) use folder::Folder;
