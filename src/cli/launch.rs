@@ -8,6 +8,7 @@ use pipkin::host::{Attendant, Company, Ended, Host, received, remove_group};
 use pipkin::plan::{HostStep, Plan, Step};
 use pipkin::spec::{Account, Id, Join, Spec};
 use pipkin::sys::signal::set_mask;
+use pipkin::sys::spawn::close_passed;
 use rustix::fd::BorrowedFd;
 use rustix::io::Errno;
 use std::ffi::{CString, OsStr};
@@ -42,6 +43,7 @@ pub(crate) fn launch(job: &Job<'_>, warden: &mut dyn Attendant) -> Result<ExitCo
     let mut container = create(job)?;
     let company = Company::Foreground { stdin: job.spec.process.stdin, warden: Some(warden) };
     let ended = run(job.spec, job.plan, None, company, &mut |pid, facts| {
+        close_passed(job.spec.process.tuning.preserved);
         let record = &mut container.record;
         record.others.extend(facts);
         (record.status, record.pid) = (Status::Running, pid);

@@ -42,6 +42,16 @@ pub fn is_inherited(number: u16) -> bool {
     flags.is_ok_and(|flags| flags & raw::FD_CLOEXEC as usize == 0)
 }
 
+/// Closes the first `passed` descriptors from 3 on, of those that came through exec(2): whoever they were passed on to
+/// has them now, and the other end is to see when that one closes them.
+pub fn close_passed(passed: u32) {
+    for number in 3..passed.saturating_add(3) {
+        if u16::try_from(number).is_ok_and(is_inherited) {
+            close_if_open(number);
+        }
+    }
+}
+
 /// Closes every descriptor from 3 on but the first `passed` and `kept` (close_range(2)), so that this process keeps no
 /// pipe or file open that somebody waits on.
 ///
@@ -80,7 +90,8 @@ fn close_all(first: u32, last: u32) {
 
 /// Answers whether it was open.
 fn close_if_open(number: u32) -> bool {
-    // SAFETY: a number only; the caller of `close_inherited` was told that no owned descriptor may be in the range.
+    // SAFETY: a number only; the caller of `close_inherited` was told that no owned descriptor may be in the range, and
+    // `close_passed` found that this one came from outside: no value here owns it.
     unsafe { syscall(raw::__NR_close, [number as usize, 0, 0, 0, 0, 0]) }.is_ok()
 }
 

@@ -11,6 +11,7 @@ pub(crate) fn cases() -> Vec<Case> {
             all_but_user_and_time_are_its_own,
             time_on_request,
             shared_with_the_host_on_request,
+            shared_memory_is_the_hosts_on_request,
             joined_by_path,
             joined_by_the_name_of_a_container,
             its_process_is_pid_1,
@@ -65,6 +66,18 @@ fn time_on_request() {
 fn shared_with_the_host_on_request() {
     let options = "--net host --pid host --ipc host --uts host --cgroupns host";
     assert_shared(&inside(run(options)), &["cgroup", "ipc", "net", "pid", "time", "user", "uts"]);
+}
+
+fn shared_memory_is_the_hosts_on_request() {
+    let name = format!("/dev/shm/e2e-{}", std::process::id());
+    fs::write(&name, "soup").unwrap();
+    let outcomes = ["--ipc host", "", "--ipc host --tmpfs /dev/shm"]
+        .map(|options| run(options).sh(&format!("cat {name} && echo tea > {name} || ls /dev/shm")));
+    let now = fs::read_to_string(&name);
+    fs::remove_file(&name).unwrap();
+    assert_eq!(outcomes.map(|outcome| outcome.text()), ["soup", "", ""]);
+    assert_eq!(now.unwrap(), "tea\n");
+    run("--ipc host --shm-size 1m").sh("true").expect_refusal(&["--shm-size 1m"]);
 }
 
 fn joined_by_path() {

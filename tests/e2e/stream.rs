@@ -1,6 +1,7 @@
 //! Standard input and output.
 
-use crate::harness::{Case, Folder, cases, run};
+use crate::harness::{Case, Folder, Running, cases, run};
+use rustix::fs::{CWD, FileType, Mode};
 
 pub(crate) fn cases() -> Vec<Case> {
     cases!(
@@ -13,6 +14,7 @@ pub(crate) fn cases() -> Vec<Case> {
             the_two_outputs_stay_apart,
             a_closed_output_ends_the_writer,
             descriptors_are_passed_on_as_asked,
+            what_was_passed_on_is_the_containers_alone,
         ]
     )
 }
@@ -51,7 +53,7 @@ fn a_closed_output_ends_the_writer() {
     let mut shell = std::process::Command::new("/bin/sh");
     shell.args(["-c", "\"$0\" \"$@\" | head -c 2"]).arg(line.get_program()).args(line.get_args()).env_clear();
     shell.env("PATH", "/usr/bin:/bin");
-    let outcome = crate::harness::Running::start(shell, None).wait();
+    let outcome = Running::start(shell, None).wait();
     assert_eq!((outcome.text().as_str(), outcome.told().as_str()), ("y\n", "141\n"), "{outcome}");
 }
 
@@ -70,4 +72,20 @@ fn descriptors_are_passed_on_as_asked() {
     run("--preserve-fds 1").sh("true").expect_refusal(&["descriptor 3 is not open"]);
     run("--preserve-fds x").sh("true").fails(125, &["pass on descriptors x"]);
     run("-d --preserve-fds 0").sh("true").fails(125, &["--preserve-fds 0"]);
+}
+
+/// Whoever has the other end sees that the container has closed its own, though it runs on.
+fn what_was_passed_on_is_the_containers_alone() {
+    let folder = Folder::new();
+    let pipe = folder.join("pipe");
+    rustix::fs::mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a pipe");
+    let mut cat = std::process::Command::new("/bin/cat");
+    cat.arg(&pipe);
+    let reader = Running::start(cat, None);
+    let opening = format!("exec 3> {}; exec \"$@\"", pipe.display());
+    let container = run("--preserve-fds 1")
+        .under("sh", &["-c", &opening, "-"])
+        .start_sh("echo soup >&3; exec 3>&-; sleep 1000");
+    reader.wait().prints("soup\n");
+    container.kill_and_clean();
 }

@@ -14,6 +14,7 @@ use crate::store::{now_ns, process};
 use pipkin::host::{Host, Moment};
 use pipkin::plan::{Availability, Controllers, Plan, Step, resolve};
 use pipkin::spec::{CapabilitySet, Id, IdMap, Resources, Spec};
+use pipkin::sys::spawn::close_passed;
 use pipkin::sys::stdio::Stream;
 use rustix::fd::{AsFd, BorrowedFd, OwnedFd};
 use rustix::io::Errno;
@@ -167,7 +168,10 @@ fn make(global: &Global, typed: &Sorted<'_>, leaves: bool) -> Result<Made, Failu
     let maker = Maker { container: &container, config: &config, spec: &spec, plan: &plan, scope, typed };
     let mut terminal = None;
     match maker.make(&mut host, &mut record, &bundle.text, &mut terminal) {
-        Ok(()) => Ok(Made { container, record, host, terminal }),
+        Ok(()) => {
+            close_passed(spec.process.tuning.preserved);
+            Ok(Made { container, record, host, terminal })
+        }
         Err(failure) => {
             // The reason comes first; what cannot be taken away is taken away by the engine's own delete.
             if let Err(second) = delete::destroy(container, &record) {

@@ -15,6 +15,7 @@ use crate::store::process::start_of;
 use pipkin::host::{Entered, Host, Target, open_group, pid_of};
 use pipkin::plan::{EnterSpec, Groups, Plan, enter};
 use pipkin::spec::{Account, Capabilities, CapabilitySet, Confinement, Process, User};
+use pipkin::sys::spawn::close_passed;
 use rustix::fd::{AsFd, OwnedFd};
 use rustix::io::Errno;
 use std::ffi::CStr;
@@ -79,6 +80,7 @@ pub(super) fn exec(global: &Global, typed: &Sorted<'_>) -> Outcome {
     let mut host = Host::new()?;
     let outcome = host.enter_alone(&plan, target, &mut become_it, &mut asked);
     let entered = judge(outcome, &container, &record, &plan, &cannot)?;
+    close_passed(process.tuning.preserved);
     // Others may go on with the container while this process runs.
     drop(container);
     finish(&host, entered, typed)

@@ -105,7 +105,8 @@ Network; --net again for a second bridge, then --ip and so on again for it:
 
 Isolation:
       --pid MODE                   private, host, container:NAME or ns:PATH
-      --ipc MODE                   private, host, container:NAME or ns:PATH
+      --ipc MODE                   private, host (with its /dev/shm),
+                                   container:NAME or ns:PATH
       --uts MODE                   private, host or ns:PATH
       --cgroupns MODE              private, host or ns:PATH
       --time-ns                    clocks of its own

@@ -393,6 +393,9 @@ fn mounts<'a>(typed: &Sorted<'a>, place: &Path) -> Checked<Mounts<'a>> {
             }
         }
     }
+    if typed.last("--ipc") == Some("host") {
+        share_memory(&mut mounts);
+    }
     if let Some(size) = given(typed, "--shm-size", quantity::size)? {
         shared_memory(&mut mounts, size).ok_or_else(|| {
             refuse(
@@ -403,6 +406,15 @@ fn mounts<'a>(typed: &Sorted<'a>, place: &Path) -> Checked<Mounts<'a>> {
         })?;
     }
     Ok(Mounts { mounts, missing, volumes })
+}
+
+/// Puts the host's shared memory in the place of the container's own, unless something else is there, or the host has none.
+fn share_memory(mounts: &mut [Mount<'static>]) {
+    let path = c"/dev/shm";
+    let own = mounts.iter_mut().find(|mount| DEFAULT_MOUNTS.contains(mount) && mount.target == path);
+    if let Some(own) = own.filter(|_| rustix::fs::stat(path).is_ok()) {
+        own.source = Source::Bind { path, recursive: false, mapped: None, volume: false };
+    }
 }
 
 /// Gives shared memory another size, in bytes; `None` when something else is in its place.
