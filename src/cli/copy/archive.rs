@@ -63,11 +63,11 @@ pub(super) fn unpack(place: &Place, to: &Typed<'_>, copier: &mut Copier) -> Outc
         return end(done, copier);
     };
     match fork().map_err(failed)? {
-        Fork::Child => become_root(users, || {
+        Fork::Child => act_as(enter(users), || {
             let done = Unpacker::new(copier, Stream::Input.fd(), &into).run();
             end(done, copier)
         }),
-        Fork::Parent(child) => wait(child, copier),
+        Fork::Parent(child) => wait(child, copier, Signal::KILL),
     }
 }
 
@@ -82,7 +82,7 @@ pub(super) fn pass(
     match fork().map_err(failed)? {
         Fork::Child => {
             drop(writer);
-            become_root(users, || {
+            act_as(enter(users), || {
                 let done = Unpacker::new(copier, reader.as_fd(), parent).run();
                 end(done, copier)
             })
@@ -97,10 +97,33 @@ pub(super) fn pass(
                 kill_process(child, Signal::KILL).unwrap_or(());
             }
             drop(writer);
-            let ended = wait(child, copier);
+            let ended = wait(child, copier, Signal::KILL);
             stopped.map_or(ended, |stop| end(Err(Fault::Stop(stop)), copier))
         }
     }
+}
+
+/// Does `act` in a child of ours that has a root's rights over the ids of the user namespace `users`, and is who we are:
+/// what it makes is ours.
+pub(super) fn within(
+    users: &OwnedFd,
+    copier: &mut Copier,
+    act: impl FnOnce(&mut Copier) -> Outcome,
+) -> Outcome {
+    match fork().map_err(failed)? {
+        Fork::Child => {
+            copier.gives_owners = false;
+            act_as(join(users), || act(copier))
+        }
+        // It takes half a file away itself.
+        Fork::Parent(child) => wait(child, copier, Signal::TERM),
+    }
+}
+
+/// Takes this process, a child of ours, into the user namespace `users`.
+fn join(users: &OwnedFd) -> Result<()> {
+    move_into_link_name_space(users.as_fd(), Some(LinkNameSpaceType::User))?;
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
 /// Makes this process, a child of ours, the root of the user namespace `users`.
@@ -108,7 +131,7 @@ pub(super) fn pass(
 /// # Errors
 /// `EPERM` without rights over it.
 pub(super) fn enter(users: &OwnedFd) -> Result<()> {
-    move_into_link_name_space(users.as_fd(), Some(LinkNameSpaceType::User))?;
+    join(users)?;
     // Where groups must not be changed (`deny` in setgroups), nobody can give them up.
     match set_thread_groups(&[]) {
         Err(Errno::PERM) => {}
@@ -116,24 +139,25 @@ pub(super) fn enter(users: &OwnedFd) -> Result<()> {
     }
     set_thread_res_gid(Gid::ROOT, Gid::ROOT, Gid::ROOT)?;
     set_thread_res_uid(Uid::ROOT, Uid::ROOT, Uid::ROOT)?;
+    // A change of ids may have made it so again.
     set_dumpable_behavior(DumpableBehavior::NotDumpable)
 }
 
-/// Does `act` as the root of the user namespace `users`, and ends.
-fn become_root(users: &OwnedFd, act: impl FnOnce() -> Outcome) -> ! {
-    let code = match enter(users) {
-        Err(errno) => Failure::errno("become root of the container's users", b"", errno).tell(),
+/// Does `act` once this process has `joined` the users, and ends.
+fn act_as(joined: Result<()>, act: impl FnOnce() -> Outcome) -> ! {
+    let code = match joined {
+        Err(errno) => Failure::errno("join the container's user namespace", b"", errno).tell(),
         Ok(()) => act().unwrap_or_else(|failure| failure.tell()),
     };
     // Nothing is let go: what is held belongs to the parent.
     std::process::exit(code.number())
 }
 
-/// Waits for the end of a child, which a signal to us brings about.
-fn wait(child: Pid, copier: &mut Copier) -> Outcome {
+/// Waits for the end of a child, which a signal to us brings about by `ending`.
+fn wait(child: Pid, copier: &mut Copier, ending: Signal) -> Outcome {
     let pidfd = pidfd_open(child, PidfdFlags::empty()).map_err(failed)?;
     if copier.signal.is_some() || copier.await_stream(pidfd.as_fd(), PollFlags::IN).is_err() {
-        kill_process(child, Signal::KILL).unwrap_or(());
+        kill_process(child, ending).unwrap_or(());
     }
     let status = waitpid(Some(child), WaitOptions::empty()).map_err(failed)?;
     if let Some(signal) = copier.signal {

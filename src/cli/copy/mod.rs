@@ -75,19 +75,26 @@ pub(super) fn run(typed: &Sorted<'_>) -> Outcome {
     let live = typed.has("--live");
     let from_place = Place::open(&store, &from, live, false)?;
     let to_place = Place::open(&store, &to, live, true)?;
-    let maps = from_place.maps().or(to_place.maps().filter(|_| to_place.users.is_none()));
-    let mut copier = Copier::new(direction, maps, signals);
-    let done = if from.is_stream() {
-        archive::unpack(&to_place, &to, &mut copier)
-    } else if to.is_stream() {
-        archive::pack(&from_place, &from, follow, &mut copier)
-    } else {
-        copy((&from_place, &from), (&to_place, &to), follow, &mut copier)
+    // Within a user namespace ids are as they are seen there.
+    let seen = |place: &Place| place.maps().filter(|_| place.users.is_none());
+    let mut copier = Copier::new(direction, seen(&from_place).or_else(|| seen(&to_place)), signals);
+    let act = |copier: &mut Copier| {
+        let done = if from.is_stream() {
+            archive::unpack(&to_place, &to, copier)
+        } else if to.is_stream() {
+            archive::pack(&from_place, &from, follow, copier)
+        } else {
+            copy((&from_place, &from), (&to_place, &to), follow, copier)
+        };
+        for path in &copier.left_out {
+            Failure::new("copy", path, LEFT_OUT).tell();
+        }
+        done
     };
-    for path in &copier.left_out {
-        Failure::new("copy", path, LEFT_OUT).tell();
+    match &from_place.users {
+        Some(users) => archive::within(users, &mut copier, act),
+        None => act(&mut copier),
     }
-    done
 }
 
 /// Why something is not copied.

@@ -72,26 +72,29 @@ fn trim_slashes(path: &[u8]) -> &[u8] {
 pub(super) struct Place {
     /// The container's root; the host's paths are taken as they are.
     root: Option<OwnedFd>,
-    /// The container's user namespace, when its root is to be written to and has ids of its own.
+    /// The container's user namespace, when it has one, and it is to be written to, or read by somebody who is not root
+    /// and may not read all of it.
     pub(super) users: Option<OwnedFd>,
+    /// Whether it is written to.
+    into: bool,
     /// Ids of the container's user namespace.
     maps: Option<[Vec<IdMap>; 2]>,
     /// What is to be let go on in the end.
     frozen: Option<Id>,
     /// Who mounted the root of a stopped container, where we may not.
-    mounter: Option<Mounter>,
+    mounter: Option<Opener>,
     /// Such a container stays ours as long as its root is mounted: this is dropped last.
     _held: Option<Container>,
 }
 
-/// A child of ours in whose mount namespace the root is. It ends when this does.
-struct Mounter {
+/// A child of ours that has opened something for us as the root of a user namespace. It ends when this does.
+struct Opener {
     child: Pid,
     /// What it waits for the end of.
     _channel: OwnedFd,
 }
 
-impl Drop for Mounter {
+impl Drop for Opener {
     fn drop(&mut self) {
         // It is ours, and not waited for yet.
         kill_process(self.child, Signal::KILL).unwrap_or(());
@@ -110,7 +113,7 @@ impl Drop for Place {
 }
 
 const WHAT: &str = "copy from or to";
-/// How long mounting a root may take. It is there to end a hang.
+/// How long a child may take to open something for us, as a root that it mounts. It is there to end a hang.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How often a path is looked up while others rename and mount.
 const MOST_TRIES: usize = 100_000;
@@ -127,11 +130,11 @@ impl Place {
         into: bool,
     ) -> std::result::Result<Self, Failure> {
         let mut place =
-            Self { root: None, users: None, maps: None, frozen: None, mounter: None, _held: None };
+            Self { root: None, users: None, into, maps: None, frozen: None, mounter: None, _held: None };
         let Some(name) = typed.container else { return Ok(place) };
         let found = Found::find(store, WHAT, OsStr::from_bytes(name))?;
         if !found.record.status.is_alive() {
-            return place.of_ended(&found, into);
+            return place.of_ended(&found);
         }
         let pid = found.record.pid.to_string();
         let target = found.any_target()?;
@@ -148,7 +151,7 @@ impl Place {
             read.map_err(|error| found.errno(super::super::launch::errno_of(&error)))
         };
         let maps = [map("/uid_map")?, map("/gid_map")?];
-        if maps.iter().any(|map| !map.is_empty()) && into {
+        if maps.iter().any(|map| !map.is_empty()) && place.needs_users() {
             let flags = OFlags::RDONLY | OFlags::CLOEXEC;
             let users = openat(CWD, ["/proc/", &pid, "/ns/user"].concat().as_str(), flags, Mode::empty());
             place.users = Some(users.map_err(|errno| found.errno(errno))?);
@@ -160,7 +163,7 @@ impl Place {
     }
 
     /// The root of a container that does not run, mounted for us.
-    fn of_ended(mut self, found: &Found<'_>, into: bool) -> std::result::Result<Self, Failure> {
+    fn of_ended(mut self, found: &Found<'_>) -> std::result::Result<Self, Failure> {
         let held = found
             .store
             .adopt_ended(&found.id)
@@ -187,14 +190,20 @@ impl Place {
         };
         let own = own.as_os_str().as_bytes();
         let mounted = match &users {
-            Some(users) if !is_privileged() => mount_within(&layers, own, users),
+            // In a mount that is in no namespace any more the kernel finds no way by `..`: who has mounted it stays.
+            Some(users) if !is_privileged() => open_within(users, || mount_stopped(&layers, own, true, None))
+                .map(|(root, mounter)| (root, Some(mounter))),
             shown => mount_stopped(&layers, own, shown.is_some(), shown.as_ref()).map(|root| (root, None)),
         };
         let (root, mounter) = mounted.map_err(|errno| found.errno(errno))?;
         (self.root, self.mounter) = (Some(root), mounter);
-        (self.users, self.maps) = (users.filter(|_| into), Some([uids, gids]));
+        (self.users, self.maps) = (users.filter(|_| self.needs_users()), Some([uids, gids]));
         self._held = Some(held);
         Ok(self)
+    }
+
+    fn needs_users(&self) -> bool {
+        self.into || !geteuid().is_root()
     }
 
     /// The ids of its user namespace.
@@ -210,7 +219,14 @@ impl Place {
         let flags = flags | OFlags::PATH | OFlags::CLOEXEC;
         let Some(root) = &self.root else { return openat(CWD, path, flags, Mode::empty()) };
         let inside = ResolveFlags::IN_ROOT | ResolveFlags::NO_MAGICLINKS;
-        look_up(root, path, flags, inside)
+        let look = || look_up(root, path, flags, inside);
+        match &self.users {
+            // Some of it may be closed to who is not root there.
+            Some(users) if self.into && !geteuid().is_root() => {
+                open_within(users, look).map(|(found, _)| found)
+            }
+            _ => look(),
+        }
     }
 
     /// The entry at `path`.
@@ -329,15 +345,14 @@ fn read_map(path: &str) -> std::io::Result<Vec<IdMap>> {
     Ok(if hosts { Vec::new() } else { maps })
 }
 
-/// The root of a container that does not run, mounted by a child of ours that is root of its user namespace: we are not,
-/// and may not mount. The child stays: in a mount that is in no namespace any more the kernel finds no way by `..`.
-fn mount_within(layers: &[&[u8]], own: &[u8], users: &OwnedFd) -> Result<(OwnedFd, Option<Mounter>)> {
+/// What `open` opens in a child of ours that is root of the user namespace `users`, where we are not, and that child.
+fn open_within(users: &OwnedFd, open: impl FnOnce() -> Result<OwnedFd>) -> Result<(OwnedFd, Opener)> {
     let (ours, theirs) = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)?;
     let child = match fork()? {
         Fork::Child => {
             drop(ours);
-            match enter(users).and_then(|()| mount_stopped(layers, own, true, None)) {
-                Ok(root) => hand_out(&theirs, Some(root.as_fd())),
+            match enter(users).and_then(|()| open()) {
+                Ok(opened) => hand_out(&theirs, Some(opened.as_fd())),
                 Err(errno) => answer(&theirs, errno.raw_os_error()),
             }
             // Nothing comes but the end of our parent.
@@ -349,9 +364,9 @@ fn mount_within(layers: &[&[u8]], own: &[u8], users: &OwnedFd) -> Result<(OwnedF
     };
     drop(theirs);
     let heard = set_socket_timeout(&ours, Timeout::Recv, Some(PATIENCE)).and_then(|()| hear(&ours));
-    let mounter = Mounter { child, _channel: ours };
+    let opener = Opener { child, _channel: ours };
     match heard? {
-        (Some(0), root) => Ok((root.ok_or(Errno::BADMSG)?, Some(mounter))),
+        (Some(0), opened) => Ok((opened.ok_or(Errno::BADMSG)?, opener)),
         (Some(errno), _) => Err(Errno::from_raw_os_error(errno)),
         (None, _) => Err(Errno::CHILD),
     }

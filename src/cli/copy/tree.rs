@@ -74,6 +74,8 @@ struct Linked {
 pub(super) struct Copier {
     pub(super) direction: Direction,
     maps: Option<[Vec<IdMap>; 2]>,
+    /// Whether a copy gets the owner of what is copied.
+    pub(super) gives_owners: bool,
     signals: OwnedFd,
     linked: Vec<Linked>,
     /// What is not copied: devices and sockets.
@@ -85,7 +87,8 @@ pub(super) struct Copier {
 impl Copier {
     /// A copy in `direction`; `maps` are those of the container's user namespace, for users and groups.
     pub(super) fn new(direction: Direction, maps: Option<[Vec<IdMap>; 2]>, signals: OwnedFd) -> Self {
-        Self { direction, maps, signals, linked: Vec::new(), left_out: Vec::new(), signal: None }
+        let (linked, left_out) = (Vec::new(), Vec::new());
+        Self { direction, maps, gives_owners: true, signals, linked, left_out, signal: None }
     }
 
     /// Copies `source` and all below it to `target`, in the place of whatever is there and is no directory.
@@ -240,27 +243,31 @@ impl Copier {
     fn link(&self, source: &Entry, target: &Target<'_>) -> Result<()> {
         let text = read_link(source)?;
         make(target, &mut || symlinkat(text.as_slice(), target.parent, target.name.as_c_str()))?;
-        let (uid, gid) = self.owner(source);
-        let owned =
-            chownat(target.parent, target.name.as_c_str(), Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
-        self.forgive(owned)?;
+        self.give(source, target)?;
         utimensat(target.parent, target.name.as_c_str(), &times(source), AtFlags::SYMLINK_NOFOLLOW)
     }
 
     fn pipe(&self, source: &Entry, target: &Target<'_>) -> Result<()> {
         let mode = Mode::from_raw_mode(source.stat.st_mode & 0o777);
         make(target, &mut || mknodat(target.parent, target.name.as_c_str(), FileType::Fifo, mode, 0))?;
+        self.give(source, target)
+    }
+
+    /// Gives the copy at `target`, which may be a link, to the owner of the source.
+    fn give(&self, source: &Entry, target: &Target<'_>) -> Result<()> {
+        let (parent, name) = (target.parent, target.name.as_c_str());
+        self.own(source, &|uid, gid| chownat(parent, name, Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW))
+    }
+
+    fn own(&self, source: &Entry, change: &dyn Fn(Uid, Gid) -> Result<()>) -> Result<()> {
         let (uid, gid) = self.owner(source);
-        let owned =
-            chownat(target.parent, target.name.as_c_str(), Some(uid), Some(gid), AtFlags::SYMLINK_NOFOLLOW);
-        self.forgive(owned)
+        if self.gives_owners { self.forgive(change(uid, gid)) } else { Ok(()) }
     }
 
     /// Gives the copy the owner, attributes, mode and times of the source, in this order: a change of owner takes
     /// set-user-id bits and file capabilities away.
     fn dress(&self, source: &Entry, from: BorrowedFd<'_>, to: BorrowedFd<'_>) -> Result<()> {
-        let (uid, gid) = self.owner(source);
-        self.forgive(fchown(to, Some(uid), Some(gid)))?;
+        self.own(source, &|uid, gid| fchown(to, Some(uid), Some(gid)))?;
         let keep = if self.direction == Direction::Out && !source.is_directory() { 0o1777 } else { 0o7777 };
         fchmod(to, Mode::from_raw_mode(source.stat.st_mode & keep))?;
         self.set_attributes(&self.attributes(from)?, to)?;
@@ -330,7 +337,7 @@ impl Copier {
     fn forgive(&self, done: Result<()>) -> Result<()> {
         match done {
             Err(Errno::OPNOTSUPP) => Ok(()),
-            Err(Errno::PERM) if !rustix::process::geteuid().is_root() => Ok(()),
+            Err(Errno::PERM) if !self.gives_owners || !rustix::process::geteuid().is_root() => Ok(()),
             done => done,
         }
     }

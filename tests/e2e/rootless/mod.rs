@@ -2,11 +2,11 @@
 
 mod pasta;
 
-use crate::harness::{Case, Folder, Outcome, Running, alpine, cases, cgroup_root};
+use crate::harness::{Case, Folder, Outcome, Running, alpine, cases, cgroup_root, eventually};
 use crate::program;
 use rustix::mount::{UnmountFlags, mount_bind, unmount};
 use std::fs;
-use std::os::unix::fs::{MetadataExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -31,6 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
             a_limit_is_refused_where_none_can_be_had,
             ids_of_others_are_refused,
             ranges_come_from_what_was_allotted,
+            what_others_inside_own_is_copied_too,
             a_group_that_was_delegated_is_used,
             root_of_a_namespace_keeps_its_containers_as_who_it_is,
         ]
@@ -348,15 +349,47 @@ impl Drop for Over {
     }
 }
 
-fn ranges_come_from_what_was_allotted() {
-    let user = User::new();
+/// Allots the user a hundred ids from 900000 on.
+fn allot(user: &User) -> [Over; 3] {
     let allotted = user.folder.file("allotted", "ann:900000:100\n");
     let passwd = user.folder.file("passwd", "root:x:0:0::/:/bin/sh\nann:x:4711:4711::/:/bin/sh\n");
-    let _over = [
-        Over::lay(&allotted, "/etc/subuid"),
-        Over::lay(&allotted, "/etc/subgid"),
-        Over::lay(&passwd, "/etc/passwd"),
-    ];
+    [(&allotted, "/etc/subuid"), (&allotted, "/etc/subgid"), (&passwd, "/etc/passwd")]
+        .map(|(file, place)| Over::lay(file, place))
+}
+
+/// Out of and into directories that are closed to all but an id that the user is not, and still nothing of the host's.
+fn what_others_inside_own_is_copied_too() {
+    let user = User::new();
+    let _over = allot(&user);
+    let own = user.folder.join("own");
+    let copy = |from: &str, to: &str| user.pipkin(&["cp", from, to]);
+    let script = "mkdir /x; echo soup > /x/y; chown -R 5:6 /x; busybox chmod 600 /x/y; busybox chmod 700 /x";
+    user.kept("--name ended", script).succeeds();
+    user.kept("-d --net none --name live", &[script, "; exec busybox sleep 1000"].concat()).succeeds();
+    let mode = || user.pipkin(&["exec", "live", "stat", "-c", "%a", "/x"]);
+    eventually("it is closed", &mut || mode().text() == "700\n");
+    let secret = user.folder.file("closed/secret", "the host's");
+    fs::set_permissions(&secret, fs::Permissions::from_mode(0o600)).unwrap();
+    for name in ["ended", "live"] {
+        let copied = own.join(name);
+        copy(&format!("{name}:/x"), copied.to_str().unwrap()).prints("");
+        let copied = copied.join("y");
+        assert_eq!(fs::read_to_string(&copied).unwrap(), "soup\n");
+        let about = fs::metadata(&copied).unwrap();
+        assert_eq!((about.uid(), about.gid(), about.mode() & 0o7777), (UID, UID, 0o600));
+        copy(copied.to_str().unwrap(), &format!("{name}:/x/z")).prints("");
+        assert!(copy(&format!("{name}:/x/z"), "-").succeeds().text().contains("soup\n"));
+        copy(secret.to_str().unwrap(), &format!("{name}:/x/s")).expect_refusal(&["Permission denied"]);
+        copy(&format!("{name}:/x/y"), secret.to_str().unwrap()).expect_refusal(&["Permission denied"]);
+    }
+    assert_eq!(fs::read_to_string(&secret).unwrap(), "the host's");
+    user.pipkin(&["rm", "-f", "ended", "live"]).succeeds();
+    assert!(!user.below("data").iter().any(|path| path.ends_with("upper")));
+}
+
+fn ranges_come_from_what_was_allotted() {
+    let user = User::new();
+    let _over = allot(&user);
     let told = user.sh("", "cat /proc/self/uid_map; id -G").succeeds().words().join(" ");
     assert_eq!(told, format!("0 {UID} 1 1 900000 100 0"));
     user.sh("-u ann", "id -u; id -G").prints("5\n6 7\n");
