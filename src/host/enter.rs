@@ -145,18 +145,19 @@ fn group_of(pid: Pid) -> Result<Option<Group>> {
 }
 
 impl Host {
-    /// Carries out the host's list of a plan to enter `target`. A command that is left to itself has the status 0.
+    /// Carries out the host's list of a plan to enter `target`. A command that is left to itself has the status 0. From
+    /// here on the caller's children are reaped by the kernel, and cannot be waited for.
     ///
     /// # Errors
     /// The first step that failed.
     pub fn enter(&mut self, plan: &Plan<'_>, target: Target, stdin: bool, entry: Entry<'_>) -> Result<Ended> {
         const SIGCHLD: i32 = raw::SIGCHLD as i32;
         // A pid namespace ends only when everybody in it was reaped, also those who came from outside. Whatever becomes
-        // of us, who may be stopped or stuck in a write: this way the kernel does it, from the first moment.
+        // of us, who may be stopped or stuck in a write: this way the kernel does it, from the first moment and for good.
+        // It looks at the action a moment after we hear of the end.
         sys::signal::set_action(SIGCHLD, Action::Ignore).stage("leave the command to the kernel")?;
         let done = self.carry_in(plan, target, stdin, entry);
         self.end_child();
-        sys::signal::set_action(SIGCHLD, Action::Default).stage("restore the action of SIGCHLD")?;
         done
     }
 

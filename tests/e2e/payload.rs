@@ -144,14 +144,18 @@ fn watch(stop: &str) -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// Makes sure that a process's program cannot be written to, and holds on to it when it is not one of the container's:
-/// then the path of the link leads to something else here, or nowhere.
+/// Makes sure that a process's program cannot be written to, unless it is one of the container's, and holds on to it: the
+/// path of the link leads to something else here, or nowhere. One of the container's is not tried: it can be written to
+/// whenever nobody runs it, and nobody could run it meanwhile.
 fn refuse_writing(link: &std::path::Path, held: &mut Option<fs::File>) {
-    assert!(fs::OpenOptions::new().append(true).open(link).is_err(), "{} can be written to", link.display());
     let (Ok(opened), Ok(target)) = (fs::File::open(link), fs::read_link(link)) else { return };
     let inode = |data: fs::Metadata| (data.dev(), data.ino());
-    let ours = fs::metadata(target).map(inode).ok() == opened.metadata().map(inode).ok();
-    if !ours && held.is_none() {
+    if fs::metadata(target).map(inode).ok() == opened.metadata().map(inode).ok() {
+        return;
+    }
+    let again = format!("/proc/self/fd/{}", opened.as_raw_fd());
+    assert!(fs::OpenOptions::new().append(true).open(again).is_err(), "{} can be written to", link.display());
+    if held.is_none() {
         *held = Some(opened);
     }
 }
