@@ -397,7 +397,7 @@ fn mounts<'a>(typed: &Sorted<'a>, place: &Path) -> Checked<Mounts<'a>> {
         share_memory(&mut mounts);
     }
     if let Some(size) = given(typed, "--shm-size", quantity::size)? {
-        shared_memory(&mut mounts, size).ok_or_else(|| {
+        limit_memory(&mut mounts, size).ok_or_else(|| {
             refuse(
                 "--shm-size",
                 typed.last("--shm-size").unwrap_or_default(),
@@ -408,20 +408,23 @@ fn mounts<'a>(typed: &Sorted<'a>, place: &Path) -> Checked<Mounts<'a>> {
     Ok(Mounts { mounts, missing, volumes })
 }
 
-/// Puts the host's shared memory in the place of the container's own, unless something else is there, or the host has none.
+const SHARED_MEMORY: &CStr = c"/dev/shm";
+
+/// The container's own shared memory; `None` when something else is in its place.
+fn shared_memory<'m>(mounts: &'m mut [Mount<'static>]) -> Option<&'m mut Mount<'static>> {
+    mounts.iter_mut().find(|mount| mount.target == SHARED_MEMORY && DEFAULT_MOUNTS.contains(mount))
+}
+
+/// Puts the host's shared memory in its place, unless the host has none.
 fn share_memory(mounts: &mut [Mount<'static>]) {
-    let path = c"/dev/shm";
-    let own = mounts.iter_mut().find(|mount| DEFAULT_MOUNTS.contains(mount) && mount.target == path);
-    if let Some(own) = own.filter(|_| rustix::fs::stat(path).is_ok()) {
-        own.source = Source::Bind { path, recursive: false, mapped: None, volume: false };
+    if let Some(own) = shared_memory(mounts).filter(|_| rustix::fs::stat(SHARED_MEMORY).is_ok()) {
+        own.source = Source::Bind { path: SHARED_MEMORY, recursive: false, mapped: None, volume: false };
     }
 }
 
-/// Gives shared memory another size, in bytes; `None` when something else is in its place.
-fn shared_memory(mounts: &mut [Mount<'static>], size: u64) -> Option<()> {
-    let usual = DEFAULT_MOUNTS.iter().find(|usual| usual.target == c"/dev/shm")?;
-    let shared = mounts.iter_mut().find(|mount| *mount == usual)?;
-    let Source::FileSystem { options, .. } = &mut shared.source else { return None };
+/// Gives it another size, in bytes; `None` when something else is in its place.
+fn limit_memory(mounts: &mut [Mount<'static>], size: u64) -> Option<()> {
+    let Source::FileSystem { options, .. } = &mut shared_memory(mounts)?.source else { return None };
     let size = MountOption::Value(c"size", keep::text(size.to_string())?);
     let others =
         options.iter().filter(|option| !matches!(option, MountOption::Value(name, _) if *name == c"size"));
